@@ -1,0 +1,165 @@
+using System.Runtime.InteropServices;
+
+namespace Ringdown.Machine;
+
+/// <summary>The guest's virtual memory: a kernel half for the machine and a user half for each process.</summary>
+/// <remarks>
+/// Every access, by guest code and by the kernel in C#, is translated through a <see cref="Tlb"/>; what the TLB does not
+/// hold is decided here. Not safe for two host threads at once: one machine runs on one thread at a time.
+/// </remarks>
+public sealed unsafe partial class Memory : IDisposable
+{
+    readonly AddressSpace _kernel = new();
+    readonly List<Tlb> _tlbs = [];
+    readonly Tlb _host;
+
+    public Memory()
+    {
+        _host = new Tlb((TlbEntry*)NativeMemory.AlignedAlloc(Tlb.Bytes, 64));
+        Attach(_host);
+    }
+
+    public PhysicalMemory Physical { get; } = new();
+
+    /// <summary>Told of each frame whose decoded code is about to change; set by the engine.</summary>
+    internal Action<int>? CodeChanged { get; set; }
+
+    /// <summary>The process whose user half is seen now. Setting it is the load of CR3.</summary>
+    public AddressSpace Current
+    {
+        get;
+        set
+        {
+            if (ReferenceEquals(field, value)) return;
+            field = value;
+            foreach (Tlb tlb in _tlbs) tlb.Flush();
+        }
+    } = new();
+
+    /// <summary>Makes a processor's TLB one that this memory keeps true.</summary>
+    internal void Attach(Tlb tlb)
+    {
+        tlb.Flush();
+        _tlbs.Add(tlb);
+    }
+
+    /// <summary>Maps zeroed memory. Pages get their frames when first touched.</summary>
+    public void Map(Va address, ulong bytes, Protection protection)
+    {
+        for (ulong page = address.Page, end = EndPage(address, bytes); page < end; page++)
+            SetEntry(page, new PageEntry(PageEntry.DemandZero, protection, null, 0));
+    }
+
+    /// <summary>Maps frames that exist already: an MDL, a section, memory that a device shares.</summary>
+    public void MapFrame(Va address, int pfn, Protection protection)
+    {
+        Invariant.Holds(Physical.Contains(pfn));
+        Retain(pfn);
+        SetEntry(address.Page, new PageEntry(pfn, protection, null, 0));
+    }
+
+    /// <summary>Maps the registers of a device. Each access calls it; offsets count from <paramref name="address"/>.</summary>
+    public void MapDevice(Va address, ulong bytes, IMmioDevice device, ulong firstOffset = 0)
+    {
+        ulong first = address.Page;
+        for (ulong page = first, end = EndPage(address, bytes); page < end; page++)
+            SetEntry(page, new PageEntry(0, Protection.ReadWrite, device, firstOffset + ((page - first) << 12)));
+    }
+
+    public void Unmap(Va address, ulong bytes)
+    {
+        for (ulong page = address.Page, end = EndPage(address, bytes); page < end; page++) SetEntry(page, default);
+    }
+
+    /// <summary>Changes what may be done with pages that are mapped; others are left alone.</summary>
+    public void Protect(Va address, ulong bytes, Protection protection)
+    {
+        for (ulong page = address.Page, end = EndPage(address, bytes); page < end; page++)
+        {
+            if (!TryEntry(page, out PageEntry entry)) continue;
+            if (entry.Pfn != 0) Retain(entry.Pfn);
+            SetEntry(page, entry with { Protection = protection });
+        }
+    }
+
+    public bool IsMapped(Va address) => TryEntry(address.Page, out _);
+
+    public Protection ProtectionOf(Va address) =>
+        TryEntry(address.Page, out PageEntry entry) ? entry.Protection : Protection.None;
+
+    /// <summary>The device whose registers are at this address, if any.</summary>
+    public IMmioDevice? DeviceAt(Va address, out ulong offset)
+    {
+        TryEntry(address.Page, out PageEntry entry);
+        offset = entry.DeviceOffset + address.PageOffset;
+        return entry.Device;
+    }
+
+    /// <summary>The frame behind an address, made now if the page was not touched yet; 0 where there is none.</summary>
+    public int FrameOf(Va address) => TryEntry(address.Page, out PageEntry entry) ? Populate(address.Page, ref entry) : 0;
+
+    /// <summary>Adds a reference to a frame, so that it outlives its mapping (a locked page).</summary>
+    public void Retain(int pfn)
+    {
+        SaveFrameState(pfn);
+        Physical[pfn].References++;
+    }
+
+    public void Release(int pfn)
+    {
+        SaveFrameState(pfn);
+        Invariant.Holds(Physical[pfn].References > 0);
+        if (--Physical[pfn].References > 0) return;
+        SavePage(pfn);
+        Physical.Free(pfn);
+    }
+
+    /// <summary>Marks the frame of a page as one with decoded code: writes to it come to <see cref="CodeChanged"/>.</summary>
+    internal void MarkCode(int pfn)
+    {
+        if (Physical[pfn].HasCode) return;
+        SaveFrameState(pfn);
+        Physical[pfn].HasCode = true;
+        foreach (Tlb tlb in _tlbs) tlb.FlushWrites();
+    }
+
+    static ulong EndPage(Va address, ulong bytes) => ((address.Value + bytes - 1) >> 12) + 1;
+
+    AddressSpace SpaceOf(ulong page) => (page & (1UL << 51)) != 0 ? _kernel : Current;
+
+    bool TryEntry(ulong page, out PageEntry entry) => SpaceOf(page).Pages.TryGetValue(page, out entry);
+
+    void SetEntry(ulong page, PageEntry entry)
+    {
+        AddressSpace space = SpaceOf(page);
+        bool was = space.Pages.TryGetValue(page, out PageEntry old);
+        SaveEntry(space, page, old);
+        if (entry.IsMapped) space.Pages[page] = entry;
+        else space.Pages.Remove(page);
+        if (was && old.Pfn != 0)
+        {
+            if (Physical[old.Pfn].HasCode) CodeChanged?.Invoke(old.Pfn);
+            Release(old.Pfn);
+        }
+        foreach (Tlb tlb in _tlbs) tlb.FlushPage(page);
+    }
+
+    int Populate(ulong page, ref PageEntry entry)
+    {
+        if (entry.Pfn != 0 || entry.Device is not null) return entry.Pfn;
+        int pfn = Physical.Allocate();
+        Top?.FrameStates.TryAdd(pfn, default);
+        Physical[pfn].Layer = _layer;
+        AddressSpace space = SpaceOf(page);
+        SaveEntry(space, page, entry);
+        entry = entry with { Pfn = pfn };
+        space.Pages[page] = entry;
+        return pfn;
+    }
+
+    public void Dispose()
+    {
+        Physical.Dispose();
+        NativeMemory.AlignedFree(_host.Entries);
+    }
+}

@@ -27,6 +27,9 @@ public sealed unsafe class CpuContext
     public ulong Rsp { get => this[4]; set => this[4] = value; }
     public ulong Rflags { get => State.Rflags; set => State.Rflags = value; }
 
+    /// <summary>The 16 bytes of an XMM register.</summary>
+    public Span<byte> Xmm(int n) => _bytes.AsSpan(CpuState.VectorOffset + (n & 15) * 32, 16);
+
     public void CopyTo(CpuContext other) => _bytes.CopyTo(other._bytes, 0);
 
     internal static void Reset(CpuState* s)

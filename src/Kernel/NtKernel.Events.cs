@@ -15,6 +15,22 @@ public sealed partial class NtKernel
         }
     }
 
+    public Irql CurrentIrql => Ke.Irql;
+
+    /// <summary>What became of an IRP that still exists; null if there is none at the address.</summary>
+    public IrpRecord? IrpRecordOf(Va irp) => Io.FindRecord(irp);
+
+    /// <summary>The stack of the running thread, innermost first.</summary>
+    public IReadOnlyList<StackFrame> Stack()
+    {
+        var context = new CpuContext();
+        Cpu.CopyTo(context);
+        return CrashReport.Walk(this, context);
+    }
+
+    /// <summary>The same, below a routine that has just returned to C#.</summary>
+    public IReadOnlyList<StackFrame> StackFrom(Va routine) => [Loader.FrameAt(routine, isReturnAddress: false), .. Stack()];
+
     internal void OnDispatched(Dispatched dispatched)
     {
         foreach (IObserver observer in _observers) observer.Dispatched(this, dispatched);

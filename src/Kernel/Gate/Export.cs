@@ -53,7 +53,7 @@ public sealed record Parameter(string Name, string Type, Fact Facts);
 /// <summary>All that is known of one exported function. Made by the generator from the method that implements it.</summary>
 public sealed record Export(
     string Module, string Name, Support Support, string Missing, Irql MinIrql, Irql MaxIrql, Parameter[] Parameters,
-    Action<NtKernel, GuestCall> Thunk);
+    bool ReturnsStatus, Action<NtKernel, GuestCall> Thunk);
 
 /// <summary>An exported variable: 8 bytes whose first value is read at boot.</summary>
 public sealed record DataExport(string Module, string Name, Func<NtKernel, ulong> Value);

@@ -9,7 +9,11 @@ public sealed record SourceLine(string File, int Line);
 /// <summary>Names and lines of an image's code.</summary>
 public sealed class Symbols
 {
-    public static readonly Symbols None = new();
+    public static readonly Symbols None = new(null, null);
+
+    public Symbols(PeImage? image, byte[]? pdb)
+    {
+    }
 
     public Symbol? FunctionAt(uint rva) => null;
 

@@ -81,33 +81,38 @@ unsafe struct BitTest<TChange> : IFamily where TChange : IBitChange
     }
 }
 
-/// <summary>An operation from register or memory to a register; it may leave the register alone.</summary>
+/// <summary>An operation from register or memory to a register.</summary>
 unsafe interface IScan
 {
-    static abstract ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged;
+    /// <summary>Of 0 there is no result: the register stays as it is, even its upper half.</summary>
+    static abstract bool SkipsZero { get; }
+    static abstract ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged;
 }
 
 struct Bsf : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => true;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         Width.SetFlags<T>(s, value == 0 ? 0UL : 1, 0, 0);
-        return value == 0 ? old : (ulong)BitOperations.TrailingZeroCount(value);
+        return (ulong)BitOperations.TrailingZeroCount(value);
     }
 }
 
 struct Bsr : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => true;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         Width.SetFlags<T>(s, value == 0 ? 0UL : 1, 0, 0);
-        return value == 0 ? old : (ulong)BitOperations.Log2(value);
+        return (ulong)BitOperations.Log2(value);
     }
 }
 
 struct Tzcnt : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         ulong r = value == 0 ? (ulong)Width.Bits<T>() : (ulong)BitOperations.TrailingZeroCount(value);
         Width.SetFlags<T>(s, r, value == 0 ? 1UL : 0, 0);
@@ -117,7 +122,8 @@ struct Tzcnt : IScan
 
 struct Lzcnt : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         ulong r = (ulong)(BitOperations.LeadingZeroCount(value) - (64 - Width.Bits<T>()));
         Width.SetFlags<T>(s, r, value == 0 ? 1UL : 0, 0);
@@ -127,7 +133,8 @@ struct Lzcnt : IScan
 
 struct Popcnt : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         // All other flags are cleared, PF too.
         Width.SetFlags(s, value == 0 ? Flags.ZF : 0);
@@ -137,7 +144,8 @@ struct Popcnt : IScan
 
 struct Blsi : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         ulong r = value & (0 - value);
         Width.SetFlags<T>(s, r, value != 0 ? 1UL : 0, 0);
@@ -147,7 +155,8 @@ struct Blsi : IScan
 
 struct Blsmsk : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         ulong r = value ^ (value - 1);
         Width.SetFlags<T>(s, r, value == 0 ? 1UL : 0, 0);
@@ -157,7 +166,8 @@ struct Blsmsk : IScan
 
 struct Blsr : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         ulong r = value & (value - 1);
         Width.SetFlags<T>(s, r, value == 0 ? 1UL : 0, 0);
@@ -181,7 +191,8 @@ unsafe struct Scan<TOp> : IFamily where TOp : IScan
     {
         byte* p = TPlace.Read(op, s, sizeof(T)), to = (byte*)s + op->D;
         if (TPlace.IsMemory && p == null) return Fault.At(op, s);
-        Width.StoreRegister<T>(to, TOp.Apply<T>(s, Width.Load<T>(p), Width.Load<T>(to)));
+        ulong value = Width.Load<T>(p), result = TOp.Apply<T>(s, value);
+        if (!TOp.SkipsZero || value != 0) Width.StoreRegister<T>(to, result);
         return op + 1;
     }
 }

@@ -69,7 +69,7 @@ static unsafe class IntegerLowering
         switch (mnemonic)
         {
             case Mnemonic.Push: return Push(b);
-            case Mnemonic.Pop: return !b.Instruction.Op0Register.IsSegmentRegister() && b.One<Pop>();
+            case Mnemonic.Pop: return Pop(b);
             case Mnemonic.Leave: b.Emit(&StackHandlers.Leave, default); return b.Instruction.Code == Code.Leaveq;
             case Mnemonic.Enter:
                 b.Emit(&StackHandlers.Enter,
@@ -83,13 +83,20 @@ static unsafe class IntegerLowering
         }
     }
 
-    /// <summary>Emits an instruction that may end its block by itself, then the way on to the next one.</summary>
+    /// <summary>Emits an instruction that ends its block and may stop the processor behind itself, for which it gets its length.</summary>
     public static bool EndWith(BlockBuilder b, Handler handler, Uop u = default)
     {
         u.Imm = b.Instruction.Length;
         b.Emit(handler, u);
-        b.Emit(&MiscHandlers.Continue, new Uop { Imm = b.Instruction.Length });
         return true;
+    }
+
+    static bool Pop(BlockBuilder b)
+    {
+        ref Instruction i = ref b.Instruction;
+        if (i.Op0Register.IsSegmentRegister()) return false;
+        if (i.MemoryBase is Register.RSP or Register.ESP) i.MemoryDisplacement64 += (ulong)i.StackPointerIncrement;
+        return b.One<Pop>();
     }
 
     static bool Push(BlockBuilder b)

@@ -28,7 +28,7 @@ unsafe struct Push : IFamily
     }
 }
 
-/// <summary>POP. The address of a memory operand is made with the new stack pointer.</summary>
+/// <summary>POP. A memory operand that is based on RSP means the new one: the lowering has added the difference.</summary>
 unsafe struct Pop : IFamily
 {
     public static Handler Pick<T>(Shape shape, bool flags) where T : unmanaged => shape switch
@@ -54,13 +54,9 @@ unsafe struct Pop : IFamily
     {
         byte* from = Probe.Read(s, s->Gpr[4], sizeof(T));
         if (from == null) return Fault.At(op, s);
-        s->Gpr[4] += (ulong)sizeof(T);
         byte* to = TPlace.Write(op, s, sizeof(T));
-        if (to == null)
-        {
-            s->Gpr[4] -= (ulong)sizeof(T);
-            return Fault.At(op, s);
-        }
+        if (to == null) return Fault.At(op, s);
+        s->Gpr[4] += (ulong)sizeof(T);
         Width.Store<T>(to, Width.Load<T>(from));
         return op + 1;
     }

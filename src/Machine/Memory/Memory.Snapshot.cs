@@ -30,6 +30,7 @@ public sealed unsafe partial class Memory
         _layer = snapshot.Layer;
         Current = snapshot.Current;
         foreach (Tlb tlb in _tlbs) tlb.Flush();
+        MappingsChanged?.Invoke();
     }
 
     void Undo(MemorySnapshot snapshot)

@@ -48,7 +48,8 @@ public sealed unsafe partial class Memory
         Physical[pfn].HasCode = false;
     }
 
-    FaultCause CauseOf(Va address, Access access, out PageEntry entry)
+    /// <summary>Why a page cannot be accessed so, or None.</summary>
+    internal FaultCause CauseOf(Va address, Access access, out PageEntry entry)
     {
         entry = default;
         if (!address.IsCanonical) return FaultCause.NonCanonical;

@@ -24,6 +24,9 @@ public sealed unsafe partial class Memory : IDisposable
     /// <summary>Told of each frame whose decoded code is about to change; set by the engine.</summary>
     internal Action<int>? CodeChanged { get; set; }
 
+    /// <summary>Told when many mappings may have changed at once: after a restore, and when another user half is seen.</summary>
+    internal Action? MappingsChanged { get; set; }
+
     /// <summary>The process whose user half is seen now. Setting it is the load of CR3.</summary>
     public AddressSpace Current
     {
@@ -33,6 +36,7 @@ public sealed unsafe partial class Memory : IDisposable
             if (ReferenceEquals(field, value)) return;
             field = value;
             foreach (Tlb tlb in _tlbs) tlb.Flush();
+            MappingsChanged?.Invoke();
         }
     } = new();
 
@@ -42,6 +46,9 @@ public sealed unsafe partial class Memory : IDisposable
         tlb.Flush();
         _tlbs.Add(tlb);
     }
+
+    /// <summary>Before a processor's TLB goes away.</summary>
+    internal void Detach(Tlb tlb) => _tlbs.RemoveAll(t => t.Entries == tlb.Entries);
 
     /// <summary>Maps zeroed memory. Pages get their frames when first touched.</summary>
     public void Map(Va address, ulong bytes, Protection protection)

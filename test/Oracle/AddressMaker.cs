@@ -10,7 +10,7 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
 
     static readonly ulong[] s_wild = [0x8000_0000_0000_0000, 0x0000_8000_0000_0000, 0xFFFF_7FFF_FFFF_FFF8];
 
-    ulong Landing => (ulong)host.Slot + HostProcessor.LandingOffset + (ulong)chance.Next(0x50);
+    ulong Landing => (ulong)host.Slot + HostProcessor.LandingOffset + (ulong)(uint)chance.Next(0x50);
 
     /// <summary>Writes displacements that must be fixed addresses. False: this instruction cannot be tamed.</summary>
     public bool Tame(ref Instruction instruction, byte[] bytes)
@@ -18,7 +18,11 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
         ConstantOffsets at = Decode(bytes, out instruction);
         if (instruction.SegmentPrefix is Register.FS or Register.GS) return false;
         if (WritesStackPointer(instruction)) return false;
+        // Intel's manual says PAUSE; the processor exchanges R8 and RAX.
+        if (instruction.Code == Code.Pause && bytes.Length > 2) return false;
         if (instruction.FlowControl != FlowControl.Next && HasOperandPrefix(bytes)) return false;
+        if (instruction.Mnemonic == Mnemonic.Ret && at.HasImmediate)
+            Put(bytes, at.ImmediateOffset, 2, (ulong)(uint)chance.Next(16) * 8);
         if (IsRelativeBranch(instruction))
             Put(bytes, at.ImmediateOffset, at.ImmediateSize, Landing - (ulong)host.Slot - (ulong)bytes.Length);
         else if (HasMemory(instruction) && !TameMemory(instruction, bytes, at)) return false;
@@ -95,7 +99,7 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
                 case OpKind.Memory: AimMemory(i, s); break;
                 default: break;
             }
-        if (i.HasRepPrefix || i.HasRepnePrefix) s->Gpr[1] = s->Gpr[1] & 0xFFFF_FFFF_0000_0000 & Upper(i) | (ulong)chance.Next(24);
+        if (i.HasRepPrefix || i.HasRepnePrefix) s->Gpr[1] = s->Gpr[1] & 0xFFFF_FFFF_0000_0000 & Upper(i) | (ulong)(uint)chance.Next(24);
         AimBranch(i, s);
     }
 
@@ -140,9 +144,9 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
         if (x.GetFullRegister() == b.GetFullRegister())
         {
             bool fixedByDisplacement = i.MemoryDisplSize >= 4;
-            ulong each = (ulong)(1 + i.MemoryIndexScale);
-            target = (ulong)host.Data + (ulong)chance.Next(0x1000);
-            Set(s, b, fixedByDisplacement ? (ulong)chance.Next(64) : (target - i.MemoryDisplacement64) / each, narrow);
+            ulong each = (ulong)(uint)(1 + i.MemoryIndexScale);
+            target = (ulong)host.Data + (ulong)(uint)chance.Next(0x1000);
+            Set(s, b, fixedByDisplacement ? (ulong)(uint)chance.Next(64) : (target - i.MemoryDisplacement64) / each, narrow);
             return;
         }
         Set(s, b, target - i.MemoryDisplacement64 - index * (ulong)i.MemoryIndexScale, narrow);
@@ -175,13 +179,13 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
         ulong data = (ulong)host.Data, end = data + HostProcessor.WritableBytes;
         return chance.Next(32) switch
         {
-            0 => end - (ulong)chance.Next(32),
-            1 => end + (ulong)chance.Next(0x800),
-            2 => end + 0x1000 - (ulong)chance.Next(40),
-            3 => data - (ulong)chance.Next(40),
-            4 or 5 => data + 0x1000 - (ulong)chance.Next(40),
-            < 12 => data + 0x100 + (ulong)chance.Next(HostProcessor.WritableBytes - MaxTouched - 0x100),
-            _ => data + 0x100 + ((ulong)chance.Next(HostProcessor.WritableBytes - MaxTouched - 0x100) & ~63UL),
+            0 => end - (ulong)(uint)chance.Next(32),
+            1 => end + (ulong)(uint)chance.Next(0x800),
+            2 => end + 0x1000 - (ulong)(uint)chance.Next(40),
+            3 => data - (ulong)(uint)chance.Next(40),
+            4 or 5 => data + 0x1000 - (ulong)(uint)chance.Next(40),
+            < 12 => data + 0x100 + (ulong)(uint)chance.Next(HostProcessor.WritableBytes - MaxTouched - 0x100),
+            _ => data + 0x100 + ((ulong)(uint)chance.Next(HostProcessor.WritableBytes - MaxTouched - 0x100) & ~63UL),
         };
     }
 

@@ -9,6 +9,7 @@ sealed unsafe class GuestProcessor : IDisposable
 
     readonly HostProcessor _host;
     readonly Memory _memory = new();
+    readonly CodeCache _code = new();
     readonly Processor _processor;
     readonly byte*[] _data = new byte*[Pages];
     readonly byte* _stack;
@@ -16,7 +17,7 @@ sealed unsafe class GuestProcessor : IDisposable
     public GuestProcessor(HostProcessor host)
     {
         _host = host;
-        _processor = new Processor(_memory, new CodeCache());
+        _processor = new Processor(_memory, _code);
         _memory.Map(new Va((ulong)host.Slot), Va.PageSize, Protection.All);
         _memory.Map(new Va((ulong)host.Data), HostProcessor.WritableBytes, Protection.ReadWrite);
         _memory.Map(new Va((ulong)host.Data + HostProcessor.WritableBytes), Va.PageSize, Protection.Read);
@@ -38,13 +39,12 @@ sealed unsafe class GuestProcessor : IDisposable
         Buffer.MemoryCopy(_host.Stack, _stack, Va.PageSize, Va.PageSize);
     }
 
-    /// <summary>Address of the first byte that differs from the host's, or 0.</summary>
-    public ulong MemoryDifference()
+    /// <summary>Address of the first byte that differs from the host's, or 0. The stack counts from an offset of its page.</summary>
+    public ulong MemoryDifference(int stackFrom)
     {
         for (int i = 0; i < Pages; i++)
             if (Difference(_host.Data + i * Va.PageSize, _data[i], 0, Va.PageSize) is var d and not 0) return d;
-        // Below lies what a signal frame overwrites.
-        return Difference(_host.Stack, _stack, HostProcessor.StackPointerOffset - 0x80, Va.PageSize);
+        return Difference(_host.Stack, _stack, stackFrom, Va.PageSize);
     }
 
     static ulong Difference(byte* host, byte* guest, int from, int to)
@@ -98,6 +98,7 @@ sealed unsafe class GuestProcessor : IDisposable
     public void Dispose()
     {
         _processor.Dispose();
+        _code.Dispose();
         _memory.Dispose();
     }
 }

@@ -40,6 +40,8 @@ static class InstructionForms
         if (info.Encoding is not (EncodingKind.Legacy or EncodingKind.VEX)) return "its encoding is out of scope";
         if (!code.CpuidFeatures().All(s_features.Contains)) return "its extension is out of scope";
         if (info.IsPrivileged || info.MustBeCpl0 || info.IsInputOutput) return "privileged";
+        if (code is Code.Reservednop_rm16_r16_0F0D or Code.Reservednop_rm32_r32_0F0D or Code.Reservednop_rm64_r64_0F0D)
+            return "no instruction on AMD";
         if (s_hostOnly.Contains(info.Mnemonic)) return "shows the host";
         if (HasSegment(info)) return "segment register";
         return IsFarOr16(code, info) ? "a branch that cannot land" : null;

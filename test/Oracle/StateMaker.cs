@@ -1,4 +1,3 @@
-using Iced.Intel;
 using Ringdown.Machine;
 
 namespace Ringdown.Tests;
@@ -30,13 +29,13 @@ sealed unsafe class StateMaker(Chance chance)
     public ulong Integer() => chance.Next(8) switch
     {
         0 => chance.Next(),
-        1 => (ulong)chance.Next(256),
+        1 => (ulong)(uint)chance.Next(256),
         2 => ulong.MaxValue << chance.Next(64),
         3 => 1UL << chance.Next(64),
         4 => (ulong)-(long)chance.Next(256),
         5 => chance.Next() >> chance.Next(64),
         6 => (chance.Next() & 0x0101_0101_0101_0101) * 0xFF ^ 0x8000_0000_8000_8080,
-        _ => 0x7FFF_FFFF_7FFF_7F7F + (ulong)chance.Next(3),
+        _ => 0x7FFF_FFFF_7FFF_7F7F + (ulong)(uint)chance.Next(3),
     };
 
     uint Mxcsr()
@@ -105,13 +104,13 @@ sealed unsafe class StateMaker(Chance chance)
             2 => 0x7FF8UL << 48 | noise,
             3 => 0x7FFUL << 52 | 1 | noise >> 1,
             4 => noise >> chance.Next(52),
-            5 => (ulong)(1 + chance.Next(80)) << 52 | noise,
-            6 => (ulong)(2046 - chance.Next(80)) << 52 | noise,
+            5 => (ulong)(uint)(1 + chance.Next(80)) << 52 | noise,
+            6 => (ulong)(uint)(2046 - chance.Next(80)) << 52 | noise,
             7 or 8 => BitConverter.DoubleToUInt64Bits(chance.Next(64) / 4.0),
-            9 => (ulong)(1023 + chance.Next(70)) << 52 | noise,
+            9 => (ulong)(uint)(1023 + chance.Next(70)) << 52 | noise,
             // The range of a single: overflow, underflow and denormals of a conversion.
-            10 => (ulong)(1023 - 160 + chance.Next(300)) << 52 | noise & ~0UL << chance.Next(52),
-            _ => (ulong)(1015 + chance.Next(16)) << 52 | noise & ~0UL << chance.Next(52),
+            10 => (ulong)(uint)(1023 - 160 + chance.Next(300)) << 52 | noise & ~0UL << chance.Next(52),
+            _ => (ulong)(uint)(1015 + chance.Next(16)) << 52 | noise & ~0UL << chance.Next(52),
         };
     }
 
@@ -145,15 +144,15 @@ sealed unsafe class StateMaker(Chance chance)
             3 => ((one | noise >> 2 | 1) & ~(1UL << 62), sign | 0x7FFF),
             4 => (noise >> 1 >> chance.Next(63), sign),
             5 => (one | noise >> 1, sign),
-            6 => (one | noise, sign | (ulong)(1 + chance.Next(80))),
-            7 => (one | noise, sign | (ulong)(0x7FFE - chance.Next(80))),
-            8 => (noise >> 1, sign | (ulong)chance.Next(0x8000)),
-            9 => (one | noise, sign | (ulong)chance.Next(0x7FFF)),
-            10 or 11 => (one | noise & ~0UL << chance.Next(63), sign | (ulong)(16383 + chance.Next(70))),
-            12 => (one | noise, sign | (ulong)(16383 - 1080 + chance.Next(2160))),
-            13 => (one | noise & ~0UL << 40 + chance.Next(12), sign | (ulong)(16383 - 160 + chance.Next(320))),
+            6 => (one | noise, sign | (ulong)(uint)(1 + chance.Next(80))),
+            7 => (one | noise, sign | (ulong)(uint)(0x7FFE - chance.Next(80))),
+            8 => (noise >> 1, sign | (ulong)(uint)chance.Next(0x8000)),
+            9 => (one | noise, sign | (ulong)(uint)chance.Next(0x7FFF)),
+            10 or 11 => (one | noise & ~0UL << chance.Next(63), sign | (ulong)(uint)(16383 + chance.Next(70))),
+            12 => (one | noise, sign | (ulong)(uint)(16383 - 1080 + chance.Next(2160))),
+            13 => (one | noise & ~0UL << 40 + chance.Next(12), sign | (ulong)(uint)(16383 - 160 + chance.Next(320))),
             14 => (noise, 0xFFFF),
-            _ => (one | noise & ~0UL << chance.Next(63), sign | (ulong)(16383 - 4 + chance.Next(12))),
+            _ => (one | noise & ~0UL << chance.Next(63), sign | (ulong)(uint)(16383 - 4 + chance.Next(12))),
         };
     }
 }

@@ -40,6 +40,11 @@ static unsafe class UndefinedResults
     static int OperandBits(in Instruction i) =>
         8 * (i.Op0Kind == OpKind.Register ? i.Op0Register.GetSize() : i.MemorySize.GetSize());
 
+    /// <summary>The bits of a general register that are defined.</summary>
+    /// <remarks>When CMPXCHG fails Intel clears the upper half of a 32-bit destination, AMD leaves it.</remarks>
+    public static ulong DefinedBits(in Instruction i, Register register) =>
+        i.Code == Code.Cmpxchg_rm32_r32 && i.Op0Register.GetFullRegister() == register ? uint.MaxValue : ulong.MaxValue;
+
     /// <summary>Whether the whole result is open: then only the absence of a wrong fault can be judged.</summary>
     public static bool IsResultUndefined(in Instruction i, OracleState* s)
     {

@@ -1,0 +1,7 @@
+namespace Ringdown.Machine;
+static unsafe partial class VectorLowering
+{
+    static bool LowerMemoryControl(BlockBuilder b) => false;
+    static bool LowerPermute(BlockBuilder b) => false;
+    static bool LowerFloat(BlockBuilder b) => false;
+}

@@ -172,7 +172,8 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
         Set(s, i.Op1Register, (ulong)(long)(chance.Next(2048) - 1024), i.Op1Register.GetSize() == 4);
 
     ulong Target(in Instruction i, OracleState* s) =>
-        chance.OneIn(64) && !IsBitString(i) ? s_wild[chance.Next(s_wild.Length)] : Target();
+        // With RBP as the base it is #SS, which the engine does not tell from #GP.
+        chance.OneIn(64) && !IsBitString(i) && i.MemoryBase.GetFullRegister() != Register.RBP ? s_wild[chance.Next(s_wild.Length)] : Target();
 
     ulong Target()
     {

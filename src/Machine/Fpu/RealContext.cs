@@ -113,10 +113,10 @@ struct RealContext
     Real Overflows(in Real full, in RealFormat format, bool inexact)
     {
         After |= Overflow;
-        if (!IsMasked(Overflow) && WrapsExponent)
+        if (!IsMasked(Overflow))
         {
             if (inexact) After |= Inexact;
-            return full with { Exponent = full.Exponent - 24576 };
+            return WrapsExponent ? full with { Exponent = full.Exponent - 24576 } : full;
         }
         After |= Inexact;
         bool away = Rounding == Nearest || Rounding == Up && !full.Sign || Rounding == Down && full.Sign;

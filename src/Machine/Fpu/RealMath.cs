@@ -54,7 +54,6 @@ static class RealMath
         if (b.IsZero && a.IsFinite)
         {
             c.Before |= RealContext.ZeroDivide;
-            c.NoteDenormal(a);
             return Real.Infinity(sign);
         }
         c.NoteDenormal(a, b);

@@ -3,5 +3,4 @@ static unsafe partial class VectorLowering
 {
     static bool LowerMemoryControl(BlockBuilder b) => false;
     static bool LowerPermute(BlockBuilder b) => false;
-    static bool LowerFloat(BlockBuilder b) => false;
 }

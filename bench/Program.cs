@@ -4,8 +4,8 @@ static class Program
 {
     static int Main(string[] args)
     {
-        if (args is ["engine", ..]) return EngineBench.Run(args[1..]);
-        Console.Error.WriteLine("usage: engine [WORKLOAD...]");
+        if (args is ["oracle", ..]) return OracleBench.Run(args);
+        Console.Error.WriteLine("usage: oracle [--count N] [--seed S] [--states K] [--only TEXT] [--random]");
         return 2;
     }
 }

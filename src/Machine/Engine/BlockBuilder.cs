@@ -86,7 +86,8 @@ sealed unsafe partial class BlockBuilder
         || BranchLowering.Lower(this)
         || BitLowering.Lower(this)
         || StringLowering.Lower(this)
-        || SystemLowering.Lower(this);
+        || SystemLowering.Lower(this)
+        || VectorLowering.Lower(this);
 
     /// <summary>Adds a micro-op to the current instruction.</summary>
     public void Emit(Handler handler, Uop uop)

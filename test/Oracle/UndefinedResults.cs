@@ -1,0 +1,55 @@
+using Iced.Intel;
+
+namespace Ringdown.Tests;
+
+/// <summary>What the manuals leave open, so that host and engine may differ there.</summary>
+static unsafe class UndefinedResults
+{
+    const ulong CF = 1, PF = 4, AF = 0x10, ZF = 0x40, SF = 0x80, DF = 0x400, OF = 0x800;
+
+    /// <summary>The flags that are defined after an instruction that began in this state.</summary>
+    public static ulong DefinedFlags(in Instruction i, OracleState* s)
+    {
+        ulong undefined = 0;
+        RflagsBits bits = i.RflagsUndefined;
+        if ((bits & RflagsBits.CF) != 0) undefined |= CF;
+        if ((bits & RflagsBits.PF) != 0) undefined |= PF;
+        if ((bits & RflagsBits.AF) != 0) undefined |= AF;
+        if ((bits & RflagsBits.ZF) != 0) undefined |= ZF;
+        if ((bits & RflagsBits.SF) != 0) undefined |= SF;
+        if ((bits & RflagsBits.OF) != 0) undefined |= OF;
+        return (CF | PF | AF | ZF | SF | DF | OF) & ~Shift(i, s, undefined);
+    }
+
+    static ulong Shift(in Instruction i, OracleState* s, ulong undefined)
+    {
+        bool rotates = i.Mnemonic is Mnemonic.Rol or Mnemonic.Ror or Mnemonic.Rcl or Mnemonic.Rcr;
+        bool shifts = i.Mnemonic is Mnemonic.Shl or Mnemonic.Sal or Mnemonic.Shr or Mnemonic.Sar;
+        bool isDouble = i.Mnemonic is Mnemonic.Shld or Mnemonic.Shrd;
+        if (!rotates && !shifts && !isDouble) return undefined;
+        int bits = OperandBits(i), last = i.OpCount - 1;
+        ulong count = i.GetOpKind(last) == OpKind.Register ? s->Gpr[1] : i.GetImmediate(last);
+        count &= bits == 64 ? 63u : 31u;
+        if (count == 0) return 0;
+        undefined = (rotates ? 0 : AF) | (count == 1 ? 0 : OF);
+        if (shifts && i.Mnemonic != Mnemonic.Sar && count >= (uint)bits) undefined |= CF;
+        if (isDouble && count > (uint)bits) undefined = CF | PF | AF | ZF | SF | OF;
+        return undefined;
+    }
+
+    static int OperandBits(in Instruction i) =>
+        8 * (i.Op0Kind == OpKind.Register ? i.Op0Register.GetSize() : i.MemorySize.GetSize());
+
+    /// <summary>The bits of a general register that are defined.</summary>
+    /// <remarks>When CMPXCHG fails Intel clears the upper half of a 32-bit destination, AMD leaves it.</remarks>
+    public static ulong DefinedBits(in Instruction i, Register register) =>
+        i.Code == Code.Cmpxchg_rm32_r32 && i.Op0Register.GetFullRegister() == register ? uint.MaxValue : ulong.MaxValue;
+
+    /// <summary>Whether the whole result is open: then only the absence of a wrong fault can be judged.</summary>
+    public static bool IsResultUndefined(in Instruction i, OracleState* s)
+    {
+        if (i.Mnemonic is not (Mnemonic.Shld or Mnemonic.Shrd)) return false;
+        ulong count = i.Op2Kind == OpKind.Register ? s->Gpr[1] : i.GetImmediate(2);
+        return OperandBits(i) == 16 && (count & 31) > 16;
+    }
+}

@@ -57,6 +57,7 @@ sealed class RegistryKey(string name)
     public Dictionary<string, RegistryKey> Subkeys { get; } = new(StringComparer.OrdinalIgnoreCase);
     public Dictionary<string, RegistryValue> Values { get; } = new(StringComparer.OrdinalIgnoreCase);
     public bool IsDeleted { get; set; }
+    public string Path => Parent is null ? @"\REGISTRY" : $@"{Parent.Path}\{Name}";
 
     public RegistryKey Add(string child)
     {

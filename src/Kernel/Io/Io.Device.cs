@@ -206,6 +206,18 @@ readonly struct DeviceQueue(Memory memory, Va address)
         set => memory.Write(address + 0x20, (byte)(value ? 1 : 0));
     }
 
+    /// <summary>At the end; with a key, before the first entry with a greater one.</summary>
+    public void Insert(ListEntry entry, uint? key)
+    {
+        ListEntry before = Head;
+        if (key is { } sort)
+        {
+            memory.Write(entry.Address + 0x10, sort);
+            for (before = Head.Flink; before != Head && memory.Read<uint>(before.Address + 0x10) <= sort;) before = before.Flink;
+        }
+        before.InsertTail(entry);
+    }
+
     public void Initialize()
     {
         memory.Write<short>(address, 20);       // DeviceQueueObject

@@ -31,16 +31,17 @@ mkdir -p "$out"
 sysroot=$("$MINGW-gcc" -print-file-name=libntoskrnl.a | sed 's,/lib/libntoskrnl.a$,,')
 include="$sysroot/include"
 lib="$sysroot/lib"
-# The paths of the headers' own folder stand in the debug lines: there they are /ddk, wherever they are here.
+# The headers' own folder stands in the debug lines: as /mingw, wherever it is here.
+headers=$(dirname "$(dirname "$(realpath "$include/ddk/wdm.h")")")
+maps="-ffile-prefix-map=$(pwd)=. -ffile-prefix-map=$headers=/mingw -fdebug-prefix-map=$headers=/mingw -ffile-prefix-map=$sysroot=/mingw"
 common="-std=gnu11 -ffreestanding -fno-ident -fno-omit-frame-pointer -Wall -Wextra -Werror -Wno-unused-parameter"
 
 mingw() { # name, further inputs of the link
     name=$1
     shift
     "$MINGW-gcc" $common -O2 -g -Wno-multichar -Wno-unknown-pragmas -Wno-infinite-recursion -isystem "$include/ddk" \
-        -ffile-prefix-map="$(pwd)"=. -ffile-prefix-map="$sysroot"=/mingw -fdebug-prefix-map="$sysroot"=/mingw \
-        -gno-record-gcc-switches -c "$name.c" -o "$work/$name.o"
-    "$MINGW-gcc" -nostdlib -shared -Wl,--subsystem,native -Wl,--entry,DriverEntry -Wl,--image-base,0x140000000 \
+        $maps -gno-record-gcc-switches -c "$name.c" -o "$work/$name.o"
+    "$MINGW-gcc" -nostdlib -Wl,--subsystem,native -Wl,--entry,DriverEntry -Wl,--image-base,0x140000000 \
         -Wl,--dynamicbase -Wl,--nxcompat -Wl,--no-insert-timestamp -Wl,--exclude-all-symbols \
         -Wl,--file-alignment,0x200 -Wl,--section-alignment,0x1000 \
         "$work/$name.o" "$@" -lntoskrnl -lhal -o "$out/$name.sys"
@@ -50,7 +51,7 @@ mingw() { # name, further inputs of the link
 clanged() { # name, debug flag of the compiler, debug flags of the linker
     clang --target=x86_64-w64-windows-gnu $common -fms-extensions -O1 "$2" -Wno-pragma-pack -Wno-multichar \
         -Wno-unknown-pragmas -isystem "$include/ddk" -isystem "$include" \
-        -ffile-prefix-map="$(pwd)"=. -ffile-prefix-map="$sysroot"=/mingw -fdebug-compilation-dir=. \
+        $maps -fdebug-compilation-dir=. -fasynchronous-unwind-tables \
         -c "$1.c" -o "$work/$1.o"
     here=$(pwd)
     target=$(cd "$out" && pwd)
@@ -69,7 +70,9 @@ mingw misbehave
 mingw selftest
 "$MINGW-windres" version.rc "$work/version.o"
 mingw quiet "$work/version.o"
-"$MINGW-dlltool" -d missing.def -l "$work/libmissing.a"
+# The names of the temporary files become names of symbols in the library.
+cp missing.def "$work/"
+(cd "$work" && "$MINGW-dlltool" --temp-prefix missing -d missing.def -l libmissing.a)
 mingw missing "$work/libmissing.a"
 clanged echo -gdwarf-4 /debug:dwarf
 clanged seh -gcodeview "/debug /pdbaltpath:seh.pdb /pdbsourcepath:/src"

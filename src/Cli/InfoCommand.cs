@@ -27,7 +27,7 @@ static class InfoCommand
 
     static string KindOf(PeImage image)
     {
-        var modules = image.Imports.Select(i => i.Module.ToLowerInvariant()).ToHashSet();
+        var modules = image.Imports.Select(i => i.Library.ToLowerInvariant()).ToHashSet();
         if (modules.Contains("wdfldr.sys")) return "KMDF driver";
         if (modules.Contains("fltmgr.sys")) return "file system minifilter";
         if (modules.Contains("ndis.sys")) return "NDIS driver";
@@ -38,7 +38,7 @@ static class InfoCommand
     /// <summary>How far an import is supported: "supported", "partial" with what is missing, or "missing".</summary>
     static string SupportOf(Dictionary<string, Export> exports, HashSet<string> data, PeImport import)
     {
-        bool core = import.Module.ToLowerInvariant() is "ntoskrnl.exe" or "hal.dll";
+        bool core = import.Library.ToLowerInvariant() is "ntoskrnl.exe" or "hal.dll";
         if (!core || import.Name is null) return "missing";
         if (data.Contains(import.Name)) return "supported";
         if (!exports.TryGetValue(import.Name, out Export? export)) return "missing";
@@ -61,7 +61,7 @@ static class InfoCommand
         foreach (PeSection section in image.Sections)
             sections.AddRow(section.Name.EscapeMarkup(), $"0x{section.Rva:x}", $"0x{section.VirtualSize:x}", section.Protection.ToString());
         console.Write(sections);
-        foreach (var module in Imports(image).GroupBy(i => i.Import.Module))
+        foreach (var module in Imports(image).GroupBy(i => i.Import.Library))
         {
             console.MarkupLineInterpolated($"[bold]{module.Key}[/]: {module.Count()} imports");
             foreach ((PeImport import, string support) in module.OrderBy(i => i.Import.Name, StringComparer.Ordinal))
@@ -88,7 +88,7 @@ static class InfoCommand
             }),
             ["imports"] = RunJson.Array(Imports(image), i => new JsonObject
             {
-                ["module"] = i.Import.Module, ["name"] = i.Import.Name ?? $"#{i.Import.Ordinal}", ["support"] = i.Support,
+                ["module"] = i.Import.Library, ["name"] = i.Import.Name ?? $"#{i.Import.Ordinal}", ["support"] = i.Support,
             }),
             ["exports"] = RunJson.Array(image.Exports, e => e.Name ?? $"#{e.Ordinal}"),
         });

@@ -104,7 +104,7 @@ public sealed partial class Loader
         _nt.Memory.Poke(start, bytes);
         var mapped = new LoadedImage(name, start, (uint)bytes.Length, image, symbols)
         {
-            ExceptionRva = image.ExceptionDirectory.Rva, ExceptionSize = image.ExceptionDirectory.Size,
+            ExceptionRva = image.Directory(PeDirectoryKind.Exception).Rva, ExceptionSize = image.Directory(PeDirectoryKind.Exception).Size,
         };
         _images.Add(mapped);
         return mapped;
@@ -122,13 +122,13 @@ public sealed partial class Loader
         foreach (PeImport import in image.Image.Imports)
         {
             string symbol = import.Name ?? $"#{import.Ordinal}";
-            Va address = import.Name is null ? Va.Null : FindExport(import.Module, import.Name);
+            Va address = import.Name is null ? Va.Null : FindExport(import.Library, import.Name);
             if (address.IsNull)
             {
-                missing.Add(new MissingImport(import.Module, symbol));
-                address = MissingRoutine(import.Module, symbol);
+                missing.Add(new MissingImport(import.Library, symbol));
+                address = MissingRoutine(import.Library, symbol);
             }
-            _nt.Memory.Poke(image.Base + import.AddressRva, address);
+            _nt.Memory.Poke(image.Base + import.SlotRva, address);
         }
     }
 
@@ -142,19 +142,16 @@ public sealed partial class Loader
     {
         LoadedImage? image = _images.Find(i => !i.IsKernel && i.Name.Equals(module, StringComparison.OrdinalIgnoreCase));
         if (image is null) return Va.Null;
-        foreach (PeExport export in image.Image.Exports)
-        {
-            if (export.Name != name) continue;
-            return export.Forwarder is null ? image.Base + export.Rva : Va.Null;
-        }
-        return Va.Null;
+        return image.Image.FindExport(name) is { Forwarder: null } export ? image.Base + (ulong)export.Rva : Va.Null;
     }
 
     // As the real loader does: the cookie that compilers put in by default is replaced, so that it cannot be guessed.
     void SeedCookie(LoadedImage image)
     {
-        if (image.Image.SecurityCookieRva is not { } rva) return;
-        Va cookie = image.Base + rva;
+        PeDirectory configuration = image.Image.Directory(PeDirectoryKind.LoadConfig);
+        // IMAGE_LOAD_CONFIG_DIRECTORY64.SecurityCookie: an address, relocated with the rest of the image.
+        if (!configuration.IsPresent || configuration.Size < 0x60) return;
+        if (!_nt.Memory.TryPeek(image.Base + configuration.Rva + 0x58, out Va cookie) || !image.Contains(cookie)) return;
         if (_nt.Memory.TryPeek(cookie, out ulong value) && value is DefaultCookie or 0)
             _nt.Memory.Poke(cookie, (_nt.Computer.Chance.Next() & 0xFFFF_FFFF_FFFF) | 1);
     }

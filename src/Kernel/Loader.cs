@@ -49,29 +49,29 @@ public sealed partial class Loader
         var builder = new ImageBuilder(module, start.Value);
         foreach (Export export in Exports.All) if (export.Module == module) builder.AddFunction(export.Name);
         foreach (DataExport data in Exports.Data) if (data.Module == module) builder.AddData(data.Name, 8);
-        BuiltImage built = builder.Build();
+        SyntheticImage built = builder.Build();
         Memory memory = _nt.Memory;
-        memory.Map(start, (ulong)built.Image.Length, Protection.ReadWrite);
-        memory.Poke(start, built.Image);
-        memory.Protect(start, (ulong)built.Image.Length, Protection.Read);
-        memory.Protect(start + built.StubsRva, built.StubsSize, Protection.ReadExecute | Protection.Host);
-        memory.Protect(start + built.DataRva, built.DataSize, Protection.ReadWrite);
+        PeImage image = PeImage.Parse(built.Bytes);
+        memory.Map(start, (ulong)built.Bytes.Length, Protection.ReadWrite);
+        memory.Poke(start, built.Bytes);
+        var mapped = new LoadedImage(module, start, (uint)built.Bytes.Length, image, Symbols.None) { IsKernel = true };
+        _images.Add(mapped);
+        Protect(mapped);
+        memory.Protect(start + (ulong)built.StubsRva, built.StubsSize, Protection.ReadExecute | Protection.Host);
         foreach (Export export in Exports.All)
         {
             if (export.Module != module) continue;
-            Va address = start + built.RvaOf(export.Name);
+            Va address = built.AddressOf(export.Name);
             _exports.Add((module, export.Name), address);
             _nt.Routines.Bind(address, new HostRoutine(export.Name, export.Thunk, export));
         }
         foreach (DataExport data in Exports.Data)
         {
             if (data.Module != module) continue;
-            _exports.Add((module, data.Name), start + built.RvaOf(data.Name));
-            memory.Write(start + built.RvaOf(data.Name), data.Value(_nt));
+            _exports.Add((module, data.Name), built.AddressOf(data.Name));
+            memory.Write(built.AddressOf(data.Name), data.Value(_nt));
         }
-        PeImage image = PeImage.Parse(built.Image);
-        _images.Add(new LoadedImage(module, start, (uint)built.Image.Length, image, Symbols.None) { IsKernel = true });
-        return start + (ulong)((built.Image.Length + 0xFFFF) & ~0xFFFF);
+        return start + (ulong)((built.Bytes.Length + 0xFFFF) & ~0xFFFF);
     }
 
     /// <summary>The address of a kernel export, by name; hal.dll and ntoskrnl.exe answer for each other, as on today's systems.</summary>

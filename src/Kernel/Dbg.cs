@@ -27,6 +27,9 @@ sealed class Dbg(NtKernel nt)
         }
     }
 
+    /// <summary>A line of the kernel's own.</summary>
+    public void PrintLine(string line) => Print(line + "\n");
+
     void EndLine()
     {
         string line = _open.ToString();

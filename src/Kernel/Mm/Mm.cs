@@ -73,10 +73,10 @@ sealed partial class Mm
         _nt.Memory.Unmap(baseAddress.PageStart, baseAddress.PageOffset + Math.Max(1, numberOfBytes));
 
     // An address that is neither memory nor a device reads as all ones and swallows writes, as an open bus does.
-    void MapPhysical(Va address, ulong pfn)
+    public void MapPhysical(Va address, ulong pfn, Protection more = Protection.None)
     {
         if (pfn < int.MaxValue && _nt.Memory.Physical.Contains((int)pfn))
-            _nt.Memory.MapFrame(address, (int)pfn, Protection.ReadWrite);
+            _nt.Memory.MapFrame(address, (int)pfn, Protection.ReadWrite | more);
         else _nt.Memory.MapDevice(address, Va.PageSize, OpenBus.Instance, pfn << 12);
     }
 

@@ -63,6 +63,7 @@ sealed partial class Ob
         Root = CreateDirectory("");
         foreach (string name in (ReadOnlySpan<string>)["Device", "Driver", "FileSystem", "GLOBAL??", "BaseNamedObjects", "Callback", "ObjectTypes"])
             Insert(Root, name, CreateDirectory(name));
+        Insert(Root.Entries!["Device"], "PhysicalMemory", Create(SectionType, 0x40));
         Insert(Root, "??", CreateLink(@"\GLOBAL??"));
         Insert(Root, "DosDevices", CreateLink(@"\??"));
     }

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Runtime.CompilerServices;
 using Ringdown.Machine;
 using Xunit;
 
@@ -7,8 +6,7 @@ namespace Ringdown.Tests;
 
 public sealed class PeImageTests
 {
-    static byte[] Driver(string name, [CallerFilePath] string here = "") =>
-        File.ReadAllBytes(Path.Combine(Path.GetDirectoryName(here)!, "../../drivers/bin", name));
+    static byte[] Driver(string name) => Drivers.Read(name);
 
     static PeSection Section(PeImage image, string name) => image.FindSection(name)!;
 
@@ -112,6 +110,7 @@ public sealed class PeImageTests
             Assert.Equal((int)image.SizeOfImage, image.Layout(image.PreferredBase).Length);
             if (!image.IsFixed) image.Layout(0xFFFFF80000000000);
             image.ComputeChecksum();
+            new Symbols(image, null).FunctionAt(image.EntryPointRva);
             return true;
         }
         catch (BadImageException e)

@@ -49,7 +49,8 @@ unsafe struct BitTest<TChange> : IFamily where TChange : IBitChange
     };
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    static Uop* Run<T, TPlace, TIndex>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace where TIndex : IPlace
+    static Uop* Run<T, TPlace, TIndex>(Uop* op, CpuState* s)
+        where T : unmanaged where TPlace : IPlace where TIndex : IPlace
     {
         if (TChange.Changes && !TPlace.CanWrite(op, s, sizeof(T)))
             return Retry.Modify(op, s, TPlace.AddressOf(op, s), sizeof(T));
@@ -229,7 +230,8 @@ unsafe struct MoveIf : IConditional
         _ => Pick<TCondition, ulong>(place),
     };
 
-    static Handler Pick<TCondition, T>(PlaceKind place) where TCondition : ICondition where T : unmanaged => place switch
+    static Handler Pick<TCondition, T>(PlaceKind place)
+        where TCondition : ICondition where T : unmanaged => place switch
     {
         PlaceKind.Memory => &Run<TCondition, T, Mem>,
         PlaceKind.MemoryIndexed => &Run<TCondition, T, MemX>,

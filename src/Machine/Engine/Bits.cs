@@ -49,10 +49,14 @@ unsafe struct BitTest<TChange> : IFamily where TChange : IBitChange
     };
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    static Uop* Run<T, TPlace, TIndex>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace where TIndex : IPlace
+    static Uop* Run<T, TPlace, TIndex>(Uop* op, CpuState* s)
+        where T : unmanaged where TPlace : IPlace where TIndex : IPlace
     {
-        byte* p = TChange.Changes ? TPlace.Modify(op, s, sizeof(T)) : TPlace.Read(op, s, sizeof(T));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (TChange.Changes && !TPlace.CanWrite(op, s, sizeof(T)))
+            return Retry.Modify(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        if (!TChange.Changes && !TPlace.CanRead(op, s, sizeof(T)))
+            return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TChange.Changes ? TPlace.WriteAt(op, s) : TPlace.ReadAt(op, s);
         Apply<T>(s, p, *TIndex.Read(op, s, 1), TPlace.IsMemory);
         return op + 1;
     }
@@ -189,8 +193,8 @@ unsafe struct Scan<TOp> : IFamily where TOp : IScan
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Read(op, s, sizeof(T)), to = (byte*)s + op->D;
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.ReadAt(op, s), to = (byte*)s + op->D;
         ulong value = Width.Load<T>(p), result = TOp.Apply<T>(s, value);
         if (!TOp.SkipsZero || value != 0) Width.StoreRegister<T>(to, result);
         return op + 1;
@@ -210,9 +214,8 @@ unsafe struct SetIf : IConditional
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<TCondition, TPlace>(Uop* op, CpuState* s) where TCondition : ICondition where TPlace : IPlace
     {
-        byte* p = TPlace.Write(op, s, 1);
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
-        *p = TCondition.Holds(s) ? (byte)1 : (byte)0;
+        if (!TPlace.CanWrite(op, s, 1)) return Retry.Write(op, s, TPlace.AddressOf(op, s), 1);
+        *TPlace.WriteAt(op, s) = TCondition.Holds(s) ? (byte)1 : (byte)0;
         return op + 1;
     }
 }
@@ -227,7 +230,8 @@ unsafe struct MoveIf : IConditional
         _ => Pick<TCondition, ulong>(place),
     };
 
-    static Handler Pick<TCondition, T>(PlaceKind place) where TCondition : ICondition where T : unmanaged => place switch
+    static Handler Pick<TCondition, T>(PlaceKind place)
+        where TCondition : ICondition where T : unmanaged => place switch
     {
         PlaceKind.Memory => &Run<TCondition, T, Mem>,
         PlaceKind.MemoryIndexed => &Run<TCondition, T, MemX>,
@@ -238,8 +242,8 @@ unsafe struct MoveIf : IConditional
     static Uop* Run<TCondition, T, TPlace>(Uop* op, CpuState* s)
         where TCondition : ICondition where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Read(op, s, sizeof(T)), to = (byte*)s + op->D;
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.ReadAt(op, s), to = (byte*)s + op->D;
         ulong value = Width.Load<T>(p), old = Width.Load<T>(to);
         Width.StoreRegister<T>(to, TCondition.Holds(s) ? value : old);
         return op + 1;

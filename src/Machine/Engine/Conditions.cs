@@ -19,7 +19,8 @@ unsafe struct Unless<TCondition> : ICondition where TCondition : ICondition
 {
     const MethodImplOptions Inline = MethodImplOptions.AggressiveInlining;
     [MethodImpl(Inline)] public static bool Holds(CpuState* s) => !TCondition.Holds(s);
-    [MethodImpl(Inline)] public static bool AfterCmp<T>(ulong a, ulong b) where T : unmanaged => !TCondition.AfterCmp<T>(a, b);
+    [MethodImpl(Inline)]
+    public static bool AfterCmp<T>(ulong a, ulong b) where T : unmanaged => !TCondition.AfterCmp<T>(a, b);
     [MethodImpl(Inline)] public static bool AfterTest<T>(ulong r) where T : unmanaged => !TCondition.AfterTest<T>(r);
 }
 
@@ -63,7 +64,8 @@ unsafe struct IfSign : ICondition
     [MethodImpl(Inline)] public static bool Holds(CpuState* s) => Flags.Sign(s->FlagResult, s->FlagCarry);
     [MethodImpl(Inline)]
     public static bool AfterCmp<T>(ulong a, ulong b) where T : unmanaged => (long)Width.SignExtend<T>(a - b) < 0;
-    [MethodImpl(Inline)] public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) < 0;
+    [MethodImpl(Inline)]
+    public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) < 0;
 }
 
 unsafe struct IfParity : ICondition
@@ -83,7 +85,8 @@ unsafe struct IfLess : ICondition
     [MethodImpl(Inline)]
     public static bool AfterCmp<T>(ulong a, ulong b) where T : unmanaged =>
         (long)Width.SignExtend<T>(a) < (long)Width.SignExtend<T>(b);
-    [MethodImpl(Inline)] public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) < 0;
+    [MethodImpl(Inline)]
+    public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) < 0;
 }
 
 unsafe struct IfLessOrEqual : ICondition
@@ -93,7 +96,8 @@ unsafe struct IfLessOrEqual : ICondition
     [MethodImpl(Inline)]
     public static bool AfterCmp<T>(ulong a, ulong b) where T : unmanaged =>
         (long)Width.SignExtend<T>(a) <= (long)Width.SignExtend<T>(b);
-    [MethodImpl(Inline)] public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) <= 0;
+    [MethodImpl(Inline)]
+    public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) <= 0;
 }
 
 /// <summary>Something that has handlers for each condition.</summary>

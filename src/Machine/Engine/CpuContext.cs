@@ -2,12 +2,16 @@ using System.Runtime.InteropServices;
 
 namespace Ringdown.Machine;
 
-/// <summary>What a thread owns of a processor while it does not run: general, vector and x87 registers, RIP, RFLAGS, MXCSR.</summary>
+/// <summary>
+/// What a thread owns of a processor while it does not run: general, vector and x87 registers, RIP, RFLAGS, MXCSR.
+/// </summary>
 public sealed unsafe class CpuContext
 {
     readonly byte[] _bytes = new byte[CpuState.TlbOffset];
 
-    /// <summary>The state of a new thread: registers zero, interrupts enabled, NT's x87 and SSE control words.</summary>
+    /// <summary>
+    /// The state of a new thread: registers zero, interrupts enabled, NT's x87 and SSE control words.
+    /// </summary>
     public CpuContext()
     {
         fixed (byte* p = _bytes) Reset((CpuState*)p);

@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace Ringdown.Machine;
 
-/// <summary>A shift or rotation of a zero-extended value by 1 to 63; the result may have rubbish above the operand size.</summary>
+/// <summary>
+/// A shift or rotation of a zero-extended value by 1 to 63; the result may have rubbish above the operand size.
+/// </summary>
 unsafe interface IShift
 {
     static abstract ulong Apply<T>(CpuState* s, ulong a, int count, bool flags) where T : unmanaged;
@@ -118,9 +120,9 @@ unsafe struct Shift<TOp> : IFamily where TOp : IShift
     static Uop* Run<T, TPlace, TCount, TFlags>(Uop* op, CpuState* s)
         where T : unmanaged where TPlace : IPlace where TCount : IPlace where TFlags : IFlag
     {
-        byte* p = TPlace.Modify(op, s, sizeof(T));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
-        int count = *TCount.Read(op, s, 1) & (sizeof(T) == 8 ? 63 : 31);
+        if (!TPlace.CanWrite(op, s, sizeof(T))) return Retry.Modify(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.WriteAt(op, s);
+        int count = *TCount.ReadAt(op, s) & (sizeof(T) == 8 ? 63 : 31);
         ulong value = Width.Load<T>(p);
         if (count != 0) value = TOp.Apply<T>(s, value, count, TFlags.Value);
         if (TPlace.IsMemory) Width.Store<T>(p, value);
@@ -129,7 +131,9 @@ unsafe struct Shift<TOp> : IFamily where TOp : IShift
     }
 }
 
-/// <summary>SHLD and SHRD: D or memory, filled from S. The count is in <see cref="Uop.Imm"/>, or CL if that is negative.</summary>
+/// <summary>
+/// SHLD and SHRD: D or memory, filled from S. The count is in <see cref="Uop.Imm"/>, or CL if that is negative.
+/// </summary>
 unsafe struct DoubleShift<TLeft> : IFamily where TLeft : IFlag
 {
     public static Handler Pick<T>(Shape shape, bool flags) where T : unmanaged => shape switch
@@ -153,10 +157,12 @@ unsafe struct DoubleShift<TLeft> : IFamily where TLeft : IFlag
             UInt128 wide = TLeft.Value
                 ? (((UInt128)a << (2 * bits)) | ((UInt128)b << bits) | a) << count >> (2 * bits)
                 : (((UInt128)a << (2 * bits)) | ((UInt128)b << bits) | a) >> count;
-            if (bits == 64) wide = TLeft.Value ? (a << count) | (b >> (64 - count)) : (a >> count) | (b << (64 - count));
+            if (bits == 64)
+                wide = TLeft.Value ? (a << count) | (b >> (64 - count)) : (a >> count) | (b << (64 - count));
             r = Width.Truncate<T>((ulong)wide);
-            ulong carry = (TLeft.Value ? count <= bits ? a >> (bits - count) : b >> (2 * bits - count) : a >> (count - 1)) & 1;
-            Width.SetFlags<T>(s, r, carry, ((r ^ a) >> (bits - 1)) & 1);
+            ulong last = !TLeft.Value ? a >> (count - 1)
+                : count <= bits ? a >> (bits - count) : b >> (2 * bits - count);
+            Width.SetFlags<T>(s, r, last & 1, ((r ^ a) >> (bits - 1)) & 1);
         }
         if (TPlace.IsMemory) Width.Store<T>(p, r);
         else Width.StoreRegister<T>(p, r);

@@ -51,7 +51,7 @@ sealed unsafe partial class BlockBuilder
         int lowered = 0;
         while (lowered < _count) lowered = LowerFrom(lowered);
         ref Instruction last = ref _instructions[_count - 1];
-        if (!EndsBlock(last)) EmitJump(last.NextIP);
+        if (last.FlowControl == FlowControl.Next && last.Mnemonic != Mnemonic.Hlt) EmitJump(last.NextIP);
         return Finish();
     }
 

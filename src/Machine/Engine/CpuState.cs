@@ -104,10 +104,11 @@ public unsafe struct CpuState
     [FieldOffset(1124)] internal byte ExceptionVector;
     [FieldOffset(1125)] internal FaultCause FaultCause;
     [FieldOffset(1128)] internal nint Owner;
-    [FieldOffset(1136)] internal ulong Msrs;
-
     /// <summary>An address or value that one micro-op leaves for the next of the same instruction.</summary>
     [FieldOffset(ScratchOffset)] internal ulong Scratch;
+
+    /// <summary>The model-specific registers that only hold a value, in the order of <see cref="Msr"/>.</summary>
+    [FieldOffset(1160)] internal fixed ulong Msrs[Msr.MostStored];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static TlbEntry* TlbOf(CpuState* s) => (TlbEntry*)((byte*)s + TlbOffset);

@@ -83,12 +83,11 @@ static unsafe class IntegerLowering
         }
     }
 
-    /// <summary>Emits an instruction that may end its block by itself, then the way on to the next one.</summary>
+    /// <summary>Emits an instruction that ends its block and may stop the processor behind itself, for which it gets its length.</summary>
     public static bool EndWith(BlockBuilder b, Handler handler, Uop u = default)
     {
         u.Imm = b.Instruction.Length;
         b.Emit(handler, u);
-        b.Emit(&MiscHandlers.Continue, new Uop { Imm = b.Instruction.Length });
         return true;
     }
 

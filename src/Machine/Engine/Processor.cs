@@ -73,6 +73,7 @@ public sealed unsafe partial class Processor : IDisposable
     void Reset()
     {
         CpuContext.Reset(State);
+        Msr.Reset(State);
         State->Cr0 = 0x8005_0033;
         State->Cr4 = 0x0037_06F8;
         State->Xcr0 = 7;
@@ -86,6 +87,34 @@ public sealed unsafe partial class Processor : IDisposable
         State->Segment[2] = 0x18;
         State->Segment[4] = 0x53;
         State->TaskRegister = 0x40;
+    }
+
+    /// <summary>Whether code that was decoded has been given up since the present instruction began.</summary>
+    internal bool CodeDropped => _codeDropped;
+
+    internal uint ReadPort(Uop* op, ushort port, int size)
+    {
+        if (_ports is null) return uint.MaxValue;
+        BeforePort(op);
+        uint value = _ports.Read(port, size);
+        State->BudgetAtStart = State->Budget;
+        return value;
+    }
+
+    internal void WritePort(Uop* op, ushort port, int size, uint value)
+    {
+        if (_ports is null) return;
+        BeforePort(op);
+        _ports.Write(port, size, value);
+        State->BudgetAtStart = State->Budget;
+    }
+
+    // The owner may look at the count of instructions and may change the budget.
+    void BeforePort(Uop* op)
+    {
+        State->Rip = State->BlockRip + op->RipOffset;
+        Settle();
+        _codeDropped = false;
     }
 
     internal static Processor Of(CpuState* s) => (Processor)GCHandle.FromIntPtr(s->Owner).Target!;

@@ -149,6 +149,8 @@ sealed unsafe class Oracle : IDisposable
             ulong* hl = OracleState.Low(_host.Out, i), hh = OracleState.High(_host.Out, i);
             ulong* gl = OracleState.Low(_guestOut, i), gh = OracleState.High(_guestOut, i);
             if (hl[0] == gl[0] && hl[1] == gl[1] && hh[0] == gh[0] && hh[1] == gh[1]) continue;
+            if (UndefinedResults.IsEstimate(Instruction) && UndefinedResults.AreClose(new(hl, 4), new(gl, 4))
+                && UndefinedResults.AreClose(new(hh, 4), new(gh, 4))) continue;
             text.Append($" ymm{i}: host {Hex(hh, hl)} engine {Hex(gh, gl)};");
         }
     }

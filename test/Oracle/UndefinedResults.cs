@@ -52,4 +52,20 @@ static unsafe class UndefinedResults
         ulong count = i.Op2Kind == OpKind.Register ? s->Gpr[1] : i.GetImmediate(2);
         return OperandBits(i) == 16 && (count & 31) > 16;
     }
+
+    /// <summary>RCPPS and its like: each processor has its own table, within 1.5 / 4096 of the value.</summary>
+    public static bool IsEstimate(in Instruction i) => i.Mnemonic is Mnemonic.Rcpps or Mnemonic.Rcpss or Mnemonic.Rsqrtps
+        or Mnemonic.Rsqrtss or Mnemonic.Vrcpps or Mnemonic.Vrcpss or Mnemonic.Vrsqrtps or Mnemonic.Vrsqrtss;
+
+    /// <summary>Whether two estimates of the same value may stand beside each other.</summary>
+    public static bool AreClose(ReadOnlySpan<uint> host, ReadOnlySpan<uint> guest)
+    {
+        for (int n = 0; n < host.Length; n++)
+        {
+            float a = BitConverter.UInt32BitsToSingle(host[n]), b = BitConverter.UInt32BitsToSingle(guest[n]);
+            if (host[n] == guest[n] || Math.Abs(a) < 3e-38f && Math.Abs(b) < 3e-38f && (host[n] ^ guest[n]) < 1u << 31) continue;
+            if (!float.IsFinite(a) || !(Math.Abs(a - (double)b) <= 3.0 / 4096 * Math.Abs((double)a))) return false;
+        }
+        return true;
+    }
 }

@@ -68,4 +68,23 @@ static unsafe class UndefinedResults
         }
         return true;
     }
+
+    /// <summary>The bits of a fault's address that count: none where the processor may access the operand in any order.</summary>
+    public static ulong DefinedFaultAddress(in Instruction i) => IsImage(i) ? 0 : ulong.MaxValue;
+
+    /// <summary>The bits of a page fault's error code that count; the host is in user mode, the engine is not.</summary>
+    public static ulong DefinedErrorBits(in Instruction i) => IsImage(i) ? 2UL : 0x13;
+
+    static bool IsImage(in Instruction i) => i.Mnemonic is Mnemonic.Fldenv or Mnemonic.Fnstenv or Mnemonic.Fnsave
+        or Mnemonic.Frstor or Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64;
+
+    /// <summary>Makes the engine's memory the host's where the manual leaves it open: MXCSR_MASK in FXSAVE's image.</summary>
+    public static void Forget(in Instruction i, HostProcessor host, GuestProcessor guest)
+    {
+        if (i.Mnemonic is not (Mnemonic.Fxsave or Mnemonic.Fxsave64)) return;
+        OracleState* s = host.In;
+        ulong at = 28 + i.GetVirtualAddress(0, 0, (r, _, _) => !r.IsGPR() ? 0
+            : s->Gpr[r.GetFullRegister() - Register.RAX] & (r.GetSize() == 4 ? uint.MaxValue : ulong.MaxValue));
+        guest.Overwrite(at);
+    }
 }

@@ -9,7 +9,8 @@ static unsafe partial class FpuLowering
         ref Instruction i = ref b.Instruction;
         switch (i.Code)
         {
-            case Code.Wait or Code.Fnop or Code.Fneni or Code.Fndisi or Code.Fnsetpm: return Emit(b, &X87Control.Wait);
+            case Code.Wait or Code.Fnop: return Emit(b, &X87Control.Wait);
+            case Code.Fneni or Code.Fndisi or Code.Fnsetpm: return Emit(b, &MiscHandlers.Nop);
             case Code.Fninit: return Emit(b, &X87Control.Initialize);
             case Code.Fnclex: return Emit(b, &X87Control.ClearExceptions);
             case Code.Emms: return Emit(b, &X87Control.EmptyMmx);

@@ -94,9 +94,10 @@ static unsafe partial class FpuLowering
         {
             case Mnemonic.Fld or Mnemonic.Fild or Mnemonic.Fbld:
                 if (IsMemory(b)) return WithMemory(b, &X87Moves.Load, (int)Kind(b));
-                return Emit(b, &X87Moves.Duplicate, new Uop { S = Register(b, 1) });
+                return Emit(b, &X87Moves.Duplicate, new Uop { S = Register(b, 0) });
             case Mnemonic.Fst or Mnemonic.Fist: return Store(b, 0);
-            case Mnemonic.Fstp or Mnemonic.Fistp or Mnemonic.Fbstp or Mnemonic.Fstpnce: return Store(b, 1);
+            case Mnemonic.Fstp or Mnemonic.Fistp or Mnemonic.Fbstp: return Store(b, 1);
+            case Mnemonic.Fstpnce: return Store(b, 3);
             case Mnemonic.Fisttp: return Store(b, 3);
             case Mnemonic.Fxch: return Emit(b, &X87Moves.Exchange, new Uop { S = Register(b, 1) });
             case Mnemonic.Fcmovb: return Conditional(b, Flags.CF, false);

@@ -104,8 +104,12 @@ static unsafe class X87
     }
 
     /// <summary>As <see cref="Finish"/> for a store: overflow and underflow, unmasked, keep it from happening too.</summary>
-    public static bool FinishStore(CpuState* s, in RealContext c) =>
-        Finish(s, c) & (c.After & ~c.Masks & (RealContext.Overflow | RealContext.Underflow)) == 0;
+    public static bool FinishStore(CpuState* s, RealContext c)
+    {
+        uint unmasked = c.After & ~c.Masks & (RealContext.Overflow | RealContext.Underflow);
+        if (unmasked != 0) c.After = unmasked;
+        return Finish(s, c) && unmasked == 0;
+    }
 
     public static void Raise(CpuState* s, uint flags)
     {

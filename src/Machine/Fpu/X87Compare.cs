@@ -43,19 +43,23 @@ static unsafe class X87Compare
     static void Finish(CpuState* s, Uop* op, bool empty, in Real b)
     {
         int options = (int)op->Imm & 3, pops = (int)op->Imm >> 2 & 3, comparison = 2;
+        bool masked;
         if (empty)
         {
-            if (!X87.StackFaults(s, overflow: false)) return;
+            masked = X87.StackFaults(s, overflow: false);
         }
         else
         {
             RealContext c = X87.Context(s);
             comparison = Compare(ref c, X87.Get(s, 0), b, (options & Unordered) != 0);
-            if (!X87.Finish(s, c)) return;
+            int c1 = s->FpuStatus & X87.C1;
+            masked = X87.Finish(s, c);
+            if ((options & ToFlags) != 0) s->FpuStatus |= (ushort)c1;
         }
+        // The codes are set even by an unmasked exception; the pop is not done then.
         if ((options & ToFlags) != 0) SetFlags(s, comparison);
         else X87.SetCodes(s, Codes(comparison));
-        for (; pops > 0; pops--) X87.Pop(s);
+        for (; masked && pops > 0; pops--) X87.Pop(s);
     }
 
     static int Compare(ref RealContext c, in Real a, in Real b, bool unordered)

@@ -57,6 +57,7 @@ static unsafe class X87Control
     public static Uop* Free(Uop* op, CpuState* s)
     {
         if (X87.IsPending(s)) return Fault.Raise(op, s, Fault.FpuError);
+        X87.ClearC1(s);
         X87.SetEmpty(s, op->S);
         if (op->Imm != 0) X87.Pop(s);
         return op + 1;

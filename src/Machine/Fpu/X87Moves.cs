@@ -26,7 +26,8 @@ static unsafe class X87Moves
             c.Before |= RealContext.Invalid;
             value = value.Quieted;
         }
-        c.NoteDenormal(value);
+        // The number is loaded even if this exception is unmasked.
+        if (value.Denormal) c.After |= RealContext.Denormal;
         if (X87.Finish(s, c)) X87.Push(s, value);
         return op + 1;
     }
@@ -54,9 +55,14 @@ static unsafe class X87Moves
     public static Uop* Duplicate(Uop* op, CpuState* s)
     {
         if (X87.IsPending(s)) return Fault.Raise(op, s, Fault.FpuError);
-        if (!RoomForPush(s)) return op + 1;
-        if (!X87.IsEmpty(s, op->S)) PushRaw(s, X87.Register(s, op->S));
-        else if (X87.StackFaults(s, overflow: false)) X87.Push(s, Real.Indefinite);
+        if (X87.IsEmpty(s, op->S))
+        {
+            if (X87.StackFaults(s, overflow: false)) X87.Push(s, Real.Indefinite);
+        }
+        else if (RoomForPush(s))
+        {
+            PushRaw(s, X87.Register(s, op->S));
+        }
         return op + 1;
     }
 
@@ -144,12 +150,13 @@ static unsafe class X87Moves
         return format.Pack(RealMath.Convert(ref c, a with { Denormal = false }, format));
     }
 
-    /// <summary>FST and FSTP ST(i): D, Imm 1 to pop.</summary>
+    /// <summary>FST and FSTP ST(i): D, Imm 1 to pop, 2 not to look whether ST(0) is empty.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* Copy(Uop* op, CpuState* s)
     {
         if (X87.IsPending(s)) return Fault.Raise(op, s, Fault.FpuError);
-        if (X87.IsEmpty(s, 0))
+        bool empty = X87.IsEmpty(s, 0), checks = (op->Imm & 2) == 0;
+        if (empty && checks)
         {
             if (!X87.StackFaults(s, overflow: false)) return op + 1;
             X87.Set(s, op->D, Real.Indefinite);
@@ -157,10 +164,13 @@ static unsafe class X87Moves
         else
         {
             X87.ClearC1(s);
+        }
+        if (!empty)
+        {
             X87.SetUsed(s, op->D);
             Buffer.MemoryCopy(X87.Register(s, 0), X87.Register(s, op->D), 16, 10);
         }
-        if (op->Imm != 0) X87.Pop(s);
+        if ((op->Imm & 1) != 0) X87.Pop(s);
         return op + 1;
     }
 
@@ -197,7 +207,6 @@ static unsafe class X87Moves
             if (X87.StackFaults(s, overflow: false)) X87.Set(s, 0, Real.Indefinite);
             return op + 1;
         }
-        X87.ClearC1(s);
         bool holds = (Flags.Arithmetic(s->FlagResult, s->FlagCarry) & (uint)op->Imm) != 0;
         if (holds != (op->Disp != 0)) Buffer.MemoryCopy(X87.Register(s, op->S), X87.Register(s, 0), 16, 10);
         return op + 1;

@@ -145,10 +145,10 @@ unsafe struct Binary<TOp> : IFamily where TOp : IBinary
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TTo, TFrom>(Uop* op, CpuState* s) where T : unmanaged where TTo : IPlace where TFrom : IPlace
     {
-        byte* to = TOp.Stores ? TTo.Modify(op, s, sizeof(T)) : TTo.Read(op, s, sizeof(T));
-        if (TTo.IsMemory && to == null) return Fault.At(op, s);
-        byte* from = TFrom.Read(op, s, sizeof(T));
-        if (TFrom.IsMemory && from == null) return Fault.At(op, s);
+        if (TOp.Stores && !TTo.CanWrite(op, s, sizeof(T))) return Retry.Modify(op, s, TTo.AddressOf(op, s), sizeof(T));
+        if (!TOp.Stores && !TTo.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TTo.AddressOf(op, s), sizeof(T));
+        if (!TFrom.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TFrom.AddressOf(op, s), sizeof(T));
+        byte* to = TOp.Stores ? TTo.WriteAt(op, s) : TTo.ReadAt(op, s), from = TFrom.ReadAt(op, s);
         ulong a = Width.Load<T>(to), b = Width.Load<T>(from);
         ulong r = TOp.Apply(a, b, TOp.UsesCarry ? s->FlagCarry >> 63 : 0);
         TOp.SetFlags<T>(s, a, b, r);
@@ -159,10 +159,10 @@ unsafe struct Binary<TOp> : IFamily where TOp : IBinary
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* RunPlain<T, TTo, TFrom>(Uop* op, CpuState* s) where T : unmanaged where TTo : IPlace where TFrom : IPlace
     {
-        byte* to = TOp.Stores ? TTo.Modify(op, s, sizeof(T)) : TTo.Read(op, s, sizeof(T));
-        if (TTo.IsMemory && to == null) return Fault.At(op, s);
-        byte* from = TFrom.Read(op, s, sizeof(T));
-        if (TFrom.IsMemory && from == null) return Fault.At(op, s);
+        if (TOp.Stores && !TTo.CanWrite(op, s, sizeof(T))) return Retry.Modify(op, s, TTo.AddressOf(op, s), sizeof(T));
+        if (!TOp.Stores && !TTo.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TTo.AddressOf(op, s), sizeof(T));
+        if (!TFrom.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TFrom.AddressOf(op, s), sizeof(T));
+        byte* to = TOp.Stores ? TTo.WriteAt(op, s) : TTo.ReadAt(op, s), from = TFrom.ReadAt(op, s);
         ulong a = Width.Load<T>(to), b = Width.Load<T>(from);
         Store<T, TTo>(to, TOp.Apply(a, b, TOp.UsesCarry ? s->FlagCarry >> 63 : 0));
         return op + 1;

@@ -51,8 +51,11 @@ unsafe struct BitTest<TChange> : IFamily where TChange : IBitChange
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace, TIndex>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace where TIndex : IPlace
     {
-        byte* p = TChange.Changes ? TPlace.Modify(op, s, sizeof(T)) : TPlace.Read(op, s, sizeof(T));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (TChange.Changes && !TPlace.CanWrite(op, s, sizeof(T)))
+            return Retry.Modify(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        if (!TChange.Changes && !TPlace.CanRead(op, s, sizeof(T)))
+            return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TChange.Changes ? TPlace.WriteAt(op, s) : TPlace.ReadAt(op, s);
         Apply<T>(s, p, *TIndex.Read(op, s, 1), TPlace.IsMemory);
         return op + 1;
     }
@@ -81,33 +84,38 @@ unsafe struct BitTest<TChange> : IFamily where TChange : IBitChange
     }
 }
 
-/// <summary>An operation from register or memory to a register; it may leave the register alone.</summary>
+/// <summary>An operation from register or memory to a register.</summary>
 unsafe interface IScan
 {
-    static abstract ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged;
+    /// <summary>Of 0 there is no result: the register stays as it is, even its upper half.</summary>
+    static abstract bool SkipsZero { get; }
+    static abstract ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged;
 }
 
 struct Bsf : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => true;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         Width.SetFlags<T>(s, value == 0 ? 0UL : 1, 0, 0);
-        return value == 0 ? old : (ulong)BitOperations.TrailingZeroCount(value);
+        return (ulong)BitOperations.TrailingZeroCount(value);
     }
 }
 
 struct Bsr : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => true;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         Width.SetFlags<T>(s, value == 0 ? 0UL : 1, 0, 0);
-        return value == 0 ? old : (ulong)BitOperations.Log2(value);
+        return (ulong)BitOperations.Log2(value);
     }
 }
 
 struct Tzcnt : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         ulong r = value == 0 ? (ulong)Width.Bits<T>() : (ulong)BitOperations.TrailingZeroCount(value);
         Width.SetFlags<T>(s, r, value == 0 ? 1UL : 0, 0);
@@ -117,7 +125,8 @@ struct Tzcnt : IScan
 
 struct Lzcnt : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         ulong r = (ulong)(BitOperations.LeadingZeroCount(value) - (64 - Width.Bits<T>()));
         Width.SetFlags<T>(s, r, value == 0 ? 1UL : 0, 0);
@@ -127,7 +136,8 @@ struct Lzcnt : IScan
 
 struct Popcnt : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         // All other flags are cleared, PF too.
         Width.SetFlags(s, value == 0 ? Flags.ZF : 0);
@@ -137,7 +147,8 @@ struct Popcnt : IScan
 
 struct Blsi : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         ulong r = value & (0 - value);
         Width.SetFlags<T>(s, r, value != 0 ? 1UL : 0, 0);
@@ -147,7 +158,8 @@ struct Blsi : IScan
 
 struct Blsmsk : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         ulong r = value ^ (value - 1);
         Width.SetFlags<T>(s, r, value == 0 ? 1UL : 0, 0);
@@ -157,7 +169,8 @@ struct Blsmsk : IScan
 
 struct Blsr : IScan
 {
-    public static unsafe ulong Apply<T>(CpuState* s, ulong value, ulong old) where T : unmanaged
+    public static bool SkipsZero => false;
+    public static unsafe ulong Apply<T>(CpuState* s, ulong value) where T : unmanaged
     {
         ulong r = value & (value - 1);
         Width.SetFlags<T>(s, r, value == 0 ? 1UL : 0, 0);
@@ -179,9 +192,10 @@ unsafe struct Scan<TOp> : IFamily where TOp : IScan
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Read(op, s, sizeof(T)), to = (byte*)s + op->D;
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
-        Width.StoreRegister<T>(to, TOp.Apply<T>(s, Width.Load<T>(p), Width.Load<T>(to)));
+        if (!TPlace.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.ReadAt(op, s), to = (byte*)s + op->D;
+        ulong value = Width.Load<T>(p), result = TOp.Apply<T>(s, value);
+        if (!TOp.SkipsZero || value != 0) Width.StoreRegister<T>(to, result);
         return op + 1;
     }
 }
@@ -199,9 +213,8 @@ unsafe struct SetIf : IConditional
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<TCondition, TPlace>(Uop* op, CpuState* s) where TCondition : ICondition where TPlace : IPlace
     {
-        byte* p = TPlace.Write(op, s, 1);
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
-        *p = TCondition.Holds(s) ? (byte)1 : (byte)0;
+        if (!TPlace.CanWrite(op, s, 1)) return Retry.Write(op, s, TPlace.AddressOf(op, s), 1);
+        *TPlace.WriteAt(op, s) = TCondition.Holds(s) ? (byte)1 : (byte)0;
         return op + 1;
     }
 }
@@ -227,8 +240,8 @@ unsafe struct MoveIf : IConditional
     static Uop* Run<TCondition, T, TPlace>(Uop* op, CpuState* s)
         where TCondition : ICondition where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Read(op, s, sizeof(T)), to = (byte*)s + op->D;
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.ReadAt(op, s), to = (byte*)s + op->D;
         ulong value = Width.Load<T>(p), old = Width.Load<T>(to);
         Width.StoreRegister<T>(to, TCondition.Holds(s) ? value : old);
         return op + 1;

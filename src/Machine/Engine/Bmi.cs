@@ -119,8 +119,8 @@ unsafe struct Three<TOp> : IFamily where TOp : IThree
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Read(op, s, sizeof(T));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.ReadAt(op, s);
         ulong r = TOp.Apply<T>(op, s, Width.Load<T>(p), Width.Load<T>((byte*)s + op->S));
         Width.StoreRegister<T>((byte*)s + op->D, r);
         return op + 1;
@@ -141,8 +141,8 @@ unsafe struct AddCarry<TOverflow> : IFamily where TOverflow : IFlag
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Read(op, s, sizeof(T)), to = (byte*)s + op->D;
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.ReadAt(op, s), to = (byte*)s + op->D;
         ulong a = Width.Load<T>(to), b = Width.Load<T>(p), carry = s->FlagCarry >> 63;
         ulong overflow = ((s->FlagCarry >> 62) ^ carry) & 1;
         ulong r = a + b + (TOverflow.Value ? overflow : carry);

@@ -35,9 +35,10 @@ static unsafe class Flow
     public static JumpEntry* Entry(CpuState* s, ulong rip) =>
         (JumpEntry*)((byte*)s + CpuState.JumpOffset + (((rip ^ (rip >> 10)) & (CpuState.JumpCount - 1)) << 4));
 
-    /// <summary>Goes to an address whose block may be at hand (else null).</summary>
+    /// <summary>Goes to an address, whose line of the jump cache may know its block.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Uop* Go(CpuState* s, Block* block, ulong rip) => block != null ? Enter(s, block) : Leave(s, rip);
+    public static Uop* Go(CpuState* s, JumpEntry* entry, ulong rip) =>
+        entry->Rip == rip ? Enter(s, entry->Block) : Leave(s, rip);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     static Uop* FollowFar(CpuState* s, Link* link)
@@ -80,10 +81,9 @@ static unsafe class BranchHandlers
     public static Uop* Call(Uop* op, CpuState* s)
     {
         ulong top = s->Gpr[4] - 8;
-        byte* p = Probe.Write(s, top, 8);
-        if (p == null) return Fault.At(op, s);
+        if (!Probe.CanWrite(s, top, 8)) return Retry.Write(op, s, top, 8);
         Link* links = (Link*)op->Imm;
-        *(ulong*)p = links[1].Rip;
+        *(ulong*)Probe.WriteAt(s, top) = links[1].Rip;
         s->Gpr[4] = top;
         return Flow.Follow(s, links);
     }
@@ -92,24 +92,23 @@ static unsafe class BranchHandlers
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* Return(Uop* op, CpuState* s)
     {
-        byte* p = Probe.Read(s, s->Gpr[4], 8);
-        if (p == null) return Fault.At(op, s);
-        ulong target = *(ulong*)p;
-        Block* block = Flow.Find(s, target);
-        if (block == null && !new Va(target).IsCanonical) return Fault.NonCanonical(op, s, target);
-        s->Gpr[4] += 8 + (ulong)op->Imm;
-        return Flow.Go(s, block, target);
+        ulong top = s->Gpr[4];
+        if (!Probe.CanRead(s, top, 8)) return Retry.Read(op, s, top, 8);
+        ulong target = *(ulong*)Probe.ReadAt(s, top);
+        JumpEntry* entry = Flow.Entry(s, target);
+        if (entry->Rip != target && !new Va(target).IsCanonical) return Fault.NonCanonical(op, s, target);
+        s->Gpr[4] = top + 8 + (ulong)op->Imm;
+        return Flow.Go(s, entry, target);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* JumpIndirect<TPlace>(Uop* op, CpuState* s) where TPlace : IPlace
     {
-        byte* p = TPlace.Read(op, s, 8);
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
-        ulong target = *(ulong*)p;
-        Block* block = Flow.Find(s, target);
-        if (block == null && !new Va(target).IsCanonical) return Fault.NonCanonical(op, s, target);
-        return Flow.Go(s, block, target);
+        if (!TPlace.CanRead(op, s, 8)) return Retry.Read(op, s, TPlace.AddressOf(op, s), 8);
+        ulong target = *(ulong*)TPlace.ReadAt(op, s);
+        JumpEntry* entry = Flow.Entry(s, target);
+        if (entry->Rip != target && !new Va(target).IsCanonical) return Fault.NonCanonical(op, s, target);
+        return Flow.Go(s, entry, target);
     }
 
     /// <summary>CALL through a register or memory; the length of the instruction is in <see cref="Uop.Imm"/>.</summary>
@@ -119,13 +118,15 @@ static unsafe class BranchHandlers
         byte* p = TPlace.Read(op, s, 8);
         if (TPlace.IsMemory && p == null) return Fault.At(op, s);
         ulong target = *(ulong*)p, top = s->Gpr[4] - 8;
-        byte* stack = Probe.Write(s, top, 8);
-        if (stack == null) return Fault.At(op, s);
-        Block* block = Flow.Find(s, target);
-        if (block == null && !new Va(target).IsCanonical) return Fault.NonCanonical(op, s, target);
+        // With a target in memory there are two accesses, so the one to the stack must not start again.
+        if (!TPlace.IsMemory && !Probe.CanWrite(s, top, 8)) return Retry.Write(op, s, top, 8);
+        byte* stack = TPlace.IsMemory ? Probe.Write(s, top, 8) : Probe.WriteAt(s, top);
+        if (TPlace.IsMemory && stack == null) return Fault.At(op, s);
+        JumpEntry* entry = Flow.Entry(s, target);
+        if (entry->Rip != target && !new Va(target).IsCanonical) return Fault.NonCanonical(op, s, target);
         *(ulong*)stack = s->BlockRip + op->RipOffset + (ulong)op->Imm;
         s->Gpr[4] = top;
-        return Flow.Go(s, block, target);
+        return Flow.Go(s, entry, target);
     }
 
     /// <summary>LOOP, LOOPE, LOOPNE: <see cref="Uop.D"/> is 0 for any, 1 for while equal, 2 for while not equal.</summary>

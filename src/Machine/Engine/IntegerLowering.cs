@@ -69,7 +69,7 @@ static unsafe class IntegerLowering
         switch (mnemonic)
         {
             case Mnemonic.Push: return Push(b);
-            case Mnemonic.Pop: return !b.Instruction.Op0Register.IsSegmentRegister() && b.One<Pop>();
+            case Mnemonic.Pop: return Pop(b);
             case Mnemonic.Leave: b.Emit(&StackHandlers.Leave, default); return b.Instruction.Code == Code.Leaveq;
             case Mnemonic.Enter:
                 b.Emit(&StackHandlers.Enter,
@@ -89,6 +89,14 @@ static unsafe class IntegerLowering
         u.Imm = b.Instruction.Length;
         b.Emit(handler, u);
         return true;
+    }
+
+    static bool Pop(BlockBuilder b)
+    {
+        ref Instruction i = ref b.Instruction;
+        if (i.Op0Register.IsSegmentRegister()) return false;
+        if (i.MemoryBase is Register.RSP or Register.ESP) i.MemoryDisplacement64 += (ulong)i.StackPointerIncrement;
+        return b.One<Pop>();
     }
 
     static bool Push(BlockBuilder b)

@@ -21,10 +21,9 @@ unsafe struct Move : IFamily
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TTo, TFrom>(Uop* op, CpuState* s) where T : unmanaged where TTo : IPlace where TFrom : IPlace
     {
-        byte* from = TFrom.Read(op, s, sizeof(T));
-        if (TFrom.IsMemory && from == null) return Fault.At(op, s);
-        byte* to = TTo.Write(op, s, sizeof(T));
-        if (TTo.IsMemory && to == null) return Fault.At(op, s);
+        if (!TFrom.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TFrom.AddressOf(op, s), sizeof(T));
+        if (!TTo.CanWrite(op, s, sizeof(T))) return Retry.Write(op, s, TTo.AddressOf(op, s), sizeof(T));
+        byte* from = TFrom.ReadAt(op, s), to = TTo.WriteAt(op, s);
         if (TTo.IsMemory) Width.Store<T>(to, Width.Load<T>(from));
         else Width.StoreRegister<T>(to, Width.Load<T>(from));
         return op + 1;
@@ -45,8 +44,8 @@ unsafe struct Extend<TFrom, TSigned> : IFamily where TFrom : unmanaged where TSi
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Read(op, s, sizeof(TFrom));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanRead(op, s, sizeof(TFrom))) return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(TFrom));
+        byte* p = TPlace.ReadAt(op, s);
         ulong value = Width.Load<TFrom>(p);
         Width.StoreRegister<T>((byte*)s + op->D, TSigned.Value ? Width.SignExtend<TFrom>(value) : value);
         return op + 1;
@@ -101,8 +100,8 @@ unsafe struct Exchange : IFamily
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Modify(op, s, sizeof(T)), register = (byte*)s + op->S;
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanWrite(op, s, sizeof(T))) return Retry.Modify(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.WriteAt(op, s), register = (byte*)s + op->S;
         ulong a = Width.Load<T>(p), b = Width.Load<T>(register);
         if (TPlace.IsMemory) Width.Store<T>(p, b);
         else Width.StoreRegister<T>(p, b);
@@ -125,8 +124,8 @@ unsafe struct ExchangeAdd : IFamily
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Modify(op, s, sizeof(T)), register = (byte*)s + op->S;
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanWrite(op, s, sizeof(T))) return Retry.Modify(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.WriteAt(op, s), register = (byte*)s + op->S;
         ulong a = Width.Load<T>(p), b = Width.Load<T>(register), r = a + b;
         Add.SetFlags<T>(s, a, b, r);
         Width.StoreRegister<T>(register, a);
@@ -150,8 +149,8 @@ unsafe struct CompareExchange : IFamily
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Modify(op, s, sizeof(T));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanWrite(op, s, sizeof(T))) return Retry.Modify(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.WriteAt(op, s);
         ulong found = Width.Load<T>(p), expected = Width.Load<T>((byte*)s), value = Width.Load<T>((byte*)s + op->S);
         Sub.SetFlags<T>(s, expected, found, expected - found);
         if (found == expected)

@@ -16,8 +16,8 @@ unsafe struct MultiplyWide<TSigned> : IFamily where TSigned : IFlag
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Read(op, s, sizeof(T));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.ReadAt(op, s);
         ulong a = Width.Load<T>((byte*)s), b = Width.Load<T>(p), low, high;
         if (sizeof(T) == 8)
         {
@@ -57,8 +57,8 @@ unsafe struct Multiply<TImmediate> : IFamily where TImmediate : IFlag
     static Uop* Run<T, TPlace, TFlags>(Uop* op, CpuState* s)
         where T : unmanaged where TPlace : IPlace where TFlags : IFlag
     {
-        byte* p = TPlace.Read(op, s, sizeof(T));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.ReadAt(op, s);
         long a = (long)Width.SignExtend<T>(Width.Load<T>(p));
         long b = TImmediate.Value ? op->Imm : (long)Width.SignExtend<T>(Width.Load<T>((byte*)s + op->D));
         long r = a * b;
@@ -87,8 +87,8 @@ unsafe struct Divide<TSigned> : IFamily where TSigned : IFlag
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Read(op, s, sizeof(T));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.ReadAt(op, s);
         ulong b = Width.Load<T>(p), quotient, rest;
         if (b == 0) return Fault.Raise(op, s, Fault.DivideError);
         if (sizeof(T) == 8) return TSigned.Value ? SignedWide(op, s, (long)b) : Wide(op, s, b);

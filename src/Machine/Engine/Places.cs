@@ -4,8 +4,12 @@ namespace Ringdown.Machine;
 
 /// <summary>Where an operand is: a register, an immediate or memory. Handlers are generic over it.</summary>
 /// <remarks>
-/// Each method gives a host pointer to the operand. A place in memory may give null: the access faults or needs the slow
-/// mode; the handler then returns <see cref="Fault.At"/> and must not have changed anything but <see cref="CpuState.Scratch"/>.
+/// Read, Write and Modify give a host pointer to the operand. A place in memory may give null: the access faults or needs
+/// the slow mode; the handler then returns <see cref="Fault.At"/> and must not have changed anything but Scratch.
+///
+/// A handler with a single access to memory is faster with the other way: if CanRead (CanWrite) says no, it returns
+/// <see cref="Retry.Read"/> (Write, Modify), which comes back to it when the translation is at hand; else it uses ReadAt
+/// (WriteAt). So it calls nothing and needs no stack frame.
 /// </remarks>
 unsafe interface IPlace
 {
@@ -17,6 +21,14 @@ unsafe interface IPlace
 
     /// <summary>To be read and written.</summary>
     static abstract byte* Modify(Uop* op, CpuState* s, int size);
+
+    static abstract bool CanRead(Uop* op, CpuState* s, int size);
+    static abstract bool CanWrite(Uop* op, CpuState* s, int size);
+    static abstract byte* ReadAt(Uop* op, CpuState* s);
+    static abstract byte* WriteAt(Uop* op, CpuState* s);
+
+    /// <summary>The guest address; 0 for what is not in memory.</summary>
+    static abstract ulong AddressOf(Uop* op, CpuState* s);
 }
 
 /// <summary>The register <see cref="Uop.D"/>.</summary>
@@ -27,6 +39,11 @@ unsafe struct RegD : IPlace
     [MethodImpl(Inline)] public static byte* Read(Uop* op, CpuState* s, int size) => (byte*)s + op->D;
     [MethodImpl(Inline)] public static byte* Write(Uop* op, CpuState* s, int size) => (byte*)s + op->D;
     [MethodImpl(Inline)] public static byte* Modify(Uop* op, CpuState* s, int size) => (byte*)s + op->D;
+    [MethodImpl(Inline)] public static bool CanRead(Uop* op, CpuState* s, int size) => true;
+    [MethodImpl(Inline)] public static bool CanWrite(Uop* op, CpuState* s, int size) => true;
+    [MethodImpl(Inline)] public static byte* ReadAt(Uop* op, CpuState* s) => (byte*)s + op->D;
+    [MethodImpl(Inline)] public static byte* WriteAt(Uop* op, CpuState* s) => (byte*)s + op->D;
+    public static ulong AddressOf(Uop* op, CpuState* s) => 0;
 }
 
 /// <summary>The register <see cref="Uop.S"/>.</summary>
@@ -37,6 +54,11 @@ unsafe struct RegS : IPlace
     [MethodImpl(Inline)] public static byte* Read(Uop* op, CpuState* s, int size) => (byte*)s + op->S;
     [MethodImpl(Inline)] public static byte* Write(Uop* op, CpuState* s, int size) => (byte*)s + op->S;
     [MethodImpl(Inline)] public static byte* Modify(Uop* op, CpuState* s, int size) => (byte*)s + op->S;
+    [MethodImpl(Inline)] public static bool CanRead(Uop* op, CpuState* s, int size) => true;
+    [MethodImpl(Inline)] public static bool CanWrite(Uop* op, CpuState* s, int size) => true;
+    [MethodImpl(Inline)] public static byte* ReadAt(Uop* op, CpuState* s) => (byte*)s + op->S;
+    [MethodImpl(Inline)] public static byte* WriteAt(Uop* op, CpuState* s) => (byte*)s + op->S;
+    public static ulong AddressOf(Uop* op, CpuState* s) => 0;
 }
 
 /// <summary>The register <see cref="Uop.B"/>, for a third operand where there is no address.</summary>
@@ -47,6 +69,11 @@ unsafe struct RegB : IPlace
     [MethodImpl(Inline)] public static byte* Read(Uop* op, CpuState* s, int size) => (byte*)s + op->B;
     [MethodImpl(Inline)] public static byte* Write(Uop* op, CpuState* s, int size) => (byte*)s + op->B;
     [MethodImpl(Inline)] public static byte* Modify(Uop* op, CpuState* s, int size) => (byte*)s + op->B;
+    [MethodImpl(Inline)] public static bool CanRead(Uop* op, CpuState* s, int size) => true;
+    [MethodImpl(Inline)] public static bool CanWrite(Uop* op, CpuState* s, int size) => true;
+    [MethodImpl(Inline)] public static byte* ReadAt(Uop* op, CpuState* s) => (byte*)s + op->B;
+    [MethodImpl(Inline)] public static byte* WriteAt(Uop* op, CpuState* s) => (byte*)s + op->B;
+    public static ulong AddressOf(Uop* op, CpuState* s) => 0;
 }
 
 /// <summary>The immediate, already extended to 64 bits.</summary>
@@ -57,6 +84,11 @@ unsafe struct Immediate : IPlace
     [MethodImpl(Inline)] public static byte* Read(Uop* op, CpuState* s, int size) => (byte*)&op->Imm;
     public static byte* Write(Uop* op, CpuState* s, int size) => throw new InvariantException("an immediate is written");
     public static byte* Modify(Uop* op, CpuState* s, int size) => throw new InvariantException("an immediate is written");
+    [MethodImpl(Inline)] public static bool CanRead(Uop* op, CpuState* s, int size) => true;
+    public static bool CanWrite(Uop* op, CpuState* s, int size) => throw new InvariantException("an immediate is written");
+    [MethodImpl(Inline)] public static byte* ReadAt(Uop* op, CpuState* s) => (byte*)&op->Imm;
+    public static byte* WriteAt(Uop* op, CpuState* s) => throw new InvariantException("an immediate is written");
+    public static ulong AddressOf(Uop* op, CpuState* s) => 0;
 }
 
 /// <summary>Memory at [base + disp].</summary>
@@ -76,6 +108,21 @@ unsafe struct Mem : IPlace, IAddress
 
     [MethodImpl(Inline)]
     public static byte* Modify(Uop* op, CpuState* s, int size) => Probe.Modify(s, Of(op, s), size);
+
+    [MethodImpl(Inline)]
+    public static bool CanRead(Uop* op, CpuState* s, int size) => Probe.CanRead(s, Of(op, s), size);
+
+    [MethodImpl(Inline)]
+    public static bool CanWrite(Uop* op, CpuState* s, int size) => Probe.CanWrite(s, Of(op, s), size);
+
+    [MethodImpl(Inline)]
+    public static byte* ReadAt(Uop* op, CpuState* s) => Probe.ReadAt(s, Of(op, s));
+
+    [MethodImpl(Inline)]
+    public static byte* WriteAt(Uop* op, CpuState* s) => Probe.WriteAt(s, Of(op, s));
+
+    [MethodImpl(Inline)]
+    public static ulong AddressOf(Uop* op, CpuState* s) => Of(op, s);
 }
 
 /// <summary>Memory at [base + index * scale + disp].</summary>
@@ -96,6 +143,21 @@ unsafe struct MemX : IPlace, IAddress
 
     [MethodImpl(Inline)]
     public static byte* Modify(Uop* op, CpuState* s, int size) => Probe.Modify(s, Of(op, s), size);
+
+    [MethodImpl(Inline)]
+    public static bool CanRead(Uop* op, CpuState* s, int size) => Probe.CanRead(s, Of(op, s), size);
+
+    [MethodImpl(Inline)]
+    public static bool CanWrite(Uop* op, CpuState* s, int size) => Probe.CanWrite(s, Of(op, s), size);
+
+    [MethodImpl(Inline)]
+    public static byte* ReadAt(Uop* op, CpuState* s) => Probe.ReadAt(s, Of(op, s));
+
+    [MethodImpl(Inline)]
+    public static byte* WriteAt(Uop* op, CpuState* s) => Probe.WriteAt(s, Of(op, s));
+
+    [MethodImpl(Inline)]
+    public static ulong AddressOf(Uop* op, CpuState* s) => Of(op, s);
 }
 
 /// <summary>How an effective address is made.</summary>
@@ -107,6 +169,30 @@ unsafe interface IAddress
 /// <summary>From a guest address to a host pointer, or null with the reason left in the state.</summary>
 static unsafe class Probe
 {
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool CanRead(CpuState* s, ulong address, int size) =>
+        address - Tlb.Line(CpuState.TlbOf(s), address)->TagRead <= (ulong)(Va.PageSize - size);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool CanWrite(CpuState* s, ulong address, int size) =>
+        address - Tlb.Line(CpuState.TlbOf(s), address)->TagWrite <= (ulong)(Va.PageSize - size);
+
+    /// <summary>The host pointer, after <see cref="CanRead"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static byte* ReadAt(CpuState* s, ulong address)
+    {
+        TlbEntry* line = Tlb.Line(CpuState.TlbOf(s), address);
+        return line->Host + (address - line->TagRead);
+    }
+
+    /// <summary>The host pointer, after <see cref="CanWrite"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static byte* WriteAt(CpuState* s, ulong address)
+    {
+        TlbEntry* line = Tlb.Line(CpuState.TlbOf(s), address);
+        return line->Host + (address - line->TagWrite);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static byte* Read(CpuState* s, ulong address, int size)
     {

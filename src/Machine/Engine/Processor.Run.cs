@@ -22,6 +22,12 @@ public sealed unsafe partial class Processor
         while (true)
         {
             if (op != null) Execute(op, s);
+            if (s->Exit == Exit.HostCall)
+            {
+                // By far the most frequent stop.
+                Settle();
+                return new Stop(StopKind.HostCall, 0, 0, default, FaultCause.None, null);
+            }
             if (s->Exit == Exit.Lookup) op = Resolve();
             else if (s->Exit == Exit.Slow) op = RunSlow();
             else break;

@@ -11,21 +11,36 @@ public sealed unsafe partial class Processor
 {
     const int BounceBytes = 4096, MaxBounces = 16;
 
-    enum Use : byte { Read, Write, Modify }
+    /// <summary>What a handler does with memory.</summary>
+    internal enum Use : byte { Read, Write, Modify }
 
     record struct Bounce(ulong Address, int Offset, int Size, bool Store, bool Force);
 
     readonly byte* _bounce;
     readonly Bounce[] _bounces = new Bounce[MaxBounces];
     int _bounceCount, _bounceUsed;
+    bool _retry;
 
-    internal byte* SlowRead(ulong address, int size) => Translate(address, size, Use.Read);
+    /// <summary>Makes the translation available to a handler whose probe missed, and lets it run again.</summary>
+    internal Uop* Retry(Uop* op, ulong address, int size, Use use)
+    {
+        int bounces = _bounceCount;
+        byte* host = Translate(address, size, use);
+        if (host == null) return Fault.At(op, State);
+        if (_bounceCount == bounces) return op;
 
-    internal byte* SlowWrite(ulong address, int size) => Translate(address, size, Use.Write);
+        // A buffer: for the rest of the instruction its TLB line stands for exactly this address.
+        TlbEntry* line = Tlb.Line(_tlb.Entries, address);
+        ulong none = Tlb.NoTag((int)((address >> 12) & (Tlb.Count - 1)));
+        *line = new TlbEntry
+        {
+            Host = host, TagRead = use == Use.Read ? address : none, TagWrite = use == Use.Read ? none : address,
+        };
+        _retry = true;
+        return op;
+    }
 
-    internal byte* SlowModify(ulong address, int size) => Translate(address, size, Use.Modify);
-
-    byte* Translate(ulong address, int size, Use use)
+    internal byte* Translate(ulong address, int size, Use use)
     {
         CpuState* s = State;
         Access access = use == Use.Read ? Access.Read : Access.Write;
@@ -103,13 +118,16 @@ public sealed unsafe partial class Processor
             while (true)
             {
                 next = op->Handler(op, s);
-                if (next != op + 1 || next->RipOffset != offset) break;
+                if (_retry) _retry = false;
+                else if (next != op + 1 || next->RipOffset != offset) break;
                 op = next;
             }
         }
         finally
         {
             s->SlowMode = 0;
+            _retry = false;
+            for (int i = 0; i < _bounceCount; i++) _tlb.FlushPage(_bounces[i].Address >> 12);
         }
         if (next == null && s->Exit is Exit.Exception or Exit.Unsupported or Exit.Trap) return null;
         Commit();
@@ -141,11 +159,30 @@ public sealed unsafe partial class Processor
 static unsafe class SlowAccess
 {
     [MethodImpl(MethodImplOptions.NoInlining)]
-    public static byte* Read(CpuState* s, ulong address, int size) => Processor.Of(s).SlowRead(address, size);
+    public static byte* Read(CpuState* s, ulong address, int size) =>
+        Processor.Of(s).Translate(address, size, Processor.Use.Read);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    public static byte* Write(CpuState* s, ulong address, int size) => Processor.Of(s).SlowWrite(address, size);
+    public static byte* Write(CpuState* s, ulong address, int size) =>
+        Processor.Of(s).Translate(address, size, Processor.Use.Write);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    public static byte* Modify(CpuState* s, ulong address, int size) => Processor.Of(s).SlowModify(address, size);
+    public static byte* Modify(CpuState* s, ulong address, int size) =>
+        Processor.Of(s).Translate(address, size, Processor.Use.Modify);
+}
+
+/// <summary>How a handler with one access ends when its probe missed: it is run again, or the instruction faults.</summary>
+static unsafe class Retry
+{
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static Uop* Read(Uop* op, CpuState* s, ulong address, int size) =>
+        Processor.Of(s).Retry(op, address, size, Processor.Use.Read);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static Uop* Write(Uop* op, CpuState* s, ulong address, int size) =>
+        Processor.Of(s).Retry(op, address, size, Processor.Use.Write);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static Uop* Modify(Uop* op, CpuState* s, ulong address, int size) =>
+        Processor.Of(s).Retry(op, address, size, Processor.Use.Modify);
 }

@@ -118,9 +118,9 @@ unsafe struct Shift<TOp> : IFamily where TOp : IShift
     static Uop* Run<T, TPlace, TCount, TFlags>(Uop* op, CpuState* s)
         where T : unmanaged where TPlace : IPlace where TCount : IPlace where TFlags : IFlag
     {
-        byte* p = TPlace.Modify(op, s, sizeof(T));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
-        int count = *TCount.Read(op, s, 1) & (sizeof(T) == 8 ? 63 : 31);
+        if (!TPlace.CanWrite(op, s, sizeof(T))) return Retry.Modify(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.WriteAt(op, s);
+        int count = *TCount.ReadAt(op, s) & (sizeof(T) == 8 ? 63 : 31);
         ulong value = Width.Load<T>(p);
         if (count != 0) value = TOp.Apply<T>(s, value, count, TFlags.Value);
         if (TPlace.IsMemory) Width.Store<T>(p, value);

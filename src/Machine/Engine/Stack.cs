@@ -9,13 +9,23 @@ unsafe struct Push : IFamily
     {
         Shape.Reg => &Run<T, RegD>,
         Shape.RegImm => &Run<T, Immediate>,
-        Shape.Mem => &Run<T, Mem>,
-        Shape.MemX => &Run<T, MemX>,
+        Shape.Mem => &FromMemory<T, Mem>,
+        Shape.MemX => &FromMemory<T, MemX>,
         _ => null,
     };
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
+    {
+        ulong top = s->Gpr[4] - (ulong)sizeof(T);
+        if (!Probe.CanWrite(s, top, sizeof(T))) return Retry.Write(op, s, top, sizeof(T));
+        Width.Store<T>(Probe.WriteAt(s, top), Width.Load<T>(TPlace.ReadAt(op, s)));
+        s->Gpr[4] = top;
+        return op + 1;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    static Uop* FromMemory<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
         byte* from = TPlace.Read(op, s, sizeof(T));
         if (TPlace.IsMemory && from == null) return Fault.At(op, s);
@@ -28,7 +38,7 @@ unsafe struct Push : IFamily
     }
 }
 
-/// <summary>POP. The address of a memory operand is made with the new stack pointer.</summary>
+/// <summary>POP. A memory operand that is based on RSP means the new one: the lowering has added the difference.</summary>
 unsafe struct Pop : IFamily
 {
     public static Handler Pick<T>(Shape shape, bool flags) where T : unmanaged => shape switch
@@ -42,10 +52,11 @@ unsafe struct Pop : IFamily
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T>(Uop* op, CpuState* s) where T : unmanaged
     {
-        byte* from = Probe.Read(s, s->Gpr[4], sizeof(T));
-        if (from == null) return Fault.At(op, s);
-        s->Gpr[4] += (ulong)sizeof(T);
-        Width.StoreRegister<T>((byte*)s + op->D, Width.Load<T>(from));
+        ulong top = s->Gpr[4];
+        if (!Probe.CanRead(s, top, sizeof(T))) return Retry.Read(op, s, top, sizeof(T));
+        ulong value = Width.Load<T>(Probe.ReadAt(s, top));
+        s->Gpr[4] = top + (ulong)sizeof(T);
+        Width.StoreRegister<T>((byte*)s + op->D, value);
         return op + 1;
     }
 
@@ -54,13 +65,9 @@ unsafe struct Pop : IFamily
     {
         byte* from = Probe.Read(s, s->Gpr[4], sizeof(T));
         if (from == null) return Fault.At(op, s);
-        s->Gpr[4] += (ulong)sizeof(T);
         byte* to = TPlace.Write(op, s, sizeof(T));
-        if (to == null)
-        {
-            s->Gpr[4] -= (ulong)sizeof(T);
-            return Fault.At(op, s);
-        }
+        if (to == null) return Fault.At(op, s);
+        s->Gpr[4] += (ulong)sizeof(T);
         Width.Store<T>(to, Width.Load<T>(from));
         return op + 1;
     }
@@ -72,10 +79,9 @@ static unsafe class StackHandlers
     public static Uop* Leave(Uop* op, CpuState* s)
     {
         ulong frame = s->Gpr[5];
-        byte* from = Probe.Read(s, frame, 8);
-        if (from == null) return Fault.At(op, s);
+        if (!Probe.CanRead(s, frame, 8)) return Retry.Read(op, s, frame, 8);
+        s->Gpr[5] = *(ulong*)Probe.ReadAt(s, frame);
         s->Gpr[4] = frame + 8;
-        s->Gpr[5] = *(ulong*)from;
         return op + 1;
     }
 

@@ -154,10 +154,11 @@ static unsafe class StringHandlers
     {
         while (op->X == 0 || Counter(op, s, Rcx) != 0)
         {
-            byte* first = Probe.Read(s, Source(op, s), sizeof(T));
-            if (first == null) return Fault.At(op, s);
+            // If both fault, it is the second operand's that is reported.
             byte* second = Probe.Read(s, Counter(op, s, Rdi), sizeof(T));
             if (second == null) return Fault.At(op, s);
+            byte* first = Probe.Read(s, Source(op, s), sizeof(T));
+            if (first == null) return Fault.At(op, s);
             ulong a = Width.Load<T>(first), b = Width.Load<T>(second);
             Sub.SetFlags<T>(s, a, b, a - b);
             int step = IsDown(s) ? -sizeof(T) : sizeof(T);

@@ -85,8 +85,8 @@ unsafe struct Unary<TOp> : IFamily where TOp : IUnary
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Modify(op, s, sizeof(T));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanWrite(op, s, sizeof(T))) return Retry.Modify(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.WriteAt(op, s);
         ulong r = TOp.Apply<T>(s, Width.Load<T>(p), flags: true);
         if (TPlace.IsMemory) Width.Store<T>(p, r);
         else Width.StoreRegister<T>(p, r);
@@ -96,8 +96,8 @@ unsafe struct Unary<TOp> : IFamily where TOp : IUnary
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* RunPlain<T, TPlace>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace
     {
-        byte* p = TPlace.Modify(op, s, sizeof(T));
-        if (TPlace.IsMemory && p == null) return Fault.At(op, s);
+        if (!TPlace.CanWrite(op, s, sizeof(T))) return Retry.Modify(op, s, TPlace.AddressOf(op, s), sizeof(T));
+        byte* p = TPlace.WriteAt(op, s);
         ulong r = TOp.Apply<T>(s, Width.Load<T>(p), flags: false);
         if (TPlace.IsMemory) Width.Store<T>(p, r);
         else Width.StoreRegister<T>(p, r);

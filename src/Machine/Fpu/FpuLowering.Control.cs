@@ -40,6 +40,18 @@ static unsafe partial class FpuLowering
         Mnemonic.Fabs => Emit(b, &X87Arithmetic.Sign, new Uop { Imm = 1 }),
         Mnemonic.Fsqrt => Emit(b, &X87Arithmetic.Unary),
         Mnemonic.Frndint => Emit(b, &X87Arithmetic.Unary, new Uop { Imm = 1 }),
+        Mnemonic.Fscale => Emit(b, &X87Scale.Scale),
+        Mnemonic.Fxtract => Emit(b, &X87Scale.Extract),
+        Mnemonic.Fprem => Emit(b, &X87Scale.Remainder),
+        Mnemonic.Fprem1 => Emit(b, &X87Scale.Remainder, new Uop { Imm = 1 }),
+        Mnemonic.F2xm1 => Emit(b, &X87Functions.One, new Uop { Imm = X87Functions.F2Xm1 }),
+        Mnemonic.Fsin => Emit(b, &X87Functions.One, new Uop { Imm = X87Functions.Sine }),
+        Mnemonic.Fcos => Emit(b, &X87Functions.One, new Uop { Imm = X87Functions.Cosine }),
+        Mnemonic.Fsincos => Emit(b, &X87Functions.One, new Uop { Imm = X87Functions.SineCosine }),
+        Mnemonic.Fptan => Emit(b, &X87Functions.One, new Uop { Imm = X87Functions.Tangent }),
+        Mnemonic.Fyl2x => Emit(b, &X87Functions.Two, new Uop { Imm = X87Functions.YLog2X }),
+        Mnemonic.Fyl2xp1 => Emit(b, &X87Functions.Two, new Uop { Imm = X87Functions.YLog2Xp1 }),
+        Mnemonic.Fpatan => Emit(b, &X87Functions.Two, new Uop { Imm = X87Functions.ArcTangent }),
         _ => false,
     };
 

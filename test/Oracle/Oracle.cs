@@ -161,11 +161,14 @@ sealed unsafe class Oracle : IDisposable
     {
         OracleState* h = _host.Out, g = _guestOut;
         if (h->ControlWord != g->ControlWord) text.Append($" fcw: host {h->ControlWord:x} engine {g->ControlWord:x};");
-        if (h->StatusWord != g->StatusWord) text.Append($" fsw: host {h->StatusWord:x} engine {g->StatusWord:x};");
+        bool approximate = UndefinedResults.IsTranscendental(Instruction);
+        int status = approximate ? ~0x200 : ~0;
+        if (((h->StatusWord ^ g->StatusWord) & status) != 0) text.Append($" fsw: host {h->StatusWord:x} engine {g->StatusWord:x};");
         if (h->Tags != g->Tags) text.Append($" tags: host {h->Tags:x} engine {g->Tags:x};");
         if (((h->StatusWord ^ g->StatusWord) & 0x3800) != 0) return;
         for (int i = 0; i < 8; i++)
-            if (!new ReadOnlySpan<byte>(OracleState.St(h, i), 10).SequenceEqual(new(OracleState.St(g, i), 10)))
+            if (!new ReadOnlySpan<byte>(OracleState.St(h, i), 10).SequenceEqual(new(OracleState.St(g, i), 10))
+                && !(approximate && UndefinedResults.AreNeighbours(OracleState.St(h, i), OracleState.St(g, i))))
                 text.Append($" st{i}: host {Extended(h, i)} engine {Extended(g, i)};");
     }
 

@@ -48,6 +48,9 @@ static unsafe class UndefinedResults
     /// <summary>Whether the whole result is open: then only the absence of a wrong fault can be judged.</summary>
     public static bool IsResultUndefined(in Instruction i, OracleState* s)
     {
+        int exponent = *(ushort*)(OracleState.St(s, 0) + 8) & 0x7FFF;
+        if (i.Mnemonic == Mnemonic.F2xm1) return exponent is >= 0x3FFF and < 0x7FFF;
+        if (i.Mnemonic == Mnemonic.Fyl2xp1) return exponent is >= 0x3FFD and < 0x7FFF;
         if (i.Mnemonic is not (Mnemonic.Shld or Mnemonic.Shrd)) return false;
         ulong count = i.Op2Kind == OpKind.Register ? s->Gpr[1] : i.GetImmediate(2);
         return OperandBits(i) == 16 && (count & 31) > 16;
@@ -86,5 +89,17 @@ static unsafe class UndefinedResults
         ulong at = 28 + i.GetVirtualAddress(0, 0, (r, _, _) => !r.IsGPR() ? 0
             : s->Gpr[r.GetFullRegister() - Register.RAX] & (r.GetSize() == 4 ? uint.MaxValue : ulong.MaxValue));
         guest.Overwrite(at);
+    }
+
+    /// <summary>Functions that a processor rounds well but not always rightly: the last bit and C1 do not count.</summary>
+    public static bool IsTranscendental(in Instruction i) => i.Mnemonic is Mnemonic.F2xm1 or Mnemonic.Fyl2x
+        or Mnemonic.Fyl2xp1 or Mnemonic.Fsin or Mnemonic.Fcos or Mnemonic.Fsincos or Mnemonic.Fptan or Mnemonic.Fpatan;
+
+    /// <summary>Whether two 80-bit numbers are the same or neighbours.</summary>
+    public static bool AreNeighbours(byte* a, byte* b)
+    {
+        UInt128 x = new(*(ushort*)(a + 8), *(ulong*)a << 1), y = new(*(ushort*)(b + 8), *(ulong*)b << 1);
+        UInt128 distance = x > y ? x - y : y - x;
+        return distance <= 2;
     }
 }

@@ -11,10 +11,10 @@ static class BigFixed
 
     public static readonly BigInteger Ln2 = 2 * ArcTanh(One / 3);
 
-    /// <summary>Pi, with 512 bits of fraction.</summary>
-    public static readonly BigInteger WidePi = MakePi();
+    public static readonly BigInteger Pi = MakePi();
 
-    public static readonly BigInteger Pi = WidePi >> Bits;
+    /// <summary>Pi as the processor takes it to reduce an angle: 66 bits, cut off.</summary>
+    public static readonly BigInteger ShortPi = Pi >> (Bits - 64) << (Bits - 64);
 
     static readonly BigInteger s_arcTanHalf = ArcTanSeries(One >> 1);
 
@@ -100,7 +100,7 @@ static class BigFixed
     // Machin: pi = 16 arctan(1/5) - 4 arctan(1/239).
     static BigInteger MakePi()
     {
-        BigInteger one = BigInteger.One << (2 * Bits + 16);
+        BigInteger one = BigInteger.One << (Bits + 16);
         return (16 * ArcTanOfInverse(5, one) - 4 * ArcTanOfInverse(239, one)) >> 16;
     }
 

@@ -21,6 +21,7 @@ static unsafe class X87Functions
         if (X87.IsPending(s)) return Fault.Raise(op, s, Fault.FpuError);
         int function = (int)op->Imm;
         bool pushes = function is SineCosine or Tangent;
+        if (function != F2Xm1) s->FpuStatus &= unchecked((ushort)~X87.C2);
         if (X87.IsEmpty(s, 0) || pushes && !X87.IsEmpty(s, 7))
         {
             bool overflow = !X87.IsEmpty(s, 0);
@@ -31,7 +32,6 @@ static unsafe class X87Functions
         }
         RealContext c = X87.Context(s);
         Real a = X87.Get(s, 0), second = default;
-        if (function != F2Xm1) s->FpuStatus &= unchecked((ushort)~X87.C2);
         if (NaN.X87(ref c, a, Real.Zero(false), out Real result))
         {
             second = result;
@@ -88,9 +88,9 @@ static unsafe class X87Functions
         if (a.Exponent < Tiny) return TinyAngle(ref c, a, function, one);
 
         // Quarter turns, and what is left, between -pi/4 and pi/4.
-        BigInteger x = BigInteger.Abs(BigFixed.Of(a)) << BigFixed.Bits, quarter = BigFixed.WidePi >> 1;
+        BigInteger x = BigInteger.Abs(BigFixed.Of(a)), quarter = BigFixed.ShortPi >> 1;
         BigInteger turns = (x + (quarter >> 1)) / quarter;
-        BigInteger rest = x - turns * quarter >> BigFixed.Bits;
+        BigInteger rest = x - turns * quarter;
         (BigInteger sine, BigInteger cosine) = BigFixed.SineCosine(rest);
         (sine, cosine) = (int)(turns & 3) switch
         {

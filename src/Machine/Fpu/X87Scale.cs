@@ -66,7 +66,9 @@ static unsafe class X87Scale
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* Remainder(Uop* op, CpuState* s)
     {
-        if (!Begin(op, s, out Real a, out Real b, out Uop* next)) return next;
+        bool begun = Begin(op, s, out Real a, out Real b, out Uop* next);
+        if (next != null) s->FpuStatus &= unchecked((ushort)~X87.C2);
+        if (!begun) return next;
         RealContext c = X87.Context(s);
         int codes = 0;
         bool hasCodes = false;
@@ -77,7 +79,7 @@ static unsafe class X87Scale
             {
                 c.NoteDenormal(a, b);
                 hasCodes = true;
-                result = b.IsInfinite || a.IsZero ? a : Reduce(ref c, a, b, op->Imm != 0, out codes);
+                result = a.IsZero ? a : b.IsInfinite ? Same(ref c, a) : Reduce(ref c, a, b, op->Imm != 0, out codes);
             }
         }
         if (!X87.Finish(s, c)) return op + 1;
@@ -90,7 +92,7 @@ static unsafe class X87Scale
     {
         codes = 0;
         int distance = a.Exponent - b.Exponent;
-        if (distance < -1 || distance < 0 && !nearest) return a;
+        if (distance < -1 || distance < 0 && !nearest) return Same(ref c, a);
         bool partial = distance >= 64;
         // Each step takes 32 to 63 bits off the quotient.
         int bits = partial ? distance - (32 + distance % 32) : 0;
@@ -113,7 +115,7 @@ static unsafe class X87Scale
         {
             // Half of b at most: a is there already, unless it is more.
             (rest, quotient, exponent) = (a.Significand, 0, a.Exponent);
-            if (2 * (UInt128)a.Significand <= (UInt128)divisor << 1) return a;
+            if (2 * (UInt128)a.Significand <= (UInt128)divisor << 1) return Same(ref c, a);
             rest = ((UInt128)divisor << 1) - a.Significand;
             (sign, quotient) = (!sign, 1);
         }
@@ -125,6 +127,10 @@ static unsafe class X87Scale
         if (rest == UInt128.Zero) return Real.Zero(a.Sign);
         return c.Round(sign, exponent, rest << 64, RealFormat.Extended);
     }
+
+    // A denormal underflows, if that is unmasked.
+    static Real Same(ref RealContext c, in Real a) =>
+        c.Round(a.Sign, a.Exponent, (UInt128)a.Significand << 64, RealFormat.Extended);
 
     static int Codes(ulong quotient) =>
         ((quotient & 4) != 0 ? X87.C0 : 0) | ((quotient & 2) != 0 ? X87.C3 : 0) | ((quotient & 1) != 0 ? X87.C1 : 0);

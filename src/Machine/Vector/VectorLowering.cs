@@ -10,7 +10,8 @@ static unsafe partial class VectorLowering
     public static bool Lower(BlockBuilder b)
     {
         if (b.Instruction.Encoding is not (EncodingKind.Legacy or EncodingKind.VEX)) return false;
-        return LowerPacked(b) || LowerMove(b) || LowerElement(b) || LowerFloat(b) || LowerString(b);
+        return LowerPacked(b) || LowerMove(b) || LowerElement(b) || LowerFloat(b) || LowerString(b)
+            || LowerFused(b);
     }
 
     static Width WidthOf(in Instruction i)

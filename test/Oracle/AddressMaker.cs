@@ -117,9 +117,23 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
     // AMD knows a bit of MXCSR that Intel does not.
     void AimControl(in Instruction i, OracleState* s)
     {
+        if (i.Mnemonic is Mnemonic.Xsave or Mnemonic.Xsave64 or Mnemonic.Xrstor or Mnemonic.Xrstor64) AimImage(i, s);
         if (i.Mnemonic is not (Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr or Mnemonic.Fxrstor or Mnemonic.Fxrstor64)) return;
         ulong at = i.GetVirtualAddress(0, 0, (r, _, _) => Get(s, r)) + (i.Mnemonic is Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr ? 0u : 24);
         if (InWritable(at)) *(uint*)at &= chance.OneIn(8) ? ~0x2_0000u : 0xFFFF;
+    }
+
+    // The host has more components than the engine; XRSTOR wants a header that makes sense, most of the time.
+    void AimImage(in Instruction i, OracleState* s)
+    {
+        s->Gpr[0] &= 0xFFFF_FFFF_0000_0007;
+        s->Gpr[2] &= 0xFFFF_FFFF_0000_0000;
+        ulong at = i.GetVirtualAddress(0, 0, (r, _, _) => Get(s, r));
+        if (!InWritable(at) || !InWritable(at + 576)) return;
+        *(uint*)(at + 24) &= 0xFFFF;
+        new Span<byte>((byte*)at + 512, 64).Clear();
+        *(ulong*)(at + 512) = (ulong)(uint)chance.Next(8);
+        if (chance.OneIn(8)) *(ulong*)(at + 520) = 1;
     }
 
     void AimBranch(in Instruction i, OracleState* s)

@@ -79,12 +79,12 @@ static unsafe class UndefinedResults
     public static ulong DefinedErrorBits(in Instruction i) => IsImage(i) ? 2UL : 0x13;
 
     static bool IsImage(in Instruction i) => i.Mnemonic is Mnemonic.Fldenv or Mnemonic.Fnstenv or Mnemonic.Fnsave
-        or Mnemonic.Frstor or Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64;
+        or Mnemonic.Frstor or Mnemonic.Xsave or Mnemonic.Xsave64 or Mnemonic.Xrstor or Mnemonic.Xrstor64 or Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64;
 
     /// <summary>Makes the engine's memory the host's where the manual leaves it open: MXCSR_MASK in FXSAVE's image.</summary>
     public static void Forget(in Instruction i, HostProcessor host, GuestProcessor guest)
     {
-        if (i.Mnemonic is not (Mnemonic.Fxsave or Mnemonic.Fxsave64)) return;
+        if (i.Mnemonic is not (Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Xsave or Mnemonic.Xsave64)) return;
         OracleState* s = host.In;
         ulong at = 28 + i.GetVirtualAddress(0, 0, (r, _, _) => !r.IsGPR() ? 0
             : s->Gpr[r.GetFullRegister() - Register.RAX] & (r.GetSize() == 4 ? uint.MaxValue : ulong.MaxValue));

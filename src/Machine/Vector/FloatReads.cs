@@ -40,6 +40,16 @@ unsafe struct CompareFlags<T, TSignals> : IFloatRead where T : unmanaged where T
     public static int Bytes(int mode) => sizeof(T);
     public static FloatTarget Target => FloatTarget.None;
 
+    public static bool Quick(CpuState* s, byte* a, byte* b, byte* r)
+    {
+        T x = *(T*)a, y = *(T*)b;
+        if (!Element.IsPlainOrZero(x) || !Element.IsPlainOrZero(y)) return false;
+        double difference = sizeof(T) == 4 ? (double)*(float*)a - *(float*)b : *(double*)a < *(double*)b ? -1
+            : *(double*)a > *(double*)b ? 1 : 0;
+        Width.SetFlags(s, difference == 0 ? Flags.ZF : difference < 0 ? Flags.CF : 0);
+        return true;
+    }
+
     public static void Do(ref RealContext c, Uop* op, CpuState* s, byte* a, byte* b, byte* r, int mode)
     {
         int comparison = Predicate.Compare(ref c, *(T*)a, *(T*)b, TSignals.Scalar);

@@ -4,8 +4,13 @@ static class Program
 {
     static int Main(string[] args)
     {
+        if (args is ["engine", ..]) return EngineBench.Run(args[1..]);
         if (args is ["oracle", ..]) return OracleBench.Run(args);
-        Console.Error.WriteLine("usage: oracle [--count N] [--seed S] [--states K] [--only TEXT] [--random]");
+        Console.Error.WriteLine("""
+            usage: engine [WORKLOAD...]
+                   oracle [--count N] [--seed S] [--states K] [--only TEXT] [--random] [--all]
+                   oracle --form CODE --case SEED
+            """);
         return 2;
     }
 }

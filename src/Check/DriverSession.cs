@@ -80,10 +80,16 @@ public sealed class DriverSession : IDisposable
         return IsRunning;
     }
 
+    /// <summary>Unloads the driver, and looks for what it left behind.</summary>
     public bool Unload()
     {
         bool unloaded = false;
-        Do("DriverUnload", () => unloaded = Nt.Loader.Unload(Driver!));
+        Do("DriverUnload", () =>
+        {
+            unloaded = Nt.Loader.Unload(Driver!);
+            Nt.User.RunUntilIdle();
+        });
+        if (unloaded && IsRunning) LeftoverRule.Look(Nt, Driver!, Reporter);
         return unloaded;
     }
 

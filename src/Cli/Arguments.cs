@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Ringdown.Check;
 using Ringdown.Kernel;
 using Ringdown.Machine;
 
@@ -25,6 +26,10 @@ static class Arguments
     {
         Description = "Name=Value in the service's key (Parameters\\Name=Value below it); numbers become REG_DWORD.",
     };
+
+    public static Option<string[]> Before() => new("--with") { Description = "A driver to load first; may be given several times." };
+
+    public static DriverFile[] OpenAll(string[]? paths) => [.. (paths ?? []).Select(DriverFile.Open)];
 
     public static (string Name, RegistryValue Value)[] ParseRegistry(string[]? given) => [.. (given ?? []).Select(text =>
     {

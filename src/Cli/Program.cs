@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.Text;
+using Spectre.Console;
 
 namespace Ringdown.Cli;
 
@@ -13,8 +15,26 @@ static class Program
         {
             CheckCommand.Create(), RunCommand.Create(), InfoCommand.Create(), ExportsCommand.Create(),
         };
+        // What goes to a file or another program is plain and not broken into lines.
+        if (Console.IsOutputRedirected) AnsiConsole.Console = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors, Out = new PlainOutput(),
+        });
         ParseResult parsed = root.Parse(arguments);
         int code = parsed.Invoke(new InvocationConfiguration());
         return parsed.Errors.Count > 0 ? Unusable : code;
+    }
+}
+
+/// <summary>Standard output that is not a terminal: wide enough that no line is broken.</summary>
+sealed class PlainOutput : IAnsiConsoleOutput
+{
+    public TextWriter Writer => Console.Out;
+    public bool IsTerminal => false;
+    public int Width => 4096;
+    public int Height => 100;
+
+    public void SetEncoding(Encoding encoding)
+    {
     }
 }

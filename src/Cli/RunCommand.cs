@@ -26,7 +26,7 @@ static class RunCommand
         var seed = Arguments.Seed();
         var timeout = Arguments.Timeout();
         var registry = Arguments.Registry();
-        var before = new Option<string[]>("--with") { Description = "A driver to load first; may be given several times." };
+        var before = Arguments.Before();
         var command = new Command("run", "Load a driver, send it requests, unload it, and show what happened.")
         {
             driver, requests, json, trace, noUnload, seed, timeout, registry, before,
@@ -40,7 +40,7 @@ static class RunCommand
                 Seed = parsed.GetValue(seed),
                 InstructionLimit = parsed.GetValue(timeout),
                 Registry = Arguments.ParseRegistry(parsed.GetValue(registry)),
-                Before = [.. (parsed.GetValue(before) ?? []).Select(DriverFile.Open)],
+                Before = Arguments.OpenAll(parsed.GetValue(before)),
                 Observers = tracer is null ? [] : [tracer],
             };
             return Run(DriverFile.Open(parsed.GetValue(driver)!), script, options, !parsed.GetValue(noUnload), tracer, parsed.GetValue(json));
@@ -69,7 +69,11 @@ static class RunCommand
                 outcome.Results.Add(result);
             }
             if (open is not null) session.Do("close at the end", () => open.Close());
-            if (unload) outcome.Unloaded = session.Unload();
+            if (unload && session.IsRunning)
+            {
+                bool unloaded = session.Unload();
+                if (session.IsRunning) outcome.Unloaded = unloaded;
+            }
         }
         if (json) RunJson.Write(outcome);
         else RunText.Write(outcome);

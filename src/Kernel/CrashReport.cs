@@ -61,8 +61,9 @@ public sealed record CrashReport
         var context = new CpuContext();
         from.CopyTo(context);
         var frames = new List<StackFrame>();
+        if (context.Rip == 0 && nt.Routines.Calls.Count == 0) return frames;     // no guest code runs
         bool first = true;
-        for (int i = 0; i < MaximumFrames && context.Rip != 0; i++)
+        for (int i = 0; i < MaximumFrames && (context.Rip != 0 || i == 0); i++)
         {
             Va pc = new(context.Rip);
             if (!Routines.IsReturn(pc)) frames.Add(nt.Loader.FrameAt(pc, isReturnAddress: !first));
@@ -114,7 +115,7 @@ public sealed record CrashReport
             if (nt.Mm.Pool.Near(new Va(value)) is not { } block) continue;
             long offset = (long)(value - block.Address.Value);
             string where = offset >= (long)block.Bytes ? $"{offset - (long)block.Bytes} bytes behind the end"
-                : offset < 0 ? $"{-offset} bytes before the start" : $"{offset} bytes into";
+                : offset < 0 ? $"{-offset} bytes before the start" : $"{offset} bytes inside";
             return $"{value:x} is {where} of {(block.IsFree ? "a freed" : "an allocated")} {block.Kind} block of {block.Bytes} bytes, "
                 + $"tag '{block.TagText}'{(block.Owner.IsNull ? "" : $", allocated by {nt.Loader.Describe(block.Owner)}")}.";
         }

@@ -46,6 +46,11 @@ public sealed partial class NtKernel
         foreach (IObserver observer in _observers) observer.CompletedWithCancelRoutine(this, irp);
     }
 
+    internal void OnIrpTouchedAfterCompletion(Va irp, Va address)
+    {
+        foreach (IObserver observer in _observers) observer.IrpTouchedAfterCompletion(this, irp, address);
+    }
+
     internal void OnMissingExport(string module, string name, Va caller)
     {
         foreach (IObserver observer in _observers) observer.MissingExportCalled(this, module, name, caller);

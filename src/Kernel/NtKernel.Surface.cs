@@ -22,8 +22,10 @@ public sealed partial class NtKernel
     string NameOf(DeviceObject device) => Ob.Find(device.Address) is { Parent: not null } named ? named.Path : "";
 
     /// <summary>Symbolic links that drivers made, and where they point.</summary>
-    public IReadOnlyList<(string Link, string Target)> Links() =>
-        [.. Ob.OfType(Ob.LinkType).Where(l => l.Parent is not null && l.Parent != Ob.Root)
+    public IReadOnlyList<(string Link, string Target)> Links() => Links(_ => true);
+
+    IReadOnlyList<(string Link, string Target)> Links(Func<Va, bool> madeBy) =>
+        [.. Ob.OfType(Ob.LinkType).Where(l => l.Parent is not null && l.Parent != Ob.Root && madeBy((Va)l.State!))
             .Select(l => (l.Path.Replace(@"\GLOBAL??", @"\??"), l.Target!)).OrderBy(l => l.Item1, StringComparer.Ordinal)];
 
     /// <summary>The major functions for which a driver has routines, and where they are.</summary>
@@ -37,7 +39,7 @@ public sealed partial class NtKernel
         return new Leftovers(
             [.. Mm.Pool.Blocks.Where(b => !b.Owner.IsNull && image.Contains(b.Owner)).Select(b => (b.TagText, b.Bytes, Loader.Describe(b.Owner)))],
             [.. Io.Devices(driver.Object).Select(d => NameOf(d) is { Length: > 0 } name ? name : $"unnamed device {d.Address}")],
-            [.. Links().Select(l => $"{l.Link} -> {l.Target}")],
+            [.. Links(image.Contains).Select(l => $"{l.Link} -> {l.Target}")],
             [.. Ke.Scheduler.Threads.Where(t => image.Contains(t.StartRoutine)).Select(t => t.Name)],
             [.. Ke.Timers.Pending.Where(t => Mm.Pool.Near(t) is { } block ? image.Contains(block.Owner) : image.Contains(t)).Select(t => $"KTIMER {t}")],
             [.. Io.LiveIrps.Select(r => $"IRP {r.Address}")]);

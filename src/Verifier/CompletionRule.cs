@@ -1,4 +1,5 @@
 using Ringdown.Kernel;
+using Ringdown.Machine;
 using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Verifier;
@@ -16,6 +17,9 @@ public sealed class CompletionRule(Reporter reporter) : IObserver
                 $"{c.Major} was completed with Information {c.Information}, but the caller's buffer has {c.OutputLength} bytes: "
                 + "Windows would copy that much, past its end.");
     }
+
+    public void IrpTouchedAfterCompletion(NtKernel nt, Va irp, Va address) =>
+        reporter.Report(nt, "Completion", Severity.Error, $"The IRP is touched (at offset 0x{address - irp:x}) after it was completed.");
 
     public void CompletedWithCancelRoutine(NtKernel nt, Irp irp) =>
         reporter.Report(nt, "Completion", Severity.Error, "The IRP is completed while its cancel routine is still set.", irp.Address);

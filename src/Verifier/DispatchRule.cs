@@ -13,8 +13,10 @@ public sealed class DispatchRule(Reporter reporter) : IObserver
             Report(nt, d, $"{routine} returned STATUS_PENDING without IoMarkIrpPending.");
         else if (d.MarkedPending && d.Status != STATUS_PENDING)
             Report(nt, d, $"{routine} marked the IRP pending, but returned {d.Status}.");
-        else if (!d.Completed && !d.MarkedPending && d.Status != STATUS_PENDING)
+        else if (d.Completed is null && !d.MarkedPending && d.Status != STATUS_PENDING)
             Report(nt, d, $"{routine} returned {d.Status}, but the IRP is neither completed nor marked pending.");
+        else if (d.Completed is { } completed && !d.MarkedPending && completed != d.Status)
+            Report(nt, d, $"{routine} completed the IRP with {completed}, but returned {d.Status}.");
         if (nt.CurrentIrql != d.IrqlBefore)
             Report(nt, d, $"{routine} was called at IRQL {d.IrqlBefore} and returned at {nt.CurrentIrql}.");
     }

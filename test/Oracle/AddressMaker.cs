@@ -101,6 +101,7 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
             }
         if (i.HasRepPrefix || i.HasRepnePrefix) s->Gpr[1] = s->Gpr[1] & 0xFFFF_FFFF_0000_0000 & Upper(i) | (ulong)(uint)chance.Next(24);
         AimBranch(i, s);
+        AimControl(i, s);
     }
 
     // With 32-bit addresses the upper halves of the registers must not matter.
@@ -111,6 +112,28 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
         for (int n = 0; n < i.OpCount; n++)
             if (i.GetOpKind(n) is OpKind.MemorySegESI or OpKind.MemoryESEDI or OpKind.MemorySegEDI) return true;
         return false;
+    }
+
+    // AMD knows a bit of MXCSR that Intel does not.
+    void AimControl(in Instruction i, OracleState* s)
+    {
+        if (i.Mnemonic is Mnemonic.Xsave or Mnemonic.Xsave64 or Mnemonic.Xrstor or Mnemonic.Xrstor64) AimImage(i, s);
+        if (i.Mnemonic is not (Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr or Mnemonic.Fxrstor or Mnemonic.Fxrstor64)) return;
+        ulong at = i.GetVirtualAddress(0, 0, (r, _, _) => Get(s, r)) + (i.Mnemonic is Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr ? 0u : 24);
+        if (InWritable(at)) *(uint*)at &= chance.OneIn(8) ? ~0x2_0000u : 0xFFFF;
+    }
+
+    // The host has more components than the engine; XRSTOR wants a header that makes sense, most of the time.
+    void AimImage(in Instruction i, OracleState* s)
+    {
+        s->Gpr[0] &= 0xFFFF_FFFF_0000_0007;
+        s->Gpr[2] &= 0xFFFF_FFFF_0000_0000;
+        ulong at = i.GetVirtualAddress(0, 0, (r, _, _) => Get(s, r));
+        if (!InWritable(at) || !InWritable(at + 576)) return;
+        *(uint*)(at + 24) &= 0xFFFF;
+        new Span<byte>((byte*)at + 512, 64).Clear();
+        *(ulong*)(at + 512) = (ulong)(uint)chance.Next(8);
+        if (chance.OneIn(8)) *(ulong*)(at + 520) = 1;
     }
 
     void AimBranch(in Instruction i, OracleState* s)
@@ -164,6 +187,9 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
                 else ((int*)half)[e] = chance.Next(64) - 16;
     }
 
+    static bool IsMasked(in Instruction i) => i.MemoryIndex.IsVectorRegister() || i.Mnemonic is Mnemonic.Vmaskmovps
+        or Mnemonic.Vmaskmovpd or Mnemonic.Vpmaskmovd or Mnemonic.Vpmaskmovq;
+
     static bool IsBitString(in Instruction i) =>
         i.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
         && i.Op0Kind == OpKind.Memory && i.Op1Kind == OpKind.Register;
@@ -172,8 +198,9 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
         Set(s, i.Op1Register, (ulong)(long)(chance.Next(2048) - 1024), i.Op1Register.GetSize() == 4);
 
     ulong Target(in Instruction i, OracleState* s) =>
-        // With RBP as the base it is #SS, which the engine does not tell from #GP.
-        chance.OneIn(64) && !IsBitString(i) && i.MemoryBase.GetFullRegister() != Register.RBP ? s_wild[chance.Next(s_wild.Length)] : Target();
+        // With RBP as the base it is #SS, which the engine does not tell from #GP. From the first hole's end on the
+        // elements of a masked access reach the host's kernel, whose pages are there.
+        chance.OneIn(64) && !IsBitString(i) && !IsMasked(i) && i.MemoryBase.GetFullRegister() != Register.RBP ? s_wild[chance.Next(s_wild.Length)] : Target();
 
     ulong Target()
     {

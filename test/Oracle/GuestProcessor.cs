@@ -54,6 +54,15 @@ sealed unsafe class GuestProcessor : IDisposable
         return at == to - from ? 0 : (ulong)(host + from + at);
     }
 
+    /// <summary>Takes four bytes from the host's memory, if they are in a writable part.</summary>
+    public void Overwrite(ulong address)
+    {
+        ulong offset = address - (ulong)_host.Data;
+        ulong stackOffset = address - (ulong)_host.Stack;
+        if (offset < HostProcessor.WritableBytes) *(uint*)(_data[offset >> 12] + (offset & 0xFFF)) = *(uint*)address;
+        if (stackOffset < Va.PageSize) *(uint*)(_stack + stackOffset) = *(uint*)address;
+    }
+
     public ulong Peek(ulong address) => _memory.TryPeek(new Va(address & ~7UL), out ulong value) ? value : 0;
 
     public Stop Run(OracleState* from, out ulong rip)

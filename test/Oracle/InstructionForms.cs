@@ -25,8 +25,6 @@ static class InstructionForms
         Mnemonic.Lgs, Mnemonic.Xsetbv, Mnemonic.Enter, Mnemonic.Int, Mnemonic.Int1, Mnemonic.Int3,
         // AMD and Intel differ on these, or they never had a meaning.
         Mnemonic.Sysenter, Mnemonic.Sysexit, Mnemonic.Syscall, Mnemonic.Sysret, Mnemonic.Ud0, Mnemonic.Ud1,
-        // What XSAVE may leave out depends on what the host's kernel uses.
-        Mnemonic.Xsave, Mnemonic.Xsave64, Mnemonic.Xrstor, Mnemonic.Xrstor64,
     ];
 
     /// <summary>All forms that a kernel driver may meet on a processor without AVX-512, and that can run in user mode.</summary>

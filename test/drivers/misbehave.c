@@ -35,7 +35,7 @@ static NOINLINE void CallAddress(ULONG_PTR address)
 
 static NOINLINE void CorruptReturn(void)
 {
-    void **frame = __builtin_frame_address(0);
+    void *volatile *frame = __builtin_frame_address(0);
     frame[1] = (void *)0x4141414141414141ULL;
     s_sink = 0;
 }

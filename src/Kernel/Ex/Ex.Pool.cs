@@ -54,8 +54,7 @@ sealed partial class Ex(NtKernel nt)
     public void ExFreePoolWithTag([FreesMem] Va p, uint tag)
     {
         const uint protectedTag = 0x8000_0000;
-        if (tag != 0 && nt.Mm.Pool.TryFind(p, out PoolBlock? block) && ((block!.Tag ^ tag) & ~protectedTag) != 0
-            && (block.Tag & protectedTag) != 0)
+        if (tag != 0 && nt.Mm.Pool.TryFind(p, out PoolBlock? block) && ((block!.Tag ^ tag) & ~protectedTag) != 0)
             throw new BugCheck(BugCheckCode.BAD_POOL_CALLER, 0x0A, p.Value, block.Tag, tag);
         nt.Mm.Pool.Free(p);
     }

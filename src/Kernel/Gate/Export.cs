@@ -84,6 +84,11 @@ public interface IObserver
     {
     }
 
+    /// <summary>A driver touches an IRP that is complete and freed.</summary>
+    void IrpTouchedAfterCompletion(NtKernel nt, Va irp, Va address)
+    {
+    }
+
     /// <summary>An import that nothing exports was called; <paramref name="caller"/> is where the call returns to.</summary>
     void MissingExportCalled(NtKernel nt, string module, string name, Va caller)
     {

@@ -88,7 +88,7 @@ sealed partial class Io
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoCreateSymbolicLink(UnicodeString symbolicLinkName, UnicodeString deviceName)
     {
-        NtObject link = nt.Ob.CreateLink(deviceName.Text);
+        NtObject link = nt.Ob.CreateLink(deviceName.Text, nt.Caller);
         NtStatus status = nt.Ob.Insert(symbolicLinkName.Text, link);
         if (!status.IsSuccess) nt.Ob.Dereference(link);
         return status;

@@ -47,6 +47,20 @@ sealed partial class Io
         nt.Mm.Pool.Free(irp.Address);
     }
 
+    /// <summary>A driver touches an IRP that was completed and freed: that is told, and what it touches is a completed IRP.</summary>
+    /// <remarks>So a second completion is still seen for what it is.</remarks>
+    public bool TryRevive(Va address)
+    {
+        if (nt.Mm.Pool.Near(address) is not { IsFree: true, Tag: IrpTag } block) return false;
+        if (nt.Memory.IsMapped(block.Address) || address < block.Address || address - block.Address >= block.Bytes) return false;
+        nt.OnIrpTouchedAfterCompletion(block.Address, address);
+        nt.Mm.Pool.Revive(block);
+        Irp irp = Irp.At(nt.Memory, block.Address);
+        InitializeIrp(irp, (int)block.Bytes, (int)(block.Bytes - (ulong)Irp.Size) / IoStackLocation.Size);
+        irp.CurrentLocation = (sbyte)(irp.StackCount + 2);
+        return true;
+    }
+
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public Irp IoAllocateIrp(sbyte stackSize, bool chargeQuota) =>
         stackSize < 0 ? Irp.At(nt.Memory, Va.Null) : AllocateIrp(stackSize, nt.Caller);
@@ -97,7 +111,7 @@ sealed partial class Io
         record.Add(new IrpEvent(IrpEventKind.Return, deviceObject.Address, dispatch, major, status));
         bool marked = record.IsCompletedAt(location) ? record.WasMarkedPending(location)
             : (Irp.At(nt.Memory, address).Location(location).Control & SL_PENDING_RETURNED) != 0;
-        nt.OnDispatched(new Dispatched(deviceObject, address, major, dispatch, status, marked, record.IsCompletedAt(location), before));
+        nt.OnDispatched(new Dispatched(deviceObject, address, major, dispatch, status, marked, record.StatusAt(location), before));
         return status;
     }
 
@@ -111,7 +125,7 @@ sealed partial class Io
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IofCompleteRequest([AliasesMem] Irp irp, sbyte priorityBoost)
     {
-        if (irp.CurrentLocation > irp.StackCount + 1 || irp.Type != IO_TYPE_IRP)
+        if (nt.Mm.Pool.Near(irp.Address) is { IsFree: true, Tag: IrpTag } || irp.CurrentLocation > irp.StackCount + 1 || irp.Type != IO_TYPE_IRP)
             throw new BugCheck(BugCheckCode.MULTIPLE_IRP_COMPLETE_REQUESTS, irp.Address.Value);
         IrpRecord record = Record(irp);
         record.Add(new IrpEvent(IrpEventKind.Complete, irp.CurrentStackLocation.DeviceObject.Address, nt.Caller, 0, irp.IoStatus.Status));
@@ -129,7 +143,7 @@ sealed partial class Io
         StackControl control = done.Control;
         (Va routine, Va context) = (done.CompletionRoutine, done.Context);
         bool pending = (control & SL_PENDING_RETURNED) != 0;
-        record.CompleteAt(irp.CurrentLocation, pending);
+        record.CompleteAt(irp.CurrentLocation, pending, irp.IoStatus.Status);
         irp.PendingReturned = pending;
         irp.CurrentLocation++;
         irp.CurrentStackLocation = done.Above;

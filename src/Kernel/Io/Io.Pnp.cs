@@ -74,7 +74,7 @@ sealed partial class Io
     {
         foreach (Va device in Enumerable.Reverse(_shutdown.ToArray()))
         {
-            NtObject file = NewFile(DeviceObject.At(nt.Memory, device), "", new OpenOptions());
+            NtObject file = NewFile(DeviceObject.At(nt.Memory, device), "", OpenOptions.ReadWrite);
             SendSimple(FileObject.At(nt.Memory, file.Body), IrpMajor.IRP_MJ_SHUTDOWN);
             _neverOpened.Add(file.Body);
             DeviceObject target = DeviceObject.At(nt.Memory, device);

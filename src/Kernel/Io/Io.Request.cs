@@ -73,7 +73,9 @@ sealed partial class Io
         irp.UserBuffer = buffer;
         if (length == 0) return STATUS_SUCCESS;
         if ((top.Flags & DO_BUFFERED_IO) != 0)
-            return write ? MakeSystemBuffer(irp, buffer, length, length) : MakeSystemBuffer(irp, Va.Null, 0, length);
+            return write ? MakeSystemBuffer(irp, buffer, length, length)
+                : MayAccess(buffer, length, Access.Write, request.Mode) ? MakeSystemBuffer(irp, Va.Null, 0, length)
+                : STATUS_ACCESS_VIOLATION;
         return (top.Flags & DO_DIRECT_IO) != 0 ? LockBuffer(irp, buffer, length, write ? Access.Read : Access.Write, request.Mode)
             : STATUS_SUCCESS;
     }
@@ -82,11 +84,14 @@ sealed partial class Io
     {
         var method = (Method)(request.ControlCode & 3);
         irp.UserBuffer = request.OutputBuffer;
+        // For METHOD_NEITHER nobody has looked at the pointers: that is the driver's to do.
         if (method == Method.Neither)
         {
             location.Parameter4 = request.InputBuffer.Value;
             return STATUS_SUCCESS;
         }
+        if (method == Method.Buffered && !MayAccess(request.OutputBuffer, request.OutputLength, Access.Write, request.Mode))
+            return STATUS_ACCESS_VIOLATION;
         uint size = method == Method.Buffered ? Math.Max(request.InputLength, request.OutputLength) : request.InputLength;
         if (size > 0 && MakeSystemBuffer(irp, request.InputBuffer, request.InputLength, size) is { IsSuccess: false } bad) return bad;
         if (method == Method.Buffered)
@@ -105,12 +110,19 @@ sealed partial class Io
     NtStatus MakeSystemBuffer(Irp irp, Va input, uint inputLength, uint size)
     {
         if (size > 1 << 28) return STATUS_INSUFFICIENT_RESOURCES;
-        if (!nt.Memory.CanAccess(input, inputLength, Access.Read)) return STATUS_ACCESS_VIOLATION;
+        if (!MayAccess(input, inputLength, Access.Read, irp.RequestorMode)) return STATUS_ACCESS_VIOLATION;
         irp.SystemBuffer = nt.Mm.Pool.Allocate((int)size, BufferTag);
         irp.Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER;
         if (inputLength > 0) nt.Memory.Write(irp.SystemBuffer, nt.Memory.ReadBytes(input, (int)inputLength));
         else if (irp.CurrentStackLocation.Below.MajorFunction == IRP_MJ_READ) irp.Flags |= IRP_INPUT_OPERATION;
         return STATUS_SUCCESS;
+    }
+
+    /// <summary>ProbeForRead and ProbeForWrite: what a program passes must lie in its own half, and be there.</summary>
+    bool MayAccess(Va buffer, uint length, Access access, ProcessorMode mode)
+    {
+        bool user = buffer.Value < nt.Mm.MmUserProbeAddress && buffer.Value + length <= nt.Mm.MmUserProbeAddress;
+        return length == 0 || (user || mode == ProcessorMode.KernelMode) && nt.Memory.CanAccess(buffer, length, access);
     }
 
     void FreeSystemBuffer(Irp irp)
@@ -122,7 +134,7 @@ sealed partial class Io
 
     NtStatus LockBuffer(Irp irp, Va buffer, uint length, Access access, ProcessorMode mode)
     {
-        if (!nt.Memory.CanAccess(buffer, length, access)) return STATUS_ACCESS_VIOLATION;
+        if (!MayAccess(buffer, length, access, mode)) return STATUS_ACCESS_VIOLATION;
         Mdl mdl = nt.Mm.CreateMdl(buffer, length);
         if (mdl.IsNull) return STATUS_INSUFFICIENT_RESOURCES;
         nt.Mm.MmProbeAndLockPages(mdl, mode, access == Access.Read ? 0u : 1u);

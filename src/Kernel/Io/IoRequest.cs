@@ -4,7 +4,11 @@ namespace Ringdown.Kernel;
 
 /// <summary>How a file is opened: desired access, share mode, disposition and options as NtCreateFile takes them.</summary>
 public readonly record struct OpenOptions(
-    uint DesiredAccess = 0xC010_0000, uint ShareAccess = 3, uint Disposition = 1, uint CreateOptions = 0, uint FileAttributes = 0x80);
+    uint DesiredAccess, uint ShareAccess = 3, uint Disposition = 1, uint CreateOptions = 0, uint FileAttributes = 0x80)
+{
+    /// <summary>An existing file, for reading and writing, shared: GENERIC_READ | GENERIC_WRITE | SYNCHRONIZE.</summary>
+    public static OpenOptions ReadWrite => new(0xC010_0000);
+}
 
 /// <summary>A request for I/O on an open file, from the user's side or from a Zw service.</summary>
 public sealed class IoRequest

@@ -36,6 +36,7 @@ sealed partial class Ke
     public void Boot()
     {
         Memory memory = _nt.Memory;
+        memory.PagedIsOut = () => Irql >= DISPATCH_LEVEL;
         memory.Map(s_pcr, (ulong)Kpcr.Size, Protection.ReadWrite);
         Pcr = Kpcr.At(memory, s_pcr);
         Kpcr pcr = Pcr;
@@ -53,6 +54,7 @@ sealed partial class Ke
     /// <summary>Sets the IRQL and its copy in the PCR, and delivers nothing.</summary>
     public void SetIrql(Irql irql)
     {
+        if (irql >= DISPATCH_LEVEL && Irql < DISPATCH_LEVEL) _nt.Memory.PageOut();
         _nt.Cpu.Cr8 = (ulong)irql;
         Kpcr pcr = Pcr;
         pcr.Irql = (byte)irql;

@@ -36,7 +36,7 @@ sealed class Pool(NtKernel nt)
     /// <summary>A tag as four characters, first byte first.</summary>
     public static string TagText(uint tag) => string.Create(4, tag, static (text, t) =>
     {
-        for (int i = 0; i < 4; i++) text[i] = (char)(t >> (8 * i)) is >= ' ' and <= '~' and var c ? c : '.';
+        for (int i = 0; i < 4; i++) text[i] = (char)(byte)(t >> (8 * i)) is >= ' ' and <= '~' and var c ? c : '.';
     });
 
     /// <summary>A block for the kernel itself: zeroed, never refused.</summary>
@@ -56,10 +56,17 @@ sealed class Pool(NtKernel nt)
         ref Va next = ref kind == PoolKind.Paged ? ref _nextPaged : ref _nextNonPaged;
         Va first = next;
         next += (pages + 1) << 12;
-        Protection protection = kind == PoolKind.NonPagedExecute ? Protection.All : Protection.ReadWrite;
+        Protection protection = kind switch
+        {
+            PoolKind.NonPagedExecute => Protection.All,
+            PoolKind.Paged => Protection.ReadWrite | Protection.Paged,
+            _ => Protection.ReadWrite,
+        };
         nt.Memory.Map(first, pages << 12, protection);
         // A page or more starts at a page's start, as NT promises; less ends at its end.
         Va address = size < Va.PageSize ? first + (Va.PageSize - size) : first;
+        ulong front = Front(address);
+        if (front > 0 && !owner.IsNull) nt.Memory.Fill(address - front, front, Slack);
         if (!zero) nt.Memory.Fill(address, bytes, Fill);
         if (size > bytes) nt.Memory.Fill(address + bytes, size - bytes, Slack);
 
@@ -83,6 +90,10 @@ sealed class Pool(NtKernel nt)
     public PoolBlock? Near(Va address) =>
         _byPage.GetValueOrDefault(address.Page) ?? _byPage.GetValueOrDefault(address.Page - 1);
 
+    /// <summary>Maps the page of a freed block again, zeroed, so that a late touch of it does not end the run.</summary>
+    public void Revive(PoolBlock block) =>
+        nt.Memory.Map(block.Address.PageStart, PageCount(block) << 12, Protection.ReadWrite);
+
     public bool TryFind(Va address, out PoolBlock? block) => _blocks.TryGetValue(address, out block);
 
     static ulong PageCount(PoolBlock block) => (Math.Max(16, (block.Bytes + 15) & ~15UL) + 0xFFF) >> 12;
@@ -92,9 +103,15 @@ sealed class Pool(NtKernel nt)
         for (ulong page = 0; page < PageCount(block); page++) _byPage.Remove(block.Address.Page + page);
     }
 
-    // The bytes that rounding up to 16 left over: a small overrun has changed them.
+    // Bytes before a block that are looked at when it is freed: those of its page, at most 64.
+    static ulong Front(Va address) => Math.Min(64, (ulong)address.PageOffset);
+
+    // Before the block, and what rounding up to 16 left over behind it: a small underrun or overrun has changed them.
     void CheckSlack(PoolBlock block)
     {
+        ulong front = block.Owner.IsNull ? 0 : Front(block.Address);
+        if (nt.Memory.ReadBytes(block.Address - front, (int)front).AsSpan().IndexOfAnyExcept(Slack) >= 0)
+            throw new BugCheck(SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION, block.Address.Value, 0, 0, 0x23);
         ulong size = Math.Max(16, (block.Bytes + 15) & ~15UL);
         byte[] slack = nt.Memory.ReadBytes(block.Address + block.Bytes, (int)(size - block.Bytes));
         int bad = slack.AsSpan().IndexOfAnyExcept(Slack);

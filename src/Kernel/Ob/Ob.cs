@@ -85,7 +85,8 @@ sealed partial class Ob
         return directory;
     }
 
-    public NtObject CreateLink(string target) => Register(LinkType, 16, null, null, target);
+    /// <param name="maker">The return address of the driver that makes it.</param>
+    public NtObject CreateLink(string target, Va maker = default) => Register(LinkType, 16, maker, null, target);
 
     NtObject Register(ObjectType type, int bodyBytes, object? state, SortedDictionary<string, NtObject>? entries, string? target)
     {

@@ -63,6 +63,7 @@ sealed partial class Seh(NtKernel nt)
         ulong operation = (errorCode & 0x10) != 0 ? 8UL : (errorCode & 2) != 0 ? 1UL : 0;
         Va rip = new(nt.Cpu.Rip);
         if (cause == FaultCause.Guard) throw new BugCheck(UNEXPECTED_KERNEL_MODE_TRAP, 8, address.Value);
+        if (nt.Io.TryRevive(address)) return;
         if (nt.Ke.Irql >= DISPATCH_LEVEL)
             throw new BugCheck(DRIVER_IRQL_NOT_LESS_OR_EQUAL, address.Value, (ulong)nt.Ke.Irql, operation, rip.Value);
         bool kernelHalf = (long)address.Value < 0 && address.IsCanonical;

@@ -27,7 +27,7 @@ sealed class Unwinder(NtKernel nt)
         frame = new UnwoundFrame(pc, Va.Null, Va.Null, new Va(context.Rsp), null);
         if (Routines.IsReturn(pc)) return LeaveNestedCall(context);
         if (nt.Routines.TryFind(pc, out _)) return Return(context);
-        if (nt.Loader.ImageAt(pc) is not { } image) return false;
+        if (nt.Loader.ImageAt(pc) is not { } image) return ReturnFromNowhere(context);
         Va entry = FindEntry(image, pc);
         if (entry.IsNull)
         {
@@ -65,6 +65,10 @@ sealed class Unwinder(NtKernel nt)
         }
         return false;
     }
+
+    // A call through a wild pointer has pushed where it came from; anything else has no caller that could be known.
+    bool ReturnFromNowhere(CpuContext context) =>
+        Return(context) && (nt.Loader.ImageAt(new Va(context.Rip)) is not null || Routines.IsReturn(new Va(context.Rip)));
 
     bool Return(CpuContext context)
     {

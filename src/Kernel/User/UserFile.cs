@@ -56,6 +56,18 @@ public sealed class UserFile
     public UserRequest DeviceIoControl(uint controlCode, Va input, uint inputLength, Va output, uint outputLength) =>
         Run(Control(controlCode, input, inputLength, output, outputLength), Va.Null, 0);
 
+    /// <summary>ReadFile with a pointer as it is, good or bad.</summary>
+    public UserRequest ReadTo(Va buffer, uint length) => Run(new IoRequest(IRP_MJ_READ, Object)
+    {
+        OutputBuffer = buffer, OutputLength = length, Mode = ProcessorMode.UserMode,
+    }, Va.Null, 0);
+
+    /// <summary>WriteFile with a pointer as it is, good or bad.</summary>
+    public UserRequest WriteFrom(Va buffer, uint length) => Run(new IoRequest(IRP_MJ_WRITE, Object)
+    {
+        InputBuffer = buffer, InputLength = length, Mode = ProcessorMode.UserMode,
+    }, Va.Null, 0);
+
     IoRequest Control(uint code, Va input, uint inputLength, Va output, uint outputLength) => new(IRP_MJ_DEVICE_CONTROL, Object)
     {
         ControlCode = code, InputBuffer = input, InputLength = inputLength, OutputBuffer = output, OutputLength = outputLength,

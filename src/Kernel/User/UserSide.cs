@@ -19,7 +19,7 @@ public sealed class UserSide
         string ntPath = ToNtPath(path);
         NtObject? opened = null;
         NtStatus status = AsUser(() =>
-            _nt.Io.Open(ntPath, ProcessorMode.UserMode, options ?? new OpenOptions(), out opened, out _));
+            _nt.Io.Open(ntPath, ProcessorMode.UserMode, options ?? OpenOptions.ReadWrite, out opened, out _));
         if (!status.IsSuccess || opened is null) return status;
         Handle handle = _nt.Ob.Open(opened, 0, kernelHandle: false);
         _nt.Ob.Dereference(opened);

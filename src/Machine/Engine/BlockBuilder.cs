@@ -90,7 +90,8 @@ sealed unsafe partial class BlockBuilder
         || BitLowering.Lower(this)
         || StringLowering.Lower(this)
         || SystemLowering.Lower(this)
-        || VectorLowering.Lower(this);
+        || VectorLowering.Lower(this)
+        || FpuLowering.Lower(this);
 
     /// <summary>Adds a micro-op to the current instruction.</summary>
     public void Emit(Handler handler, Uop uop)

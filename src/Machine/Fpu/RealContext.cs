@@ -12,6 +12,8 @@ struct RealContext
 
     public const int Nearest = 0, Down = 1, Up = 2, TowardZero = 3;
 
+    const int ExponentWrap = 24576;
+
     public int Rounding;
 
     /// <summary>Bits as the flags: set means that the exception is masked.</summary>
@@ -88,11 +90,12 @@ struct RealContext
     Real Underflows(
         bool sign, int exponent, UInt128 significand, in RealFormat format, in Real full, bool fullInexact)
     {
-        if (!IsMasked(Underflow))
+        // What wrapping cannot bring back into range ends as if the exception were masked.
+        if (!IsMasked(Underflow) && !(WrapsExponent && full.Exponent + ExponentWrap < RealFormat.Extended.MinExponent))
         {
             After |= Underflow;
             if (fullInexact) After |= Inexact;
-            return WrapsExponent ? full with { Exponent = full.Exponent + 24576 } : full;
+            return WrapsExponent ? full with { Exponent = full.Exponent + ExponentWrap } : full;
         }
         if (FlushToZero)
         {
@@ -113,13 +116,14 @@ struct RealContext
     Real Overflows(in Real full, in RealFormat format, bool inexact)
     {
         After |= Overflow;
-        if (!IsMasked(Overflow))
+        bool tooLarge = WrapsExponent && full.Exponent - ExponentWrap > RealFormat.Extended.MaxExponent;
+        if (!IsMasked(Overflow) && !tooLarge)
         {
             if (inexact) After |= Inexact;
-            return WrapsExponent ? full with { Exponent = full.Exponent - 24576 } : full;
+            return WrapsExponent ? full with { Exponent = full.Exponent - ExponentWrap } : full;
         }
         After |= Inexact;
-        bool away = Rounding == Nearest || Rounding == Up && !full.Sign || Rounding == Down && full.Sign;
+        bool away = tooLarge && !IsMasked(Overflow) || Rounding == Nearest || Rounding == Up && !full.Sign || Rounding == Down && full.Sign;
         RoundedUp = away;
         if (away) return Real.Infinity(full.Sign);
         return new Real(RealKind.Finite, full.Sign, format.MaxExponent, ~0UL << (64 - format.Precision));

@@ -9,6 +9,24 @@ unsafe struct ConvertFloat<TFrom, TTo, TExtent> : IFloatRead
     public static int Bytes(int mode) => Count(mode) * sizeof(TFrom);
     public static bool Aligned => !TExtent.Scalar && sizeof(TFrom) == 8;
 
+    public static bool Quick(CpuState* s, byte* a, byte* b, byte* r)
+    {
+        if (!TExtent.Scalar || !Float.MayBeQuick(s)) return false;
+        if (sizeof(TFrom) == 4)
+        {
+            float value = *(float*)b;
+            if (!Element.IsPlainOrZero(value)) return false;
+            *(double*)r = value;
+            return true;
+        }
+        double wide = *(double*)b;
+        float narrow = (float)wide;
+        if (!Element.IsPlainOrZero(wide) || !Element.IsPlain(narrow)) return false;
+        if (narrow != wide) Float.SetInexact(s);
+        *(float*)r = narrow;
+        return true;
+    }
+
     public static void Do(ref RealContext c, Uop* op, CpuState* s, byte* a, byte* b, byte* r, int mode)
     {
         TFrom* x = (TFrom*)b;
@@ -27,6 +45,15 @@ unsafe struct ConvertFloat<TFrom, TTo, TExtent> : IFloatRead
 unsafe struct FromInteger<TFrom, TTo> : IFloatRead where TFrom : unmanaged where TTo : unmanaged
 {
     public static int Bytes(int mode) => sizeof(TFrom);
+
+    public static bool Quick(CpuState* s, byte* a, byte* b, byte* r)
+    {
+        // 32 bits always fit into a double, 64 bits if they are few.
+        long value = sizeof(TFrom) == 4 ? *(int*)b : *(long*)b;
+        if (sizeof(TTo) == 4 || value != (int)value) return false;
+        *(double*)r = value;
+        return true;
+    }
 
     public static void Do(ref RealContext c, Uop* op, CpuState* s, byte* a, byte* b, byte* r, int mode)
     {
@@ -55,6 +82,18 @@ unsafe struct ToInteger<TFrom, TTo, TTruncates> : IFloatRead
 {
     public static int Bytes(int mode) => sizeof(TFrom);
     public static FloatTarget Target => FloatTarget.General;
+
+    public static bool Quick(CpuState* s, byte* a, byte* b, byte* r)
+    {
+        TFrom x = *(TFrom*)b;
+        if (!TTruncates.Scalar || !Float.MayBeQuick(s) || !Element.IsPlainOrZero(x)) return false;
+        double value = sizeof(TFrom) == 4 ? *(float*)b : *(double*)b;
+        if (!(Math.Abs(value) < 2147483647.0)) return false;
+        int whole = (int)value;
+        if (whole != value) Float.SetInexact(s);
+        *(ulong*)r = sizeof(TTo) == 4 ? (uint)whole : (ulong)whole;
+        return true;
+    }
 
     public static void Do(ref RealContext c, Uop* op, CpuState* s, byte* a, byte* b, byte* r, int mode)
     {
@@ -87,6 +126,7 @@ unsafe struct ToMmx<TFrom, TTruncates> : IFloatRead where TFrom : unmanaged wher
 {
     public static int Bytes(int mode) => 2 * sizeof(TFrom);
     public static bool Aligned => sizeof(TFrom) == 8;
+    public static bool UsesMmx => true;
     public static FloatTarget Target => FloatTarget.Mmx;
 
     public static void Do(ref RealContext c, Uop* op, CpuState* s, byte* a, byte* b, byte* r, int mode)
@@ -101,6 +141,7 @@ unsafe struct ToMmx<TFrom, TTruncates> : IFloatRead where TFrom : unmanaged wher
 unsafe struct FromMmx<TTo, TRegister> : IFloatRead where TTo : unmanaged where TRegister : IExtent
 {
     public static int Bytes(int mode) => 8;
+    public static bool UsesMmx => TRegister.Scalar;
 
     public static void Do(ref RealContext c, Uop* op, CpuState* s, byte* a, byte* b, byte* r, int mode)
     {

@@ -7,11 +7,18 @@ namespace Ringdown.Machine;
 /// <summary>What floating-point handlers share: the way to a result with MXCSR's flags.</summary>
 static unsafe class Float
 {
-    // Rounding to nearest, inexact masked and its flag set already: then a plain result leaves no trace but itself.
-    const uint QuickMask = 0x7020, Quick = 0x1020;
+    // Rounding to nearest and inexact masked: then a plain result leaves no trace but itself and that flag.
+    const uint QuickMask = 0x7000, Quick = 0x1000, Inexact = 0x20;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool IsQuick(CpuState* s) => (s->Mxcsr & QuickMask) == Quick;
+    public static bool MayBeQuick(CpuState* s) => (s->Mxcsr & QuickMask) == Quick;
+
+    /// <summary>The inexact flag is set already, so it does not matter whether a result is exact.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool IsQuick(CpuState* s) => (s->Mxcsr & (QuickMask | Inexact)) == (Quick | Inexact);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void SetInexact(CpuState* s) => s->Mxcsr |= Inexact;
 
     /// <summary>Makes the flags sticky. False: one is unmasked, so the instruction is to raise #XM and change nothing.</summary>
     public static bool Finish(CpuState* s, in RealContext c)
@@ -34,16 +41,27 @@ static unsafe class Float
     public static bool Do<TOp, T>(CpuState* s, T* a, T* b, T* r, int count)
         where TOp : IFloatOp where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        if (IsQuick(s))
+        if (MayBeQuick(s))
         {
+            bool known = IsQuick(s), exact = true;
             int i = 0;
             for (; i < count; i++)
             {
                 T x = a[i], y = b[i], z = TOp.Fast(x, y);
-                if (!Element.IsPlainOrZero(x) || !Element.IsPlainOrZero(y) || !Element.IsPlain(z)) break;
+                if (!Element.IsPlainOrZero(x) || !Element.IsPlainOrZero(y)) break;
+                if (!Element.IsPlain(z) && !(Element.IsZero(z) && TOp.GivesZero(x, y))) break;
+                if (!known)
+                {
+                    if (!Element.IsModerate(x) || !Element.IsModerate(y)) break;
+                    exact &= TOp.IsExact(x, y, z);
+                }
                 r[i] = z;
             }
-            if (i == count) return true;
+            if (i == count)
+            {
+                if (!exact) SetInexact(s);
+                return true;
+            }
         }
         return Slow<TOp, T>(s, a, b, r, count);
     }
@@ -99,6 +117,12 @@ unsafe interface IFloatRead
     /// <summary>Computes from S and the source into a buffer of 32 bytes, which comes with the rest of S in it.</summary>
     static abstract void Do(ref RealContext c, Uop* op, CpuState* s, byte* a, byte* b, byte* r, int mode);
 
+    /// <summary>Does the common case without the context, if this is one: nothing to raise, ordinary numbers.</summary>
+    static virtual bool Quick(CpuState* s, byte* a, byte* b, byte* r) => false;
+
+    /// <summary>An exception of the x87 that is pending comes first.</summary>
+    static virtual bool UsesMmx => false;
+
     /// <summary>What is written: a vector register, a general register of 8 bytes, MMX, or nothing but flags.</summary>
     static virtual FloatTarget Target => FloatTarget.Vector;
 }
@@ -110,25 +134,29 @@ static unsafe class FloatRead<TOp, TPlace, TMode> where TOp : IFloatRead where T
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* Run(Uop* op, CpuState* s)
     {
-        if (TOp.Target == FloatTarget.Mmx && !VectorAccess.MmxReady(s)) return Fault.Raise(op, s, Fault.FpuError);
+        if (TOp.UsesMmx && !VectorAccess.MmxReady(s)) return Fault.Raise(op, s, Fault.FpuError);
         byte* b = VectorAccess.Source<TPlace, TMode>(op, s, TOp.Bytes(TMode.Bytes), TOp.Aligned);
         if (b == null) return Fault.At(op, s);
         byte* a = (byte*)s + op->S, d = (byte*)s + op->D;
         Vector256<byte> result = TOp.Target == FloatTarget.Vector ? Vector256.Load(a) : default;
-        RealContext c = RealContext.FromMxcsr(s->Mxcsr);
-        uint flags = Flags.Arithmetic(s->FlagResult, s->FlagCarry);
-        TOp.Do(ref c, op, s, a, b, (byte*)&result, TMode.Bytes);
-        if (TOp.Target == FloatTarget.Mmx) VectorAccess.EnterMmx(s);
-        if (!Float.Finish(s, c))
-        {
-            if (TOp.Target == FloatTarget.None) Ringdown.Machine.Width.SetFlags(s, flags);
+        if (!TOp.Quick(s, a, b, (byte*)&result) && !Slow(op, s, a, b, (byte*)&result))
             return Fault.Raise(op, s, Fault.SimdError);
-        }
         if (TOp.Target == FloatTarget.General) *(ulong*)d = result.AsUInt64().ToScalar();
         if (TOp.Target == FloatTarget.Mmx) VectorAccess.StoreMmx(s, d, result.AsUInt64().ToScalar());
         if (TOp.Target != FloatTarget.Vector) return op + 1;
         if (TMode.Bytes == 32) result.Store(d);
         else VectorAccess.Store<TMode>(d, result.GetLower());
         return op + 1;
+    }
+
+    static bool Slow(Uop* op, CpuState* s, byte* a, byte* b, byte* r)
+    {
+        RealContext c = RealContext.FromMxcsr(s->Mxcsr);
+        (ulong flagResult, ulong flagCarry) = (s->FlagResult, s->FlagCarry);
+        TOp.Do(ref c, op, s, a, b, r, TMode.Bytes);
+        if (TOp.Target == FloatTarget.Mmx) VectorAccess.EnterMmx(s);
+        if (Float.Finish(s, c)) return true;
+        (s->FlagResult, s->FlagCarry) = (flagResult, flagCarry);
+        return false;
     }
 }

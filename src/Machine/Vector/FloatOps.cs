@@ -35,7 +35,18 @@ static unsafe class Element
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool IsPlainOrZero<T>(T value) where T : unmanaged => IsPlain(value) || Bits(value) << (65 - sizeof(T) * 8) == 0;
+    public static bool IsZero<T>(T value) where T : unmanaged => Bits(value) << (65 - sizeof(T) * 8) == 0;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool IsPlainOrZero<T>(T value) where T : unmanaged => IsPlain(value) || IsZero(value);
+
+    /// <summary>Zero, or so far from the limits that the error of an operation is a number of the format too.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool IsModerate<T>(T value) where T : unmanaged
+    {
+        int exponent = sizeof(T) == 4 ? (int)(*(uint*)&value >> 23 & 0xFF) - 127 : (int)(*(ulong*)&value >> 52 & 0x7FF) - 1023;
+        return exponent is > -40 and < 40 || IsZero(value);
+    }
 }
 
 /// <summary>Arithmetic on elements.</summary>
@@ -46,19 +57,43 @@ interface IFloatOp
 
     /// <summary>The same with every mode and exception.</summary>
     static abstract T Slow<T>(ref RealContext c, T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
+
+    /// <summary>Whether a result of moderate operands is exact.</summary>
+    static abstract bool IsExact<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
+
+    /// <summary>Whether zero is a result that leaves no flag, as that of numbers that are too small would.</summary>
+    static abstract bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
 }
 
 /// <summary>Operations that round and follow the common rule for NaNs.</summary>
 interface IRounding
 {
     static abstract T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
+    static abstract T Error<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
+    static abstract bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
     static abstract Real Do(ref RealContext c, in Real a, in Real b, in RealFormat format);
+}
+
+static class RoundingError
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T OfSum<T>(T a, T b, T sum) where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        T second = sum - a;
+        return (a - (sum - second)) + (b - second);
+    }
 }
 
 struct AddReal : IRounding
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => a + b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Error<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T> => RoundingError.OfSum(a, b, result);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => true;
     public static Real Do(ref RealContext c, in Real a, in Real b, in RealFormat format) => RealMath.Add(ref c, a, b, format);
 }
 
@@ -66,6 +101,12 @@ struct SubtractReal : IRounding
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => a - b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Error<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T> => RoundingError.OfSum(a, -b, result);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => true;
     public static Real Do(ref RealContext c, in Real a, in Real b, in RealFormat format) =>
         RealMath.Subtract(ref c, a, b, format);
 }
@@ -74,6 +115,12 @@ struct MultiplyReal : IRounding
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => a * b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Error<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.FusedMultiplyAdd(a, b, -result);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.IsZero(a) || T.IsZero(b);
     public static Real Do(ref RealContext c, in Real a, in Real b, in RealFormat format) =>
         RealMath.Multiply(ref c, a, b, format);
 }
@@ -82,6 +129,12 @@ struct DivideReal : IRounding
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => a / b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Error<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.FusedMultiplyAdd(result, b, -a);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.IsZero(a);
     public static Real Do(ref RealContext c, in Real a, in Real b, in RealFormat format) =>
         RealMath.Divide(ref c, a, b, format);
 }
@@ -91,6 +144,13 @@ struct Rounded<TOp> : IFloatOp where TOp : IRounding
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => TOp.Fast(a, b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool IsExact<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T> =>
+        T.IsZero(TOp.Error(a, b, result));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => TOp.GivesZero(a, b);
 
     public static T Slow<T>(ref RealContext c, T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
@@ -106,6 +166,13 @@ struct SquareRoot : IFloatOp
     // A negative number gives a NaN here, which is not plain.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.Sqrt(b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool IsExact<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T> =>
+        T.IsZero(T.FusedMultiplyAdd(result, result, -b));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.IsZero(b);
 
     public static T Slow<T>(ref RealContext c, T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
@@ -136,6 +203,9 @@ struct Extreme<TChoice> : IFloatOp where TChoice : IChoice
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> =>
         TChoice.TakesFirst(a < b ? -1 : a > b ? 1 : 0) ? a : b;
+
+    public static bool IsExact<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T> => true;
+    public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => true;
 
     public static T Slow<T>(ref RealContext c, T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {

@@ -40,6 +40,16 @@ unsafe struct CompareFlags<T, TSignals> : IFloatRead where T : unmanaged where T
     public static int Bytes(int mode) => sizeof(T);
     public static FloatTarget Target => FloatTarget.None;
 
+    public static bool Quick(CpuState* s, byte* a, byte* b, byte* r)
+    {
+        T x = *(T*)a, y = *(T*)b;
+        if (!Element.IsPlainOrZero(x) || !Element.IsPlainOrZero(y)) return false;
+        double difference = sizeof(T) == 4 ? (double)*(float*)a - *(float*)b : *(double*)a < *(double*)b ? -1
+            : *(double*)a > *(double*)b ? 1 : 0;
+        Width.SetFlags(s, difference == 0 ? Flags.ZF : difference < 0 ? Flags.CF : 0);
+        return true;
+    }
+
     public static void Do(ref RealContext c, Uop* op, CpuState* s, byte* a, byte* b, byte* r, int mode)
     {
         int comparison = Predicate.Compare(ref c, *(T*)a, *(T*)b, TSignals.Scalar);
@@ -111,17 +121,23 @@ unsafe struct DotProduct<T> : IFloatRead where T : unmanaged, System.Numerics.IB
     public static void Do(ref RealContext c, Uop* op, CpuState* s, byte* a, byte* b, byte* r, int mode)
     {
         int imm = (int)op->Imm, count = 16 / sizeof(T);
-        T* p = stackalloc T[4];
-        for (int lane = 0; lane < mode; lane += 16)
+        T* products = stackalloc T[8];
+        for (int i = 0; i < mode / sizeof(T); i++)
+            products[i] = (imm >> (4 + i % count) & 1) != 0
+                ? Rounded<MultiplyReal>.Slow(ref c, ((T*)a)[i], ((T*)b)[i]) : default;
+        // Each step is an instruction of its own to the exceptions: an unmasked one ends the whole.
+        uint flags = c.Flags(out bool raises);
+        for (int width = count; width > 1 && !raises; width /= 2)
         {
-            T* x = (T*)(a + lane), y = (T*)(b + lane), z = (T*)(r + lane);
-            for (int i = 0; i < count; i++)
-                p[i] = (imm >> (4 + i) & 1) != 0 ? Rounded<MultiplyReal>.Slow(ref c, x[i], y[i]) : default;
-            // Each step is an instruction of its own to the exceptions: an unmasked one ends the whole.
-            if ((c.After & ~c.Masks) != 0) return;
-            T sum = Rounded<AddReal>.Slow(ref c, p[0], p[1]);
-            if (count == 4) sum = Rounded<AddReal>.Slow(ref c, sum, Rounded<AddReal>.Slow(ref c, p[2], p[3]));
-            for (int i = 0; i < count; i++) z[i] = (imm >> i & 1) != 0 ? sum : default;
+            (c.Before, c.After) = (0, 0);
+            for (int lane = 0; lane < mode / sizeof(T); lane += count)
+                for (int i = 0; i < width / 2; i++)
+                    products[lane + i] = Rounded<AddReal>.Slow(
+                        ref c, products[lane + 2 * i], products[lane + 2 * i + 1]);
+            flags |= c.Flags(out raises);
         }
+        (c.Before, c.After) = (flags, 0);
+        for (int i = 0; i < mode / sizeof(T); i++)
+            ((T*)r)[i] = (imm >> i % count & 1) != 0 ? products[i / count * count] : default;
     }
 }

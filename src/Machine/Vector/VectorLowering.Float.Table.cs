@@ -77,6 +77,10 @@ static unsafe partial class VectorLowering
         Mnemonic.Cvtss2sd or Mnemonic.Vcvtss2sd => Floats<ConvertFloat<float, double, One>>(b),
         Mnemonic.Cvtsd2ss or Mnemonic.Vcvtsd2ss => Floats<ConvertFloat<double, float, One>>(b),
         Mnemonic.Vcvtph2ps => Floats<FromHalf>(b),
+        Mnemonic.Rcpps or Mnemonic.Vrcpps => Floats<Estimate<Reciprocal, All>>(b),
+        Mnemonic.Rcpss or Mnemonic.Vrcpss => Floats<Estimate<Reciprocal, One>>(b),
+        Mnemonic.Rsqrtps or Mnemonic.Vrsqrtps => Floats<Estimate<ReciprocalRoot, All>>(b),
+        Mnemonic.Rsqrtss or Mnemonic.Vrsqrtss => Floats<Estimate<ReciprocalRoot, One>>(b),
         _ => false,
     };
 }

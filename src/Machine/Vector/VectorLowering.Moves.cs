@@ -17,6 +17,8 @@ static unsafe partial class VectorLowering
                 or Mnemonic.Movntdq or Mnemonic.Movntdqa or Mnemonic.Vmovaps or Mnemonic.Vmovapd or Mnemonic.Vmovdqa
                 or Mnemonic.Vmovntps or Mnemonic.Vmovntpd or Mnemonic.Vmovntdq or Mnemonic.Vmovntdqa:
                 return store ? Writes<StoreAligned>(b) : Reads<LoadAligned>(b);
+            case Mnemonic.Movnti:
+                return b.Instruction.Op1Register.IsGPR64() ? Writes<StoreLow<ulong>>(b) : Writes<StoreLow<uint>>(b);
             case Mnemonic.Movntq: return Writes<StoreWhole>(b);
             case Mnemonic.Movd or Mnemonic.Vmovd: return LowerDoubleWord(b);
             case Mnemonic.Movq or Mnemonic.Vmovq: return LowerQuadWord(b);

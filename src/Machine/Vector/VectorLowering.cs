@@ -10,7 +10,8 @@ static unsafe partial class VectorLowering
     public static bool Lower(BlockBuilder b)
     {
         if (b.Instruction.Encoding is not (EncodingKind.Legacy or EncodingKind.VEX)) return false;
-        return LowerPacked(b) || LowerMove(b) || LowerElement(b) || LowerFloat(b) || LowerSpecial(b);
+        return LowerPacked(b) || LowerMove(b) || LowerElement(b) || LowerFloat(b) || LowerString(b)
+            || LowerFused(b);
     }
 
     static Width WidthOf(in Instruction i)
@@ -23,6 +24,7 @@ static unsafe partial class VectorLowering
             mmx |= r.IsMM();
         }
         if (mmx) return Width.Mmx;
+        if (i.Encoding == EncodingKind.VEX && i.MemorySize.GetSize() == 32) return Width.V256;
         return i.Encoding == EncodingKind.VEX ? Width.V128 : Width.Sse;
     }
 
@@ -105,5 +107,4 @@ static unsafe partial class VectorLowering
         return true;
     }
 
-    static bool LowerSpecial(BlockBuilder b) => false;
 }

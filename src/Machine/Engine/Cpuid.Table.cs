@@ -8,8 +8,7 @@ static unsafe class Cpuid
     const uint MaxLeaf = 0x16, MaxExtended = 0x8000_0008;
 
     // SSE3 MONITOR SSSE3 CX16 SSE4.1 SSE4.2 MOVBE POPCNT XSAVE AVX RDRAND
-    const uint Features1C =
-        1 << 0 | 1 << 3 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 22 | 1 << 23 | 1 << 26 | 1 << 28 | 1 << 30;
+    const uint Features1C = 1 << 0 | 1 << 3 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 22 | 1 << 23 | 1 << 26 | 1 << 28 | 1 << 30;
 
     // FPU VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2
     const uint Features1D = 0x0FFF_FBFF & ~(1u << 10 | 1u << 18 | 1u << 20 | 1u << 21 | 1u << 22 | 1u << 27);

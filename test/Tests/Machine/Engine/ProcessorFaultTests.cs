@@ -1,4 +1,3 @@
-using Iced.Intel;
 using Ringdown.Machine;
 using Xunit;
 using static Iced.Intel.AssemblerRegisters;

@@ -1,6 +1,5 @@
 using Ringdown.Check;
 using Ringdown.Kernel;
-using Ringdown.Machine;
 using Ringdown.Verifier;
 
 namespace Ringdown.Testing;

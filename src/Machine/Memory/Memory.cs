@@ -12,7 +12,7 @@ public sealed unsafe partial class Memory : IDisposable
     readonly AddressSpace _kernel = new();
     readonly List<Tlb> _tlbs = [];
     readonly Tlb _host;
-    bool _pagedInTlb;
+    bool _pagedInTlb, _disposed;
 
     public Memory()
     {
@@ -178,6 +178,8 @@ public sealed unsafe partial class Memory : IDisposable
 
     public void Dispose()
     {
+        if (_disposed) return;
+        _disposed = true;
         Physical.Dispose();
         NativeMemory.AlignedFree(_host.Entries);
     }

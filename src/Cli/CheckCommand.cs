@@ -72,7 +72,10 @@ static class CheckCommand
             ["missingImports"] = RunJson.Array(run.MissingImports, m => $"{m.Module}!{m.Name}"),
             ["phases"] = RunJson.Array(run.Phases, p => new JsonObject
             {
-                ["name"] = p.Name, ["requests"] = p.Requests, ["machines"] = p.Machines, ["newFindings"] = p.NewFindings,
+                ["name"] = p.Name,
+                ["requests"] = p.Requests,
+                ["machines"] = p.Machines,
+                ["newFindings"] = p.NewFindings,
             }),
             ["findings"] = RunJson.Findings(run.Findings.All),
         });

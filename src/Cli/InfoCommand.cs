@@ -84,11 +84,16 @@ static class InfoCommand
             ["entryPoint"] = image.EntryPointRva,
             ["sections"] = RunJson.Array(image.Sections, s => new JsonObject
             {
-                ["name"] = s.Name, ["rva"] = s.Rva, ["size"] = s.VirtualSize, ["protection"] = s.Protection.ToString(),
+                ["name"] = s.Name,
+                ["rva"] = s.Rva,
+                ["size"] = s.VirtualSize,
+                ["protection"] = s.Protection.ToString(),
             }),
             ["imports"] = RunJson.Array(Imports(image), i => new JsonObject
             {
-                ["module"] = i.Import.Library, ["name"] = i.Import.Name ?? $"#{i.Import.Ordinal}", ["support"] = i.Support,
+                ["module"] = i.Import.Library,
+                ["name"] = i.Import.Name ?? $"#{i.Import.Ordinal}",
+                ["support"] = i.Support,
             }),
             ["exports"] = RunJson.Array(image.Exports, e => e.Name ?? $"#{e.Ordinal}"),
         });

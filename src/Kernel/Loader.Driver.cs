@@ -104,7 +104,8 @@ public sealed partial class Loader
         _nt.Memory.Poke(start, bytes);
         var mapped = new LoadedImage(name, start, (uint)bytes.Length, image, symbols)
         {
-            ExceptionRva = image.Directory(PeDirectoryKind.Exception).Rva, ExceptionSize = image.Directory(PeDirectoryKind.Exception).Size,
+            ExceptionRva = image.Directory(PeDirectoryKind.Exception).Rva,
+            ExceptionSize = image.Directory(PeDirectoryKind.Exception).Size,
         };
         _images.Add(mapped);
         return mapped;

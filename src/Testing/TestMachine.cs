@@ -15,7 +15,9 @@ public sealed class TestMachine : IDisposable
         var reporter = new Reporter(_findings, seed);
         Nt = new NtKernel(new KernelOptions
         {
-            Seed = seed, InstructionLimit = 50_000_000, Observers = [.. Rules.All(reporter), Trace, .. observers],
+            Seed = seed,
+            InstructionLimit = 50_000_000,
+            Observers = [.. Rules.All(reporter), Trace, .. observers],
         });
     }
 

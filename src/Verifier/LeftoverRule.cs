@@ -20,7 +20,9 @@ public static class LeftoverRule
 
         void Report(string message) => reporter.Findings.Add(new Finding("Leftover", Severity.Error, message)
         {
-            Driver = driver.Image.ModuleName, During = "after DriverUnload", Seed = reporter.Seed,
+            Driver = driver.Image.ModuleName,
+            During = "after DriverUnload",
+            Seed = reporter.Seed,
         });
     }
 }

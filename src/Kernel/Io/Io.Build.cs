@@ -20,8 +20,11 @@ sealed partial class Io
         (location.Parameter1, location.Parameter2, location.Parameter3) = (outputBufferLength, inputBufferLength, ioControlCode);
         var request = new IoRequest(location.MajorFunction, FileObject.At(nt.Memory, Va.Null))
         {
-            ControlCode = ioControlCode, InputBuffer = inputBuffer, InputLength = inputBufferLength,
-            OutputBuffer = outputBuffer, OutputLength = outputBufferLength,
+            ControlCode = ioControlCode,
+            InputBuffer = inputBuffer,
+            InputLength = inputBufferLength,
+            OutputBuffer = outputBuffer,
+            OutputLength = outputBufferLength,
         };
         return Built(irp, SetUpControl(irp, location, request), @event, ioStatusBlock);
     }
@@ -53,8 +56,10 @@ sealed partial class Io
         (location.Parameter1, location.Parameter3) = (length, startingOffset.IsNull ? 0 : nt.Memory.Read<ulong>(startingOffset));
         var request = new IoRequest(location.MajorFunction, FileObject.At(nt.Memory, Va.Null))
         {
-            InputBuffer = write ? buffer : Va.Null, InputLength = write ? length : 0,
-            OutputBuffer = write ? Va.Null : buffer, OutputLength = write ? 0 : length,
+            InputBuffer = write ? buffer : Va.Null,
+            InputLength = write ? length : 0,
+            OutputBuffer = write ? Va.Null : buffer,
+            OutputLength = write ? 0 : length,
         };
         if (SetUpTransfer(irp, request, device).IsSuccess) return irp;
         FreeIrp(irp);

@@ -50,7 +50,10 @@ sealed partial class Ps(NtKernel nt)
         thread.Priority = 8;
         var made = new NtThread(name, thread, space)
         {
-            StartRoutine = start, StartContext = context, StackBase = stack, StackBytes = Mm.StackBytes,
+            StartRoutine = start,
+            StartContext = context,
+            StackBase = stack,
+            StackBytes = Mm.StackBytes,
         };
         made.Context.Rsp = stack.Value - 0x100;
         return made;

@@ -47,7 +47,7 @@ sealed partial class Ex
         fastMutex.OldIrql = (uint)old;
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMin(APC_LEVEL), IrqlRequiresMax(APC_LEVEL)]
     public void ExReleaseFastMutex([ReleasesLock] FastMutex fastMutex)
     {
         var old = (Irql)(byte)fastMutex.OldIrql;
@@ -55,7 +55,7 @@ sealed partial class Ex
         nt.Ke.Lower(old);
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMin(APC_LEVEL), IrqlRequiresMax(APC_LEVEL)]
     public void ExAcquireFastMutexUnsafe([AcquiresLock] FastMutex fastMutex)
     {
         int count = fastMutex.Count;
@@ -68,7 +68,7 @@ sealed partial class Ex
         fastMutex.Owner = nt.Ke.CurrentThread.Address;
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMin(APC_LEVEL), IrqlRequiresMax(APC_LEVEL)]
     public void ExReleaseFastMutexUnsafe([ReleasesLock] FastMutex fastMutex)
     {
         if (fastMutex.Owner != nt.Ke.CurrentThread.Address)
@@ -96,7 +96,7 @@ sealed partial class Ex
         return STATUS_SUCCESS;
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus ExDeleteResourceLite(EResource resource)
     {
         ResourceState state = StateOf(resource);

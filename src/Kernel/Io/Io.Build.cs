@@ -37,7 +37,7 @@ sealed partial class Io
         return irp.IsNull ? irp : Built(irp, STATUS_SUCCESS, @event, ioStatusBlock);
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public Irp IoBuildAsynchronousFsdRequest(
         uint majorFunction, DeviceObject deviceObject, Va buffer, uint length, Va startingOffset, Va ioStatusBlock)
     {
@@ -147,10 +147,10 @@ sealed partial class Io
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public EProcess IoGetRequestorProcess(Irp irp) => EProcess.At(nt.Memory, irp.Thread.IsNull ? Va.Null : irp.Thread.Process);
 
-    [Export]
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool IoIs32bitProcess(Irp irp) => false;
 
-    [Export]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public bool IoIsWdmVersionAvailable(byte majorVersion, byte minorVersion) =>
         majorVersion < 6 || majorVersion == 6 && minorVersion == 0;
 
@@ -165,6 +165,6 @@ sealed partial class Io
     [Export]
     public ulong IoGetRemainingStackSize() => nt.Cpu.Rsp - nt.Ke.CurrentThread.StackLimit.Value;
 
-    [Export]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public Va IoGetInitialStack() => nt.Ke.CurrentThread.InitialStack;
 }

@@ -54,7 +54,7 @@ sealed partial class Io
         return STATUS_SUCCESS;
     }
 
-    [Export(Support.Partial, "Registered; WMI sends no requests yet."), IrqlRequiresMax(APC_LEVEL)]
+    [Export(Support.Partial, "Registered; WMI sends no requests yet."), IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoWMIRegistrationControl(DeviceObject deviceObject, uint action) =>
         action > 3 ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
 
@@ -127,7 +127,7 @@ sealed partial class Io
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoFreeErrorLogEntry([FreesMem] Va elEntry) => nt.Mm.Pool.Free(elEntry);
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus IoAllocateDriverObjectExtension(
         DriverObject driverObject, Va clientIdentificationAddress, uint driverObjectExtensionSize, Va driverObjectExtension)
     {

@@ -195,7 +195,7 @@ sealed partial class Ob
         return STATUS_SUCCESS;
     }
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus ObOpenObjectByPointer(
         Va @object, uint handleAttributes, Va passedAccessState, uint desiredAccess, Va objectType, byte accessMode, Va handle)
     {

@@ -134,13 +134,13 @@ sealed partial class Seh(NtKernel nt)
             : new BugCheck(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, record.Code, record.Address.Value, p0, p1) { Context = context };
     }
 
-    [Export]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public void ExRaiseStatus(NtStatus status) => throw new GuestException(status.Value);
 
-    [Export]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void ExRaiseAccessViolation() => throw new GuestException(STATUS_ACCESS_VIOLATION.Value);
 
-    [Export]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void ExRaiseDatatypeMisalignment() => throw new GuestException(STATUS_DATATYPE_MISALIGNMENT.Value);
 
     /// <summary>Raises STATUS_ACCESS_VIOLATION unless a buffer lies in the user half. It does not touch the buffer.</summary>

@@ -46,7 +46,7 @@ static class CheckCommand
         if (run.Surface is { } surface)
         {
             foreach (DeviceInfo device in surface.Devices)
-                console.MarkupLineInterpolated($"[bold]device[/]        {(device.Name.Length == 0 ? "(unnamed)" : device.Name)}");
+                console.MarkupLineInterpolated($"[bold]device[/]        {(device.Name.Length == 0 ? "(unnamed)" : device.Name)}  [grey]{device.OpenedBy}[/]");
             foreach ((string link, string target) in surface.Links) console.MarkupLineInterpolated($"[bold]link[/]          {link} -> {target}");
             console.MarkupLineInterpolated($"[bold]handles[/]       {string.Join(", ", surface.Majors)}");
             console.MarkupLineInterpolated($"[bold]control codes[/] {(surface.ControlCodes.Count == 0 ? "none found" : string.Join(", ", surface.ControlCodes.Select(c => $"0x{c:X}")))}");
@@ -65,7 +65,7 @@ static class CheckCommand
         {
             ["driver"] = run.File.Name,
             ["driverEntry"] = run.EntryStatus?.ToString(),
-            ["devices"] = RunJson.Array(run.Surface?.Devices ?? [], d => d.Name),
+            ["devices"] = RunJson.Array(run.Surface?.Devices ?? [], d => new JsonObject { ["name"] = d.Name, ["openedBy"] = d.OpenedBy }),
             ["links"] = RunJson.Array(run.Surface?.Links ?? [], l => new JsonObject { ["name"] = l.Link, ["target"] = l.Target }),
             ["majors"] = RunJson.Array(run.Surface?.Majors ?? [], m => m.ToString()),
             ["controlCodes"] = RunJson.Array(run.Surface?.ControlCodes ?? [], c => $"0x{c:X}"),

@@ -52,8 +52,16 @@ static class RunText
         if (finding.Crash?.Note is { } note) console.WriteLine("  " + note);
         if (finding.During is not null) console.MarkupLineInterpolated($"  [grey]during {finding.During}, {Times(finding.Count)}, seed {finding.Seed}[/]");
         foreach (string line in finding.Crash?.Disassembly ?? []) console.MarkupLineInterpolated($"    [grey]{line}[/]");
+        if (finding.Crash is { } crash) WriteRegisters(console, crash);
         foreach (StackFrame frame in finding.Stack) console.WriteLine("    " + frame);
         foreach (string step in finding.IrpHistory) console.MarkupLineInterpolated($"    [grey]IRP: {step}[/]");
+    }
+
+    static void WriteRegisters(IAnsiConsole console, CrashReport crash)
+    {
+        foreach (var row in crash.Registers.Chunk(6))
+            console.MarkupLineInterpolated($"    [grey]{string.Join(" ", row.Select(r => $"{r.Name,3}={r.Value:x16}"))}[/]");
+        console.MarkupLineInterpolated($"    [grey]IRQL {crash.Irql}, thread {crash.Thread}[/]");
     }
 
     static string Times(int count) => count == 1 ? "once" : $"{count} times";

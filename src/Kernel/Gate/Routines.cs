@@ -86,6 +86,13 @@ public sealed class Routines
             {
                 throw;
             }
+            catch (PageFault fault)
+            {
+                // Not even the exception could be put on the stack: what the processor calls a double fault.
+                var stop = new BugCheck(BugCheckCode.UNEXPECTED_KERNEL_MODE_TRAP, 8, fault.Address.Value);
+                _nt.Ke.Report(stop);
+                throw stop;
+            }
         }
     }
 

@@ -132,7 +132,7 @@ sealed partial class Ob
         Reference(target);
         ObjectHeader header = target.Header;
         header.HandleCount++;
-        return (kernelHandle ? KernelHandles : UserHandles).Add(target, access);
+        return (kernelHandle ? KernelHandles : UserHandles).Add(target, access, _nt.Caller);
     }
 
     public NtObject? Lookup(Handle handle) => handle.Value switch

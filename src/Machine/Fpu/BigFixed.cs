@@ -2,7 +2,9 @@ using System.Numerics;
 
 namespace Ringdown.Machine;
 
-/// <summary>Elementary functions on fixed-point numbers with 256 bits of fraction: enough to round 64 bits rightly.</summary>
+/// <summary>
+/// Elementary functions on fixed-point numbers with 256 bits of fraction: enough to round 64 bits rightly.
+/// </summary>
 static class BigFixed
 {
     public const int Bits = 256;

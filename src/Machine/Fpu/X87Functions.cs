@@ -5,7 +5,8 @@ namespace Ringdown.Machine;
 
 /// <summary>The transcendental functions: of ST(0), or of ST(1) and ST(0) with a pop.</summary>
 /// <remarks>
-/// Results are rounded rightly; a real processor may differ in the last bit. C1 says whether that was up, as for arithmetic.
+/// Results are rounded rightly; a real processor may differ in the last bit. C1 says whether that was up, as for
+/// arithmetic.
 /// </remarks>
 static unsafe class X87Functions
 {
@@ -97,7 +98,8 @@ static unsafe class X87Functions
             0 => (sine, cosine), 1 => (cosine, -sine), 2 => (-sine, -cosine), _ => (-cosine, sine),
         };
         if (a.Sign) sine = -sine;
-        if (function == Tangent) return (BigFixed.Round(ref c, BigFixed.Divide(sine, cosine), 0, RealFormat.Extended), one);
+        if (function == Tangent)
+            return (BigFixed.Round(ref c, BigFixed.Divide(sine, cosine), 0, RealFormat.Extended), one);
         Real first = function == Cosine ? default : BigFixed.Round(ref c, sine, 0, RealFormat.Extended);
         if (function == Sine) return (first, default);
         Real second = BigFixed.Round(ref c, cosine, 0, RealFormat.Extended);
@@ -237,7 +239,8 @@ static unsafe class X87Functions
     }
 
     static BigInteger Ratio(ulong a, ulong b, int exponent) =>
-        exponent >= 0 ? ((BigInteger)a << (BigFixed.Bits + exponent)) / b : ((BigInteger)a << BigFixed.Bits) / b >> -exponent;
+        exponent >= 0 ? ((BigInteger)a << (BigFixed.Bits + exponent)) / b
+            : ((BigInteger)a << BigFixed.Bits) / b >> -exponent;
 
     // The angle is a little less than its tangent.
     static Real SmallRatio(ref RealContext c, in Real y, in Real x)

@@ -95,21 +95,25 @@ struct RealContext
     Real Underflows(
         bool sign, int exponent, UInt128 significand, in RealFormat format, in Real full, bool fullInexact)
     {
-        // What wrapping cannot bring back into range ends as if the exception were masked.
-        if (!IsMasked(Underflow) && !(WrapsExponent && full.Exponent + ExponentWrap < RealFormat.Extended.MinExponent))
+        if (!IsMasked(Underflow))
         {
+            // What wrapping cannot bring back into range is zero.
+            if (WrapsExponent && full.Exponent + ExponentWrap < RealFormat.Extended.MinExponent) return Nothing(sign);
             After |= Underflow;
             if (fullInexact) After |= Inexact;
             return WrapsExponent ? full with { Exponent = full.Exponent + ExponentWrap } : full;
         }
-        if (FlushToZero)
-        {
-            After |= Underflow | Inexact;
-            return Real.Zero(sign);
-        }
+        if (FlushToZero) return Nothing(sign);
         Real result = RoundDenormal(sign, exponent, significand, format, out bool inexact);
         if (inexact) After |= Underflow | Inexact;
         return result;
+    }
+
+    Real Nothing(bool sign)
+    {
+        After |= Underflow | Inexact;
+        RoundedUp = false;
+        return Real.Zero(sign);
     }
 
     Real RoundDenormal(bool sign, int exponent, UInt128 significand, in RealFormat format, out bool inexact)

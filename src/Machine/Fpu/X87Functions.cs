@@ -200,7 +200,7 @@ static unsafe class X87Functions
         if (x.Exponent >= 0) return x.Sign ? c.MakeInvalid() : Real.Infinity(y.Sign);
         if (x.Exponent >= Tiny)
         {
-            BigInteger log = BigFixed.Divide(BigFixed.LogOnePlus(BigFixed.Of(x)), BigFixed.Ln2);
+            BigInteger log = BigFixed.Log2(BigFixed.One + BigFixed.Of(x));
             return Product(ref c, y, log, 0, exact: false);
         }
         BigInteger small = BigFixed.Divide(BigFixed.One, BigFixed.Ln2) * (x.Sign ? -1 : 1) * x.Significand >> 63;

@@ -101,7 +101,7 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
                 case OpKind.Memory: AimMemory(i, s); break;
                 default: break;
             }
-        if (i.HasRepPrefix || i.HasRepnePrefix)
+        if (i.IsStringInstruction && (i.HasRepPrefix || i.HasRepnePrefix))
             s->Gpr[1] = s->Gpr[1] & 0xFFFF_FFFF_0000_0000 & Upper(i) | (uint)chance.Next(24);
         AimBranch(i, s);
         AimControl(i, s);

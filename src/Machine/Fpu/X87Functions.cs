@@ -180,7 +180,12 @@ static unsafe class X87Functions
 
     static Real Product(ref RealContext c, in Real y, in BigInteger factor, int exponent, bool exact)
     {
-        if (exact) return RealMath.Multiply(ref c, y, Real.Of((long)(factor >> BigFixed.Bits)), RealFormat.Extended);
+        if (exact)
+        {
+            // The processor does not find out that this one is.
+            c.After |= RealContext.Inexact;
+            return RealMath.Multiply(ref c, y, Real.Of((long)(factor >> BigFixed.Bits)), RealFormat.Extended);
+        }
         BigInteger value = factor * (y.Sign ? -1 : 1) * y.Significand;
         return BigFixed.Round(ref c, value, exponent + y.Exponent - 63, RealFormat.Extended);
     }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime;
 using System.Runtime.InteropServices;
 using Ringdown.Machine;
 
@@ -34,8 +35,10 @@ static unsafe class EngineBench
         memory.Map(new Va(StackVa), 0x10000, Protection.ReadWrite);
         memory.Map(new Va(ReturnVa), 0x1000, Protection.Host | Protection.ReadExecute);
         memory.Poke(new Va(CodeVa), image);
-        Stop first = Call(cpu, 0, 1, out _);
-        Console.WriteLine($"first guest function done {Stopwatch.GetElapsedTime(started).TotalMilliseconds:F0} ms after Main");
+        Call(cpu, 0, 1, out _);
+        double startup = Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+        Console.WriteLine($"first guest function done {startup:F0} ms after Main, of which the JIT took "
+            + $"{JitInfo.GetCompilationTime().TotalMilliseconds:F0} ms for {JitInfo.GetCompiledMethodCount()} methods");
         HostCalls(cpu);
         Console.WriteLine("workload              M instr   ns/instr   M instr/s   native ms   guest ms   ratio");
         foreach (Workload w in s_workloads)
@@ -78,7 +81,8 @@ static unsafe class EngineBench
     {
         cpu.Rsp = StackVa + 0xFF00 - 8;
         cpu.Memory.Write(new Va(cpu.Rsp), ReturnVa);
-        (cpu.Rip, cpu.Rcx, cpu.Rdx, cpu.State->Budget) = (CodeVa + (ulong)entry * 16, iterations, DataVa, long.MaxValue / 2);
+        (cpu.Rip, cpu.Rcx, cpu.Rdx) = (CodeVa + (ulong)entry * 16, iterations, DataVa);
+        cpu.State->Budget = long.MaxValue / 2;
         Stop stop = cpu.Run();
         result = cpu.Rax;
         return stop;
@@ -132,7 +136,8 @@ sealed unsafe class NativeCode : IDisposable
     // mov rax,r8; mov rdx,rsi; mov rcx,rdi; sub rsp,40; call rax; add rsp,40; ret
     static ReadOnlySpan<byte> Thunk =>
     [
-        0x4C, 0x89, 0xC0, 0x48, 0x89, 0xF2, 0x48, 0x89, 0xF9, 0x48, 0x83, 0xEC, 0x28, 0xFF, 0xD0, 0x48, 0x83, 0xC4, 0x28, 0xC3,
+        0x4C, 0x89, 0xC0, 0x48, 0x89, 0xF2, 0x48, 0x89, 0xF9, 0x48, 0x83, 0xEC, 0x28, 0xFF, 0xD0,
+        0x48, 0x83, 0xC4, 0x28, 0xC3,
     ];
 
     [DllImport("libc")]

@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace Ringdown.Machine;
 
-/// <summary>An operation on two values, zero-extended to 64 bits. The result may have rubbish above the operand size.</summary>
+/// <summary>
+/// An operation on two values, zero-extended to 64 bits. The result may have rubbish above the operand size.
+/// </summary>
 unsafe interface IBinary
 {
     /// <summary>False for CMP and TEST, which only set flags.</summary>
@@ -114,7 +116,8 @@ struct Xor : IBinary
 /// <summary>Handlers of a two-operand operation for every place and size.</summary>
 unsafe struct Binary<TOp> : IFamily where TOp : IBinary
 {
-    public static Handler Pick<T>(Shape shape, bool flags) where T : unmanaged => flags ? Setting<T>(shape) : Plain<T>(shape);
+    public static Handler Pick<T>(Shape shape, bool flags) where T : unmanaged =>
+        flags ? Setting<T>(shape) : Plain<T>(shape);
 
     static Handler Setting<T>(Shape shape) where T : unmanaged => shape switch
     {
@@ -157,7 +160,8 @@ unsafe struct Binary<TOp> : IFamily where TOp : IBinary
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    static Uop* RunPlain<T, TTo, TFrom>(Uop* op, CpuState* s) where T : unmanaged where TTo : IPlace where TFrom : IPlace
+    static Uop* RunPlain<T, TTo, TFrom>(Uop* op, CpuState* s)
+        where T : unmanaged where TTo : IPlace where TFrom : IPlace
     {
         if (TOp.Stores && !TTo.CanWrite(op, s, sizeof(T))) return Retry.Modify(op, s, TTo.AddressOf(op, s), sizeof(T));
         if (!TOp.Stores && !TTo.CanRead(op, s, sizeof(T))) return Retry.Read(op, s, TTo.AddressOf(op, s), sizeof(T));

@@ -2,7 +2,9 @@ using Iced.Intel;
 
 namespace Ringdown.Machine;
 
-/// <summary>Shifts, multiplication and division, bits, conditions, BMI and what else computes on general registers.</summary>
+/// <summary>
+/// Shifts, multiplication and division, bits, conditions, BMI and what else computes on general registers.
+/// </summary>
 static unsafe class BitLowering
 {
     public static bool Lower(BlockBuilder b)

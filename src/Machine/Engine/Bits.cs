@@ -49,7 +49,8 @@ unsafe struct BitTest<TChange> : IFamily where TChange : IBitChange
     };
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    static Uop* Run<T, TPlace, TIndex>(Uop* op, CpuState* s) where T : unmanaged where TPlace : IPlace where TIndex : IPlace
+    static Uop* Run<T, TPlace, TIndex>(Uop* op, CpuState* s)
+        where T : unmanaged where TPlace : IPlace where TIndex : IPlace
     {
         if (TChange.Changes && !TPlace.CanWrite(op, s, sizeof(T)))
             return Retry.Modify(op, s, TPlace.AddressOf(op, s), sizeof(T));
@@ -229,12 +230,13 @@ unsafe struct MoveIf : IConditional
         _ => Pick<TCondition, ulong>(place),
     };
 
-    static Handler Pick<TCondition, T>(PlaceKind place) where TCondition : ICondition where T : unmanaged => place switch
-    {
-        PlaceKind.Memory => &Run<TCondition, T, Mem>,
-        PlaceKind.MemoryIndexed => &Run<TCondition, T, MemX>,
-        _ => &Run<TCondition, T, RegS>,
-    };
+    static Handler Pick<TCondition, T>(PlaceKind place)
+        where TCondition : ICondition where T : unmanaged => place switch
+        {
+            PlaceKind.Memory => &Run<TCondition, T, Mem>,
+            PlaceKind.MemoryIndexed => &Run<TCondition, T, MemX>,
+            _ => &Run<TCondition, T, RegS>,
+        };
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<TCondition, T, TPlace>(Uop* op, CpuState* s)

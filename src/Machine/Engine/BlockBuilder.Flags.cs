@@ -4,8 +4,8 @@ namespace Ringdown.Machine;
 
 /// <summary>Which arithmetic flags are read before they are set again: the others need not be computed.</summary>
 /// <remarks>
-/// So in a block a dead flag may be stale when an instruction faults. An instruction executed by <see cref="Processor.Step"/>
-/// always sets all of its flags.
+/// So in a block a dead flag may be stale when an instruction faults. An instruction executed by <see
+/// cref="Processor.Step"/> always sets all of its flags.
 /// </remarks>
 sealed partial class BlockBuilder
 {
@@ -65,7 +65,8 @@ sealed partial class BlockBuilder
 
     static uint Written(in Instruction i) => Convert(i.RflagsModified);
 
-    // Flags that the instruction certainly sets: not those of a shift that may be by 0, or of a repetition that may be empty.
+    // Flags that the instruction certainly sets: not those of a shift that may be by 0, or of a repetition that may be
+    // empty.
     static uint Killed(in Instruction i)
     {
         if (i.Mnemonic is Mnemonic.Sal or Mnemonic.Sar or Mnemonic.Shl or Mnemonic.Shr

@@ -19,7 +19,9 @@ unsafe interface IFamily
 
 sealed unsafe partial class BlockBuilder
 {
-    /// <summary>Emits an instruction with two operands (a third, immediate one goes to <see cref="Uop.Disp"/> by hand).</summary>
+    /// <summary>
+    /// Emits an instruction with two operands (a third, immediate one goes to <see cref="Uop.Disp"/> by hand).
+    /// </summary>
     public bool Two<TFamily>() where TFamily : IFamily => Two<TFamily>(FlagsWanted);
 
     public bool Two<TFamily>(bool flags) where TFamily : IFamily
@@ -85,7 +87,9 @@ sealed unsafe partial class BlockBuilder
         return i.Op0Kind == OpKind.Memory ? i.MemorySize.GetSize() : 8;
     }
 
-    /// <summary>Fills in one operand. For memory, the address fields; it may emit a micro-op that leaves part of it in Scratch.</summary>
+    /// <summary>
+    /// Fills in one operand. For memory, the address fields; it may emit a micro-op that leaves part of it in Scratch.
+    /// </summary>
     public PlaceKind Place(ref Uop u, int operand, Slot slot)
     {
         ref Instruction i = ref Instruction;
@@ -114,7 +118,9 @@ sealed unsafe partial class BlockBuilder
         }
     }
 
-    /// <summary>Where a register lies in <see cref="CpuState"/>; an absent one is <see cref="CpuState.Zero"/>.</summary>
+    /// <summary>
+    /// Where a register lies in <see cref="CpuState"/>; an absent one is <see cref="CpuState.Zero"/>.
+    /// </summary>
     public static ushort OffsetOf(Register register) => register switch
     {
         Register.None => CpuState.ZeroOffset,
@@ -145,7 +151,8 @@ sealed unsafe partial class BlockBuilder
 
         long displacement = (long)i.MemoryDisplacement64;
         bool narrow = i.MemoryBase.IsGPR32() || i.MemoryIndex.IsGPR32();
-        if (i.MemoryBase == Register.None && i.MemoryIndex == Register.None) return Fixed(ref u, (ulong)displacement, segment);
+        if (i.MemoryBase == Register.None && i.MemoryIndex == Register.None)
+            return Fixed(ref u, (ulong)displacement, segment);
         u.B = OffsetOf(i.MemoryBase);
         u.X = OffsetOf(i.MemoryIndex);
         u.Scale = (byte)int.Log2(i.MemoryIndexScale);

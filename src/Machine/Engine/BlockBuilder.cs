@@ -4,15 +4,16 @@ namespace Ringdown.Machine;
 
 /// <summary>Decodes a block and lowers its instructions to micro-ops.</summary>
 /// <remarks>
-/// To add an instruction: write a handler (see <see cref="Binary{TOp}"/> for one that is generic over operand places and sizes,
-/// or <see cref="MiscHandlers"/> for a single one), and a case in the <c>Lower</c> method of its family that calls
-/// <see cref="Two{TFamily}()"/>, <see cref="One{TFamily}"/> or <see cref="Emit"/>. A handler
-/// 1. makes all accesses that can fail first (<see cref="IPlace"/>; null means <c>return Fault.At(op, s)</c>), raises its other
-///    faults with <see cref="Fault.Raise"/>, and only then changes registers, flags and memory;
+/// To add an instruction: write a handler (see <see cref="Binary{TOp}"/> for one that is generic over operand places
+/// and sizes, or <see cref="MiscHandlers"/> for a single one), and a case in the <c>Lower</c> method of its family that
+/// calls <see cref="Two{TFamily}()"/>, <see cref="One{TFamily}"/> or <see cref="Emit"/>. A handler
+/// 1. makes all accesses that can fail first (<see cref="IPlace"/>; null means <c>return Fault.At(op, s)</c>), raises
+///    its other faults with <see cref="Fault.Raise"/>, and only then changes registers, flags and memory;
 /// 2. returns <c>op + 1</c>; only branches return anything else;
 /// 3. has <c>[MethodImpl(MethodImplOptions.AggressiveOptimization)]</c>, and its address is taken in the lowering only.
-/// An instruction that ends its block without being a branch is listed in <see cref="EndsBlock"/>. A family that returns false
-/// leaves the instruction to the next one in <see cref="Lower"/>; what nobody knows stops the processor with a text.
+/// An instruction that ends its block without being a branch is listed in <see cref="EndsBlock"/>. A family that
+/// returns false leaves the instruction to the next one in <see cref="Lower"/>; what nobody knows stops the processor
+/// with a text.
 /// </remarks>
 sealed unsafe partial class BlockBuilder
 {
@@ -31,7 +32,9 @@ sealed unsafe partial class BlockBuilder
     /// <summary>The instruction being lowered.</summary>
     public ref Instruction Instruction => ref _instructions[_current];
 
-    /// <summary>The arithmetic flags that something reads after the current instruction before they are set again.</summary>
+    /// <summary>
+    /// The arithmetic flags that something reads after the current instruction before they are set again.
+    /// </summary>
     public uint LiveFlags => _live[_current];
 
     /// <summary>Whether the current instruction has to set flags.</summary>
@@ -137,9 +140,9 @@ sealed unsafe partial class BlockBuilder
     static bool EndsBlock(in Instruction i) => i.FlowControl != FlowControl.Next || i.Mnemonic switch
     {
         Mnemonic.Popf or Mnemonic.Popfd or Mnemonic.Popfq or Mnemonic.Sti or Mnemonic.Hlt or Mnemonic.Mwait
-            or Mnemonic.Rdtsc or Mnemonic.Rdtscp or Mnemonic.Rdpmc or Mnemonic.Wrmsr or Mnemonic.Rdmsr or Mnemonic.Xsetbv
-            or Mnemonic.In or Mnemonic.Out or Mnemonic.Insb or Mnemonic.Insw or Mnemonic.Insd
-            or Mnemonic.Outsb or Mnemonic.Outsw or Mnemonic.Outsd or Mnemonic.Invlpg or Mnemonic.Invd or Mnemonic.Wbinvd => true,
+            or Mnemonic.Rdtsc or Mnemonic.Rdtscp or Mnemonic.Rdpmc or Mnemonic.Wrmsr or Mnemonic.Rdmsr
+            or Mnemonic.Xsetbv or Mnemonic.In or Mnemonic.Out or Mnemonic.Insb or Mnemonic.Insw or Mnemonic.Insd
+            or Mnemonic.Outsb or Mnemonic.Outsw or Mnemonic.Outsd => true,
         Mnemonic.Mov => i.Op0Register.IsCR() || i.Op0Register.IsDR(),
         _ => false,
     };

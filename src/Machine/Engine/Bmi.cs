@@ -65,7 +65,9 @@ struct Shrx : IThree
 struct Rorx : IThree
 {
     public static unsafe ulong Apply<T>(Uop* op, CpuState* s, ulong value, ulong other) where T : unmanaged =>
-        sizeof(T) == 8 ? BitOperations.RotateRight(value, (int)op->Imm) : BitOperations.RotateRight((uint)value, (int)op->Imm);
+        sizeof(T) == 8
+            ? BitOperations.RotateRight(value, (int)op->Imm)
+            : BitOperations.RotateRight((uint)value, (int)op->Imm);
 }
 
 struct Pdep : IThree

@@ -129,7 +129,9 @@ static unsafe class BranchHandlers
         return Flow.Go(s, entry, target);
     }
 
-    /// <summary>LOOP, LOOPE, LOOPNE: <see cref="Uop.D"/> is 0 for any, 1 for while equal, 2 for while not equal.</summary>
+    /// <summary>
+    /// LOOP, LOOPE, LOOPNE: <see cref="Uop.D"/> is 0 for any, 1 for while equal, 2 for while not equal.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* Loop<T>(Uop* op, CpuState* s) where T : unmanaged
     {
@@ -158,18 +160,19 @@ unsafe struct JumpIf : IConditional
 /// <summary>CMP or TEST with the Jcc behind it, as one micro-op. An immediate lies in <see cref="Uop.Disp"/>.</summary>
 unsafe struct CompareJump<TOp, TFlags> : IConditional where TOp : IBinary where TFlags : IFlag
 {
-    public static Handler Pick<TCondition>(PlaceKind place, int size) where TCondition : ICondition => (place, size) switch
-    {
-        (PlaceKind.Register, 1) => &Registers<TCondition, byte>,
-        (PlaceKind.Register, 2) => &Registers<TCondition, ushort>,
-        (PlaceKind.Register, 4) => &Registers<TCondition, uint>,
-        (PlaceKind.Register, 8) => &Registers<TCondition, ulong>,
-        (PlaceKind.Immediate, 1) => &Constant<TCondition, byte>,
-        (PlaceKind.Immediate, 2) => &Constant<TCondition, ushort>,
-        (PlaceKind.Immediate, 4) => &Constant<TCondition, uint>,
-        (PlaceKind.Immediate, 8) => &Constant<TCondition, ulong>,
-        _ => null,
-    };
+    public static Handler Pick<TCondition>(PlaceKind place, int size)
+        where TCondition : ICondition => (place, size) switch
+        {
+            (PlaceKind.Register, 1) => &Registers<TCondition, byte>,
+            (PlaceKind.Register, 2) => &Registers<TCondition, ushort>,
+            (PlaceKind.Register, 4) => &Registers<TCondition, uint>,
+            (PlaceKind.Register, 8) => &Registers<TCondition, ulong>,
+            (PlaceKind.Immediate, 1) => &Constant<TCondition, byte>,
+            (PlaceKind.Immediate, 2) => &Constant<TCondition, ushort>,
+            (PlaceKind.Immediate, 4) => &Constant<TCondition, uint>,
+            (PlaceKind.Immediate, 8) => &Constant<TCondition, ulong>,
+            _ => null,
+        };
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Registers<TCondition, T>(Uop* op, CpuState* s) where TCondition : ICondition where T : unmanaged =>

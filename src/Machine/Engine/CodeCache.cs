@@ -1,14 +1,18 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
 namespace Ringdown.Machine;
 
 /// <summary>Decoded code, shared by any number of processors of any machines, also on several host threads.</summary>
-/// <remarks>A page of it is known by its address and its content, so machines that load the same image decode it once.</remarks>
+/// <remarks>A page of it is known by its address and its content, so machines that load the same image decode it
+/// once.</remarks>
 public sealed class CodeCache : IDisposable
 {
     // Pages that nobody uses at the moment are kept up to this number: code that was changed often changes back.
-    const int MostUnused = 4096;
+    const int MostUnused = 1024;
 
     readonly Lock _lock = new();
-    readonly Dictionary<ulong, List<CodePage>> _pages = [];
+    readonly Dictionary<(ulong Page, ulong Hash), List<CodePage>> _pages = [];
     readonly LinkedList<CodePage> _unused = [];
     readonly Dictionary<ulong, List<(byte[] Bytes, nint Block)>> _straddlers = [];
     readonly NativeArena _straddlerMemory = new();
@@ -23,23 +27,33 @@ public sealed class CodeCache : IDisposable
     /// <summary>The decoded page with this content; the caller gives it back with <see cref="Release"/>.</summary>
     internal CodePage Acquire(ulong page, ReadOnlySpan<byte> content, bool host)
     {
+        ulong hash = Hash(content);
         lock (_lock)
         {
-            if (!_pages.TryGetValue(page, out List<CodePage>? versions)) _pages[page] = versions = [];
+            // Different contents with the same hash are hardly ever met.
+            if (!_pages.TryGetValue((page, hash), out List<CodePage>? versions)) _pages[(page, hash)] = versions = [];
             CodePage? found = versions.Find(host, content);
             if (found is null)
             {
-                found = new CodePage(page, content.ToArray(), host);
+                found = new CodePage(page, hash, content.ToArray(), host);
                 versions.Add(found);
                 Pages++;
             }
             else if (found.Users == 0)
             {
-                _unused.Remove(found);
+                _unused.Remove(found.Unused!);
             }
             found.Users++;
             return found;
         }
+    }
+
+    static ulong Hash(ReadOnlySpan<byte> content)
+    {
+        ulong hash = 0;
+        foreach (ulong word in MemoryMarshal.Cast<byte, ulong>(content))
+            hash = (BitOperations.RotateLeft(hash, 27) ^ word) * 0x9E37_79B9_7F4A_7C15;
+        return hash;
     }
 
     internal void Release(CodePage page)
@@ -47,15 +61,17 @@ public sealed class CodeCache : IDisposable
         lock (_lock)
         {
             if (--page.Users > 0) return;
-            _unused.AddLast(page);
+            page.Unused = _unused.AddLast(page);
             if (_unused.Count > MostUnused) Forget(_unused.First!.Value);
         }
     }
 
     void Forget(CodePage page)
     {
-        _unused.Remove(page);
-        _pages[page.Page].Remove(page);
+        _unused.Remove(page.Unused!);
+        List<CodePage> versions = _pages[(page.Page, page.Hash)];
+        versions.Remove(page);
+        if (versions.Count == 0) _pages.Remove((page.Page, page.Hash));
         Pages--;
         page.Dispose();
     }
@@ -85,7 +101,8 @@ public sealed class CodeCache : IDisposable
     {
         lock (_lock)
         {
-            if (!_straddlers.TryGetValue(rip, out List<(byte[] Bytes, nint Block)>? versions)) _straddlers[rip] = versions = [];
+            if (!_straddlers.TryGetValue(rip, out List<(byte[] Bytes, nint Block)>? versions))
+                _straddlers[rip] = versions = [];
             foreach ((byte[] known, nint block) in versions)
                 if (known.AsSpan().SequenceEqual(bytes)) return (Block*)block;
             Block* built = _builder.Build(_straddlerMemory, bytes, rip, 0, 1, linksCanSet: false);
@@ -109,7 +126,7 @@ public sealed class CodeCache : IDisposable
 }
 
 /// <summary>The decoded blocks of one page with one content.</summary>
-sealed unsafe class CodePage(ulong page, byte[] content, bool host) : IDisposable
+sealed unsafe class CodePage(ulong page, ulong hash, byte[] content, bool host) : IDisposable
 {
     readonly ushort[] _index = new ushort[Va.PageSize];
     readonly NativeArena _memory = new();
@@ -118,7 +135,11 @@ sealed unsafe class CodePage(ulong page, byte[] content, bool host) : IDisposabl
     Dictionary<int, nint>? _singles;
 
     public ulong Page => page;
+    public ulong Hash => hash;
     public int Users { get; set; }
+
+    /// <summary>Its place among the unused pages, while it is one.</summary>
+    public LinkedListNode<CodePage>? Unused { get; set; }
 
     public bool Has(bool isHost, ReadOnlySpan<byte> bytes) => isHost == host && bytes.SequenceEqual(content);
 

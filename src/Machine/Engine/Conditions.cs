@@ -19,7 +19,8 @@ unsafe struct Unless<TCondition> : ICondition where TCondition : ICondition
 {
     const MethodImplOptions Inline = MethodImplOptions.AggressiveInlining;
     [MethodImpl(Inline)] public static bool Holds(CpuState* s) => !TCondition.Holds(s);
-    [MethodImpl(Inline)] public static bool AfterCmp<T>(ulong a, ulong b) where T : unmanaged => !TCondition.AfterCmp<T>(a, b);
+    [MethodImpl(Inline)]
+    public static bool AfterCmp<T>(ulong a, ulong b) where T : unmanaged => !TCondition.AfterCmp<T>(a, b);
     [MethodImpl(Inline)] public static bool AfterTest<T>(ulong r) where T : unmanaged => !TCondition.AfterTest<T>(r);
 }
 
@@ -63,7 +64,8 @@ unsafe struct IfSign : ICondition
     [MethodImpl(Inline)] public static bool Holds(CpuState* s) => Flags.Sign(s->FlagResult, s->FlagCarry);
     [MethodImpl(Inline)]
     public static bool AfterCmp<T>(ulong a, ulong b) where T : unmanaged => (long)Width.SignExtend<T>(a - b) < 0;
-    [MethodImpl(Inline)] public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) < 0;
+    [MethodImpl(Inline)]
+    public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) < 0;
 }
 
 unsafe struct IfParity : ICondition
@@ -83,7 +85,8 @@ unsafe struct IfLess : ICondition
     [MethodImpl(Inline)]
     public static bool AfterCmp<T>(ulong a, ulong b) where T : unmanaged =>
         (long)Width.SignExtend<T>(a) < (long)Width.SignExtend<T>(b);
-    [MethodImpl(Inline)] public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) < 0;
+    [MethodImpl(Inline)]
+    public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) < 0;
 }
 
 unsafe struct IfLessOrEqual : ICondition
@@ -93,7 +96,8 @@ unsafe struct IfLessOrEqual : ICondition
     [MethodImpl(Inline)]
     public static bool AfterCmp<T>(ulong a, ulong b) where T : unmanaged =>
         (long)Width.SignExtend<T>(a) <= (long)Width.SignExtend<T>(b);
-    [MethodImpl(Inline)] public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) <= 0;
+    [MethodImpl(Inline)]
+    public static bool AfterTest<T>(ulong r) where T : unmanaged => (long)Width.SignExtend<T>(r) <= 0;
 }
 
 /// <summary>Something that has handlers for each condition.</summary>
@@ -107,23 +111,23 @@ static unsafe class Conditions
     /// <summary>The handler for an Iced condition code.</summary>
     public static Handler Pick<TFamily>(Iced.Intel.ConditionCode code, PlaceKind place, int size)
         where TFamily : IConditional => code switch
-    {
-        Iced.Intel.ConditionCode.o => TFamily.Pick<IfOverflow>(place, size),
-        Iced.Intel.ConditionCode.no => TFamily.Pick<Unless<IfOverflow>>(place, size),
-        Iced.Intel.ConditionCode.b => TFamily.Pick<IfBelow>(place, size),
-        Iced.Intel.ConditionCode.ae => TFamily.Pick<Unless<IfBelow>>(place, size),
-        Iced.Intel.ConditionCode.e => TFamily.Pick<IfEqual>(place, size),
-        Iced.Intel.ConditionCode.ne => TFamily.Pick<Unless<IfEqual>>(place, size),
-        Iced.Intel.ConditionCode.be => TFamily.Pick<IfBelowOrEqual>(place, size),
-        Iced.Intel.ConditionCode.a => TFamily.Pick<Unless<IfBelowOrEqual>>(place, size),
-        Iced.Intel.ConditionCode.s => TFamily.Pick<IfSign>(place, size),
-        Iced.Intel.ConditionCode.ns => TFamily.Pick<Unless<IfSign>>(place, size),
-        Iced.Intel.ConditionCode.p => TFamily.Pick<IfParity>(place, size),
-        Iced.Intel.ConditionCode.np => TFamily.Pick<Unless<IfParity>>(place, size),
-        Iced.Intel.ConditionCode.l => TFamily.Pick<IfLess>(place, size),
-        Iced.Intel.ConditionCode.ge => TFamily.Pick<Unless<IfLess>>(place, size),
-        Iced.Intel.ConditionCode.le => TFamily.Pick<IfLessOrEqual>(place, size),
-        Iced.Intel.ConditionCode.g => TFamily.Pick<Unless<IfLessOrEqual>>(place, size),
-        _ => null,
-    };
+        {
+            Iced.Intel.ConditionCode.o => TFamily.Pick<IfOverflow>(place, size),
+            Iced.Intel.ConditionCode.no => TFamily.Pick<Unless<IfOverflow>>(place, size),
+            Iced.Intel.ConditionCode.b => TFamily.Pick<IfBelow>(place, size),
+            Iced.Intel.ConditionCode.ae => TFamily.Pick<Unless<IfBelow>>(place, size),
+            Iced.Intel.ConditionCode.e => TFamily.Pick<IfEqual>(place, size),
+            Iced.Intel.ConditionCode.ne => TFamily.Pick<Unless<IfEqual>>(place, size),
+            Iced.Intel.ConditionCode.be => TFamily.Pick<IfBelowOrEqual>(place, size),
+            Iced.Intel.ConditionCode.a => TFamily.Pick<Unless<IfBelowOrEqual>>(place, size),
+            Iced.Intel.ConditionCode.s => TFamily.Pick<IfSign>(place, size),
+            Iced.Intel.ConditionCode.ns => TFamily.Pick<Unless<IfSign>>(place, size),
+            Iced.Intel.ConditionCode.p => TFamily.Pick<IfParity>(place, size),
+            Iced.Intel.ConditionCode.np => TFamily.Pick<Unless<IfParity>>(place, size),
+            Iced.Intel.ConditionCode.l => TFamily.Pick<IfLess>(place, size),
+            Iced.Intel.ConditionCode.ge => TFamily.Pick<Unless<IfLess>>(place, size),
+            Iced.Intel.ConditionCode.le => TFamily.Pick<IfLessOrEqual>(place, size),
+            Iced.Intel.ConditionCode.g => TFamily.Pick<Unless<IfLessOrEqual>>(place, size),
+            _ => null,
+        };
 }

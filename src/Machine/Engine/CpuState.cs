@@ -4,20 +4,23 @@ using System.Runtime.InteropServices;
 
 namespace Ringdown.Machine;
 
-/// <summary>Everything a processor holds, in unmanaged memory: micro-ops name its parts by their byte offsets.</summary>
+/// <summary>
+/// Everything a processor holds, in unmanaged memory: micro-ops name its parts by their byte offsets.
+/// </summary>
 /// <remarks>
-/// The first <see cref="ThreadBytes"/> belong to the running thread and are what a <see cref="CpuContext"/> keeps. Behind the
-/// structure, in the same allocation, lie the TLB and the jump cache.
+/// The first <see cref="ThreadBytes"/> belong to the running thread and are what a <see cref="CpuContext"/> keeps.
+/// Behind the structure, in the same allocation, lie the TLB and the jump cache.
 ///
-/// The arithmetic flags are kept as two words. <see cref="FlagResult"/> is the last result, sign-extended: ZF, SF and PF follow
-/// from it whatever its size was. <see cref="FlagCarry"/> is the vector of carries out: CF is bit 63, OF is bit 63 xor bit 62, AF
-/// is bit 3. Its bits 0 and 1 invert SF and PF, for combinations that no result has (POPF, SAHF, PTEST).
+/// The arithmetic flags are kept as two words. <see cref="FlagResult"/> is the last result, sign-extended: ZF, SF and
+/// PF follow from it whatever its size was. <see cref="FlagCarry"/> is the vector of carries out: CF is bit 63, OF is
+/// bit 63 xor bit 62, AF is bit 3. Its bits 0 and 1 invert SF and PF, for combinations that no result has (POPF, SAHF,
+/// PTEST).
 /// </remarks>
 [StructLayout(LayoutKind.Explicit, Size = TlbOffset)]
 public unsafe struct CpuState
 {
-    internal const int ZeroOffset = 128, BlockRipOffset = 136, ScratchOffset = 1144, FpuOffset = 208, VectorOffset = 352;
-    internal const int FsBaseOffset = 880, GsBaseOffset = 888;
+    internal const int ZeroOffset = 128, BlockRipOffset = 136, ScratchOffset = 1144;
+    internal const int FpuOffset = 208, VectorOffset = 352, FsBaseOffset = 880, GsBaseOffset = 888;
 
     /// <summary>Bytes from the start that belong to the running thread.</summary>
     public const int ThreadBytes = 864;
@@ -44,7 +47,8 @@ public unsafe struct CpuState
     [FieldOffset(168)] internal uint SystemFlags;
     [FieldOffset(172)] public uint Mxcsr;
 
-    // x87: control, status, tag (one bit a register: 1 is in use), last opcode, instruction and data pointer; registers of 16 bytes.
+    // x87: control, status, tag (one bit a register: 1 is in use), last opcode, instruction and data pointer; registers
+    // of 16 bytes.
     [FieldOffset(176)] public ushort FpuControl;
     [FieldOffset(178)] public ushort FpuStatus;
     [FieldOffset(180)] public ushort FpuTag;
@@ -56,7 +60,9 @@ public unsafe struct CpuState
     /// <summary>YMM0 to YMM15, 32 bytes each; the XMM register is the lower half.</summary>
     [FieldOffset(VectorOffset)] public fixed byte Vector[16 * 32];
 
-    /// <summary>Instructions that may still run. Charged for a whole block when it is entered; what did not run is given back.</summary>
+    /// <summary>
+    /// Instructions that may still run. Charged for a whole block when it is entered; what did not run is given back.
+    /// </summary>
     [FieldOffset(864)] public long Budget;
     [FieldOffset(872)] internal int Exit;
     [FieldOffset(876)] internal int SlowMode;
@@ -129,7 +135,8 @@ public unsafe struct CpuState
 static class Flags
 {
     public const uint CF = 1, AlwaysOne = 2, PF = 4, AF = 0x10, ZF = 0x40, SF = 0x80, OF = 0x800;
-    public const uint TF = 0x100, IF = 0x200, DF = 0x400, Iopl = 0x3000, NT = 0x4000, RF = 0x10000, AC = 0x40000, ID = 0x20_0000;
+    public const uint TF = 0x100, IF = 0x200, DF = 0x400;
+    public const uint Iopl = 0x3000, NT = 0x4000, RF = 0x10000, AC = 0x40000, ID = 0x20_0000;
     public const uint AllArithmetic = CF | PF | AF | ZF | SF | OF;
     public const uint System = TF | IF | DF | Iopl | NT | RF | AC | ID;
 
@@ -137,7 +144,8 @@ static class Flags
 
     public static uint Arithmetic(ulong result, ulong carry)
     {
-        uint flags = (uint)(carry >> 63) * CF | ((uint)(carry >> 3) & 1) * AF | (uint)((carry >> 63) ^ (carry >> 62) & 1) * OF;
+        uint cf = (uint)(carry >> 63), of = cf ^ ((uint)(carry >> 62) & 1);
+        uint flags = cf * CF | of * OF | ((uint)(carry >> 3) & 1) * AF;
         if (result == 0) flags |= ZF;
         if (Sign(result, carry)) flags |= SF;
         if (Parity(result, carry)) flags |= PF;

@@ -54,7 +54,9 @@ static unsafe class IntegerLowering
     }
 
     static int SourceSize(BlockBuilder b) =>
-        b.Instruction.Op1Kind == OpKind.Register ? b.Instruction.Op1Register.GetSize() : b.Instruction.MemorySize.GetSize();
+        b.Instruction.Op1Kind == OpKind.Register
+            ? b.Instruction.Op1Register.GetSize()
+            : b.Instruction.MemorySize.GetSize();
 
     static bool Lea(BlockBuilder b)
     {
@@ -83,7 +85,9 @@ static unsafe class IntegerLowering
         }
     }
 
-    /// <summary>Emits an instruction that ends its block and may stop the processor behind itself, for which it gets its length.</summary>
+    /// <summary>
+    /// Emits an instruction that ends its block and may stop the processor behind itself, for which it gets its length.
+    /// </summary>
     public static bool EndWith(BlockBuilder b, Handler handler, Uop u = default)
     {
         u.Imm = b.Instruction.Length;

@@ -38,7 +38,9 @@ static unsafe class MiscHandlers
     /// <summary>UD2 and encodings that are no instruction.</summary>
     public static Uop* InvalidOpcode(Uop* op, CpuState* s) => Fault.Raise(op, s, Fault.InvalidOpcode);
 
-    /// <summary>INT n, INT3: a trap, so RIP goes behind it. The vector is in <see cref="Uop.D"/>, the length in Imm.</summary>
+    /// <summary>
+    /// INT n, INT3: a trap, so RIP goes behind it. The vector is in <see cref="Uop.D"/>, the length in Imm.
+    /// </summary>
     public static Uop* Interrupt(Uop* op, CpuState* s)
     {
         Fault.Raise(op, s, op->D);

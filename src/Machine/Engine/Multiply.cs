@@ -29,7 +29,8 @@ unsafe struct MultiplyWide<TSigned> : IFamily where TSigned : IFlag
             ulong r = TSigned.Value ? Width.SignExtend<T>(a) * Width.SignExtend<T>(b) : a * b;
             (low, high) = (Width.Truncate<T>(r), Width.Truncate<T>(r >> Width.Bits<T>()));
         }
-        bool over = TSigned.Value ? high != Width.Truncate<T>((ulong)((long)Width.SignExtend<T>(low) >> 63)) : high != 0;
+        ulong expected = TSigned.Value ? Width.Truncate<T>((ulong)((long)Width.SignExtend<T>(low) >> 63)) : 0;
+        bool over = high != expected;
         Width.SetFlags<T>(s, low, over ? 1UL : 0, over ? 1UL : 0);
         if (sizeof(T) == 1)
         {

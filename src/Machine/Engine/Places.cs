@@ -4,12 +4,12 @@ namespace Ringdown.Machine;
 
 /// <summary>Where an operand is: a register, an immediate or memory. Handlers are generic over it.</summary>
 /// <remarks>
-/// Read, Write and Modify give a host pointer to the operand. A place in memory may give null: the access faults or needs
-/// the slow mode; the handler then returns <see cref="Fault.At"/> and must not have changed anything but Scratch.
+/// Read, Write and Modify give a host pointer to the operand. A place in memory may give null: the access faults or
+/// needs the slow mode; the handler then returns <see cref="Fault.At"/> and must not have changed anything but Scratch.
 ///
 /// A handler with a single access to memory is faster with the other way: if CanRead (CanWrite) says no, it returns
-/// <see cref="Retry.Read"/> (Write, Modify), which comes back to it when the translation is at hand; else it uses ReadAt
-/// (WriteAt). So it calls nothing and needs no stack frame.
+/// <see cref="Retry.Read"/> (Write, Modify), which comes back to it when the translation is at hand; else it uses
+/// ReadAt (WriteAt). So it calls nothing and needs no stack frame.
 /// </remarks>
 unsafe interface IPlace
 {
@@ -82,12 +82,13 @@ unsafe struct Immediate : IPlace
     const MethodImplOptions Inline = MethodImplOptions.AggressiveInlining;
     public static bool IsMemory => false;
     [MethodImpl(Inline)] public static byte* Read(Uop* op, CpuState* s, int size) => (byte*)&op->Imm;
-    public static byte* Write(Uop* op, CpuState* s, int size) => throw new InvariantException("an immediate is written");
-    public static byte* Modify(Uop* op, CpuState* s, int size) => throw new InvariantException("an immediate is written");
+    static InvariantException Written => new("an immediate is written");
+    public static byte* Write(Uop* op, CpuState* s, int size) => throw Written;
+    public static byte* Modify(Uop* op, CpuState* s, int size) => throw Written;
     [MethodImpl(Inline)] public static bool CanRead(Uop* op, CpuState* s, int size) => true;
-    public static bool CanWrite(Uop* op, CpuState* s, int size) => throw new InvariantException("an immediate is written");
+    public static bool CanWrite(Uop* op, CpuState* s, int size) => throw Written;
     [MethodImpl(Inline)] public static byte* ReadAt(Uop* op, CpuState* s) => (byte*)&op->Imm;
-    public static byte* WriteAt(Uop* op, CpuState* s) => throw new InvariantException("an immediate is written");
+    public static byte* WriteAt(Uop* op, CpuState* s) => throw Written;
     public static ulong AddressOf(Uop* op, CpuState* s) => 0;
 }
 
@@ -218,8 +219,8 @@ static unsafe class Probe
 /// <summary>How a handler ends when its instruction does not.</summary>
 static unsafe class Fault
 {
-    public const int DivideError = 0, Debug = 1, Breakpoint = 3, Overflow = 4, InvalidOpcode = 6, NoDevice = 7, DoubleFault = 8,
-        GeneralProtection = 13, PageFault = 14, FpuError = 16, Alignment = 17, SimdError = 19;
+    public const int DivideError = 0, Debug = 1, Breakpoint = 3, Overflow = 4, InvalidOpcode = 6, NoDevice = 7,
+        DoubleFault = 8, GeneralProtection = 13, PageFault = 14, FpuError = 16, Alignment = 17, SimdError = 19;
 
     /// <summary>After a place gave null: the reason is in the state already.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -3,7 +3,8 @@ namespace Ringdown.Machine;
 /// <summary>From an address to its decoded block.</summary>
 public sealed unsafe partial class Processor
 {
-    const int LongestInstruction = 15;
+    // One byte more than the longest instruction, so that a longer one is seen to be invalid and not to be cut off.
+    const int StraddlerBytes = 16;
 
     readonly record struct PageCode(CodePage Code, int Pfn, Protection Protection);
 
@@ -41,7 +42,7 @@ public sealed unsafe partial class Processor
         ulong next = (rip | 0xFFF) + 1;
         // Its first bytes may be in a page that ends the address space's half.
         if (PageAt(next >> 12, next) is null) return null;
-        byte[] bytes = new byte[LongestInstruction];
+        byte[] bytes = new byte[StraddlerBytes];
         if (!_memory.TryPeek(new Va(rip), bytes))
         {
             FetchFault(rip, FaultCause.NotPresent);

@@ -7,9 +7,9 @@ public sealed unsafe partial class Processor
 {
     /// <summary>Runs from RIP until the owner is needed.</summary>
     /// <remarks>
-    /// The budget is charged for a whole block when it is entered and what did not run of it is given back at a fault, so
-    /// at every stop it has fallen by the number of instructions that completed; one that faulted did not. A host call is free.
-    /// If it does not cover a block, the run stops in front of it: <see cref="Step"/> goes on from there.
+    /// The budget is charged for a whole block when it is entered and what did not run of it is given back at a fault,
+    /// so at every stop it has fallen by the number of instructions that completed; one that faulted did not. A host
+    /// call is free. If it does not cover a block, the run stops in front of it: <see cref="Step"/> goes on from there.
     /// </remarks>
     public Stop Run()
     {
@@ -37,7 +37,8 @@ public sealed unsafe partial class Processor
     }
 
     /// <summary>Runs one instruction; a string instruction with a prefix completely, or up to its fault.</summary>
-    /// <returns><see cref="StopKind.Budget"/> when it is done. The budget falls by one and may become negative.</returns>
+    /// <returns><see cref="StopKind.Budget"/> when it is done. The budget falls by one and may become
+    /// negative.</returns>
     public Stop Step()
     {
         CpuState* s = State;

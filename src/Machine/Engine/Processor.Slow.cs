@@ -4,8 +4,9 @@ namespace Ringdown.Machine;
 
 /// <summary>Accesses that the TLB does not serve: page crossings, devices, pages with code.</summary>
 /// <remarks>
-/// An instruction with such an access is run again alone in slow mode: it gets a buffer of the processor's instead of the
-/// guest's memory, and what it wrote there is stored when it has completed. All checks are made when the buffer is given.
+/// An instruction with such an access is run again alone in slow mode: it gets a buffer of the processor's instead of
+/// the guest's memory, and what it wrote there is stored when it has completed. All checks are made when the buffer is
+/// given.
 /// </remarks>
 public sealed unsafe partial class Processor
 {
@@ -34,7 +35,9 @@ public sealed unsafe partial class Processor
         ulong none = Tlb.NoTag((int)((address >> 12) & (Tlb.Count - 1)));
         *line = new TlbEntry
         {
-            Host = host, TagRead = use == Use.Read ? address : none, TagWrite = use == Use.Read ? none : address,
+            Host = host,
+            TagRead = use == Use.Read ? address : none,
+            TagWrite = use == Use.Read ? none : address,
         };
         _retry = true;
         return op;
@@ -49,7 +52,8 @@ public sealed unsafe partial class Processor
         {
             byte* host = _memory.Translate(_tlb, new Va(address), access, out Miss miss, out FaultCause cause);
             if (host != null) return host;
-            if (miss == Miss.Fault && !(force = IsForced(access, address, cause))) return AccessFault(address, access, cause);
+            force = miss == Miss.Fault && IsForced(access, address, cause);
+            if (miss == Miss.Fault && !force) return AccessFault(address, access, cause);
         }
         else
         {
@@ -171,7 +175,9 @@ static unsafe class SlowAccess
         Processor.Of(s).Translate(address, size, Processor.Use.Modify);
 }
 
-/// <summary>How a handler with one access ends when its probe missed: it is run again, or the instruction faults.</summary>
+/// <summary>
+/// How a handler with one access ends when its probe missed: it is run again, or the instruction faults.
+/// </summary>
 static unsafe class Retry
 {
     [MethodImpl(MethodImplOptions.NoInlining)]

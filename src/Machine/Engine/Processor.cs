@@ -2,11 +2,13 @@ using System.Runtime.InteropServices;
 
 namespace Ringdown.Machine;
 
-/// <summary>An x86-64 processor in kernel mode: interprets guest code out of a <see cref="Memory"/> until its owner is needed.</summary>
+/// <summary>
+/// An x86-64 processor in kernel mode: interprets guest code out of a <see cref="Memory"/> until its owner is needed.
+/// </summary>
 /// <remarks>
 /// Nothing that guest code does makes it throw; what a device or a port of the owner throws comes through. RIP and the
-/// registers are exact at every stop. Within a block, an arithmetic flag that is set again before anything reads it may be
-/// stale when an instruction faults. One processor runs on one host thread at a time, as does its memory.
+/// registers are exact at every stop. Within a block, an arithmetic flag that is set again before anything reads it may
+/// be stale when an instruction faults. One processor runs on one host thread at a time, as does its memory.
 /// </remarks>
 public sealed unsafe partial class Processor : IDisposable
 {

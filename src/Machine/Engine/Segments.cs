@@ -56,7 +56,9 @@ static unsafe class SegmentHandlers
         return op + 1;
     }
 
-    /// <summary>SGDT, SIDT, LGDT, LIDT: <see cref="Uop.D"/> is 1 for the interrupt table, <see cref="Uop.S"/> for a load.</summary>
+    /// <summary>
+    /// SGDT, SIDT, LGDT, LIDT: <see cref="Uop.D"/> is 1 for the interrupt table, <see cref="Uop.S"/> for a load.
+    /// </summary>
     public static Uop* Table<TPlace>(Uop* op, CpuState* s) where TPlace : IPlace
     {
         bool interrupts = op->D != 0;

@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace Ringdown.Machine;
 
-/// <summary>A shift or rotation of a zero-extended value by 1 to 63; the result may have rubbish above the operand size.</summary>
+/// <summary>
+/// A shift or rotation of a zero-extended value by 1 to 63; the result may have rubbish above the operand size.
+/// </summary>
 unsafe interface IShift
 {
     static abstract ulong Apply<T>(CpuState* s, ulong a, int count, bool flags) where T : unmanaged;
@@ -129,7 +131,9 @@ unsafe struct Shift<TOp> : IFamily where TOp : IShift
     }
 }
 
-/// <summary>SHLD and SHRD: D or memory, filled from S. The count is in <see cref="Uop.Imm"/>, or CL if that is negative.</summary>
+/// <summary>
+/// SHLD and SHRD: D or memory, filled from S. The count is in <see cref="Uop.Imm"/>, or CL if that is negative.
+/// </summary>
 unsafe struct DoubleShift<TLeft> : IFamily where TLeft : IFlag
 {
     public static Handler Pick<T>(Shape shape, bool flags) where T : unmanaged => shape switch
@@ -153,10 +157,12 @@ unsafe struct DoubleShift<TLeft> : IFamily where TLeft : IFlag
             UInt128 wide = TLeft.Value
                 ? (((UInt128)a << (2 * bits)) | ((UInt128)b << bits) | a) << count >> (2 * bits)
                 : (((UInt128)a << (2 * bits)) | ((UInt128)b << bits) | a) >> count;
-            if (bits == 64) wide = TLeft.Value ? (a << count) | (b >> (64 - count)) : (a >> count) | (b << (64 - count));
+            if (bits == 64)
+                wide = TLeft.Value ? (a << count) | (b >> (64 - count)) : (a >> count) | (b << (64 - count));
             r = Width.Truncate<T>((ulong)wide);
-            ulong carry = (TLeft.Value ? count <= bits ? a >> (bits - count) : b >> (2 * bits - count) : a >> (count - 1)) & 1;
-            Width.SetFlags<T>(s, r, carry, ((r ^ a) >> (bits - 1)) & 1);
+            ulong last = !TLeft.Value ? a >> (count - 1)
+                : count <= bits ? a >> (bits - count) : b >> (2 * bits - count);
+            Width.SetFlags<T>(s, r, last & 1, ((r ^ a) >> (bits - 1)) & 1);
         }
         if (TPlace.IsMemory) Width.Store<T>(p, r);
         else Width.StoreRegister<T>(p, r);

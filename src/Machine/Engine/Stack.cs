@@ -38,7 +38,9 @@ unsafe struct Push : IFamily
     }
 }
 
-/// <summary>POP. A memory operand that is based on RSP means the new one: the lowering has added the difference.</summary>
+/// <summary>
+/// POP. A memory operand that is based on RSP means the new one: the lowering has added the difference.
+/// </summary>
 unsafe struct Pop : IFamily
 {
     public static Handler Pick<T>(Shape shape, bool flags) where T : unmanaged => shape switch
@@ -93,8 +95,10 @@ static unsafe class StackHandlers
         ulong stack = s->Gpr[4] - 8, frame = stack, old = s->Gpr[5];
         // Everything that may fault first; it is rare enough to look twice.
         for (int k = 0; k < level; k++)
-            if ((k > 0 && Probe.Read(s, old - (ulong)k * 8, 8) == null) || Probe.Write(s, frame - (ulong)(k + 1) * 8, 8) == null)
-                return Fault.At(op, s);
+        {
+            bool readable = k == 0 || Probe.Read(s, old - (ulong)k * 8, 8) != null;
+            if (!readable || Probe.Write(s, frame - (ulong)(k + 1) * 8, 8) == null) return Fault.At(op, s);
+        }
         byte* p = Probe.Write(s, stack, 8);
         if (p == null || Probe.Write(s, frame - (ulong)level * 8 - (ulong)op->Imm, 1) == null) return Fault.At(op, s);
         *(ulong*)p = old;

@@ -3,7 +3,9 @@ namespace Ringdown.Machine;
 /// <summary>Why a processor stopped.</summary>
 public enum StopKind
 {
-    /// <summary>The budget does not cover the next block; after <see cref="Processor.Step"/>, the instruction is done.</summary>
+    /// <summary>
+    /// The budget does not cover the next block; after <see cref="Processor.Step"/>, the instruction is done.
+    /// </summary>
     Budget,
 
     /// <summary>RIP is on a page with <see cref="Protection.Host"/>: the owner is to run the routine there.</summary>

@@ -5,8 +5,8 @@ namespace Ringdown.Machine;
 /// <summary>The string instructions, with and without repetition.</summary>
 /// <remarks>
 /// <see cref="Uop.B"/> is the segment base of the source, <see cref="Uop.Scale"/> is 1 for 32-bit addresses,
-/// <see cref="Uop.X"/> is 1 for REP and REPE, 2 for REPNE. RCX, RSI and RDI are true after every element, so a fault in the
-/// middle can be resumed. In slow mode a handler does one element and, if there are more, returns its own micro-op.
+/// <see cref="Uop.X"/> is 1 for REP and REPE, 2 for REPNE. RCX, RSI and RDI are true after every element, so a fault in
+/// the middle can be resumed. In slow mode a handler does one element and, if there are more, returns its own micro-op.
 /// </remarks>
 static unsafe class StringHandlers
 {

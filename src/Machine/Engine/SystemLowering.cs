@@ -175,7 +175,8 @@ static unsafe class SystemLowering
                 PlaceKind place = b.Address(ref u);
                 u.D = i.Mnemonic is Mnemonic.Sidt or Mnemonic.Lidt ? (ushort)1 : (ushort)0;
                 u.S = i.Mnemonic is Mnemonic.Lgdt or Mnemonic.Lidt ? (ushort)1 : (ushort)0;
-                return Emit(b, place == PlaceKind.Memory ? &SegmentHandlers.Table<Mem> : &SegmentHandlers.Table<MemX>, u);
+                bool plain = place == PlaceKind.Memory;
+                return Emit(b, plain ? &SegmentHandlers.Table<Mem> : &SegmentHandlers.Table<MemX>, u);
             case Mnemonic.Sldt or Mnemonic.Str or Mnemonic.Smsw:
                 Handler store = (b.Place(ref u, 0, Slot.D), b.OperandSize()) switch
                 {

@@ -5,7 +5,8 @@ using System.Runtime.InteropServices;
 namespace Ringdown.Machine;
 
 /// <summary>One micro-op: a handler and its operands, which are byte offsets into <see cref="CpuState"/>.</summary>
-/// <remarks>Holds no pointer to a machine, so decoded code is shared by all. AH to BH are offset + 1 of their register.</remarks>
+/// <remarks>Holds no pointer to a machine, so decoded code is shared by all. AH to BH are offset + 1 of their
+/// register.</remarks>
 [StructLayout(LayoutKind.Explicit, Size = 32)]
 unsafe struct Uop
 {
@@ -31,7 +32,9 @@ unsafe struct Uop
     [FieldOffset(24)] public long Imm;
 }
 
-/// <summary>A decoded block: straight-line code up to a transfer of control, the end of its page, or 64 instructions.</summary>
+/// <summary>
+/// A decoded block: straight-line code up to a transfer of control, the end of its page, or 64 instructions.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 unsafe struct Block
 {
@@ -50,7 +53,9 @@ unsafe struct Block
 [StructLayout(LayoutKind.Sequential)]
 unsafe struct Link
 {
-    /// <summary>The block, once known. Only set for a target in the same page, which is valid as long as the branch itself.</summary>
+    /// <summary>
+    /// The block, once known. Only set for a target in the same page, which is valid as long as the branch itself.
+    /// </summary>
     public Block* Block;
     public ulong Rip;
     public bool CanSet;

@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace Ringdown.Machine;
 
-/// <summary>Operands of 1, 2, 4 and 8 bytes, named by <c>byte</c> to <c>ulong</c>, handled as zero-extended 64-bit values.</summary>
+/// <summary>
+/// Operands of 1, 2, 4 and 8 bytes, named by <c>byte</c> to <c>ulong</c>, handled as zero-extended 64-bit values.
+/// </summary>
 static unsafe class Width
 {
     const MethodImplOptions Inline = MethodImplOptions.AggressiveInlining;

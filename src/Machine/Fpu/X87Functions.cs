@@ -95,7 +95,10 @@ static unsafe class X87Functions
         (BigInteger sine, BigInteger cosine) = BigFixed.SineCosine(rest);
         (sine, cosine) = (int)(turns & 3) switch
         {
-            0 => (sine, cosine), 1 => (cosine, -sine), 2 => (-sine, -cosine), _ => (-cosine, sine),
+            0 => (sine, cosine),
+            1 => (cosine, -sine),
+            2 => (-sine, -cosine),
+            _ => (-cosine, sine),
         };
         if (a.Sign) sine = -sine;
         if (function == Tangent)

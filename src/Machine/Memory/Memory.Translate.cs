@@ -35,6 +35,7 @@ public sealed unsafe partial class Memory
         if (access == Access.Write) SavePage(pfn);
 
         byte* host = Physical.Host(pfn);
+        _pagedInTlb |= (entry.Protection & Protection.Paged) != 0;
         Fill(tlb, address, entry.Protection, host, writable: !frame.HasCode && frame.Layer == _layer);
         return host + address.PageOffset;
     }
@@ -55,6 +56,7 @@ public sealed unsafe partial class Memory
         if (!address.IsCanonical) return FaultCause.NonCanonical;
         if (!TryEntry(address.Page, out entry)) return FaultCause.NotPresent;
         if ((entry.Protection & Protection.Guard) != 0) return FaultCause.Guard;
+        if ((entry.Protection & Protection.Paged) != 0 && PagedIsOut?.Invoke() == true) return FaultCause.NotPresent;
         Protection needed = access switch
         {
             Access.Write => Protection.Write,

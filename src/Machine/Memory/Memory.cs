@@ -12,6 +12,7 @@ public sealed unsafe partial class Memory : IDisposable
     readonly AddressSpace _kernel = new();
     readonly List<Tlb> _tlbs = [];
     readonly Tlb _host;
+    bool _pagedInTlb;
 
     public Memory()
     {
@@ -26,6 +27,17 @@ public sealed unsafe partial class Memory : IDisposable
 
     /// <summary>Told when many mappings may have changed at once: after a restore, and when another user half is seen.</summary>
     internal Action? MappingsChanged { get; set; }
+
+    /// <summary>Whether pages with <see cref="Protection.Paged"/> count as not there now; set by the system.</summary>
+    internal Func<bool>? PagedIsOut { get; set; }
+
+    /// <summary>From now on <see cref="PagedIsOut"/> is true: translations of such pages are forgotten.</summary>
+    internal void PageOut()
+    {
+        if (!_pagedInTlb) return;
+        _pagedInTlb = false;
+        foreach (Tlb tlb in _tlbs) tlb.Flush();
+    }
 
     /// <summary>The process whose user half is seen now. Setting it is the load of CR3.</summary>
     public AddressSpace Current

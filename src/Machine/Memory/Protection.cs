@@ -18,6 +18,9 @@ public enum Protection : byte
     /// <summary>Entry points of routines on the host: jumping here calls C#, see <c>Processor.Run</c>.</summary>
     Host = 32,
 
+    /// <summary>Not there while <see cref="Memory.PagedIsOut"/> says so: NT may have paged it out.</summary>
+    Paged = 64,
+
     ReadWrite = Read | Write,
     ReadExecute = Read | Execute,
     All = Read | Write | Execute,

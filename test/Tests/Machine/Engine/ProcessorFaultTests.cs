@@ -1,4 +1,3 @@
-using Iced.Intel;
 using Ringdown.Machine;
 using Xunit;
 using static Iced.Intel.AssemblerRegisters;
@@ -74,7 +73,8 @@ public sealed unsafe class ProcessorFaultTests
         using var guest = new GuestCode(a => a.mov(rax, __[rbx]));
         guest.Cpu.Rbx = 0x8000_0000_0000;
         Stop stop = guest.Cpu.Run();
-        Assert.Equal(new Stop(StopKind.Exception, 13, 0, new Va(0x8000_0000_0000), FaultCause.NonCanonical, null), stop);
+        var expected = new Stop(StopKind.Exception, 13, 0, new Va(0x8000_0000_0000), FaultCause.NonCanonical, null);
+        Assert.Equal(expected, stop);
     }
 
     [Theory]

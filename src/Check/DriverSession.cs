@@ -1,0 +1,97 @@
+using Ringdown.Kernel;
+using Ringdown.Verifier;
+
+namespace Ringdown.Check;
+
+/// <summary>How a session's machine is set up.</summary>
+public sealed record SessionOptions
+{
+    public ulong Seed { get; init; } = 1;
+    public long InstructionLimit { get; init; } = 50_000_000;
+
+    /// <summary>Values of the service's key, and of keys below it (<c>Parameters\Name</c>).</summary>
+    public IReadOnlyList<(string Name, RegistryValue Value)> Registry { get; init; } = [];
+
+    /// <summary>Drivers that are loaded first, in order.</summary>
+    public IReadOnlyList<DriverFile> Before { get; init; } = [];
+
+    /// <summary>Observers beside the verifier's rules.</summary>
+    public IReadOnlyList<IObserver> Observers { get; init; } = [];
+}
+
+/// <summary>One machine with one driver under the verifier. What stops the machine becomes a finding, and ends the session.</summary>
+public sealed class DriverSession : IDisposable
+{
+    readonly DriverFile _file;
+    readonly SessionOptions _options;
+
+    public DriverSession(DriverFile file, SessionOptions options, FindingList findings)
+    {
+        (_file, _options) = (file, options);
+        Reporter = new Reporter(findings, options.Seed);
+        Nt = new NtKernel(new KernelOptions
+        {
+            Seed = options.Seed,
+            InstructionLimit = options.InstructionLimit,
+            Observers = [.. Rules.All(Reporter), .. options.Observers],
+            Code = file.Code,
+        });
+    }
+
+    public NtKernel Nt { get; }
+    public Reporter Reporter { get; }
+
+    /// <summary>The driver, as soon as <see cref="Load"/> was called.</summary>
+    public Driver? Driver { get; private set; }
+
+    /// <summary>What stopped the machine, if something did: then nothing more can be done with it.</summary>
+    public MachineStop? Stop { get; private set; }
+    public bool IsRunning => Stop is null;
+
+    /// <summary>Loads the driver and those before it.</summary>
+    /// <returns>Whether DriverEntry succeeded.</returns>
+    public bool Load()
+    {
+        Do("DriverEntry", () =>
+        {
+            foreach (DriverFile before in _options.Before) Nt.Loader.Load(before.Name, before.Image, before.Symbols);
+            Driver = Nt.Loader.Load(_file.Name, _file.Image, _file.Symbols, _options.Registry);
+        });
+        Driver ??= Nt.Loader.Drivers.FirstOrDefault(d => d.Image.Image == _file.Image);
+        return IsRunning && Driver is { IsLoaded: true };
+    }
+
+    /// <summary>Does something with the machine, if it still runs.</summary>
+    /// <param name="during">What it is, as findings say it.</param>
+    /// <returns>Whether the machine still runs.</returns>
+    public bool Do(string during, Action action)
+    {
+        if (!IsRunning) return false;
+        Reporter.During = during;
+        try
+        {
+            action();
+        }
+        catch (MachineStop stop)
+        {
+            Stop = stop;
+            Reporter.Report(stop);
+        }
+        return IsRunning;
+    }
+
+    /// <summary>Unloads the driver, and looks for what it left behind.</summary>
+    public bool Unload()
+    {
+        bool unloaded = false;
+        Do("DriverUnload", () =>
+        {
+            unloaded = Nt.Loader.Unload(Driver!);
+            Nt.User.RunUntilIdle();
+        });
+        if (unloaded && IsRunning) LeftoverRule.Look(Nt, Driver!, Reporter);
+        return unloaded;
+    }
+
+    public void Dispose() => Nt.Dispose();
+}

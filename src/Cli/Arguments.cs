@@ -1,0 +1,56 @@
+using System.CommandLine;
+using Ringdown.Check;
+using Ringdown.Kernel;
+using Ringdown.Machine;
+
+namespace Ringdown.Cli;
+
+/// <summary>Arguments that several verbs have, and what all of them do with a mistake.</summary>
+static class Arguments
+{
+    public static Argument<string> Driver() => new("driver") { Description = "The driver's .sys file." };
+
+    public static Option<bool> Json() => new("--json") { Description = "Print one JSON document and nothing else." };
+
+    public static Option<ulong> Seed() => new("--seed")
+    {
+        Description = "Decides every chance of the run; the same seed gives the same run.",
+        DefaultValueFactory = _ => 1,
+    };
+
+    public static Option<long> Timeout() => new("--timeout")
+    {
+        Description = "Guest instructions that one request may take.",
+        DefaultValueFactory = _ => 50_000_000,
+    };
+
+    public static Option<string[]> Registry() => new("--registry")
+    {
+        Description = "Name=Value in the service's key (Parameters\\Name=Value below it); numbers become REG_DWORD.",
+    };
+
+    public static Option<string[]> Before() => new("--with") { Description = "A driver to load first; may be given several times." };
+
+    public static DriverFile[] OpenAll(string[]? paths) => [.. (paths ?? []).Select(DriverFile.Open)];
+
+    public static (string Name, RegistryValue Value)[] ParseRegistry(string[]? given) => [.. (given ?? []).Select(text =>
+    {
+        int at = text.IndexOf('=');
+        if (at <= 0) throw new UsageException($"\"{text}\" is not Name=Value.");
+        return (text[..at], RegistryValue.Parse(text[(at + 1)..]));
+    })];
+
+    /// <summary>Unusable input is a sentence on standard error and exit code 2.</summary>
+    public static int Guard(Func<int> action)
+    {
+        try
+        {
+            return action();
+        }
+        catch (Exception e) when (e is UsageException or BadImageException or IOException or UnauthorizedAccessException)
+        {
+            Console.Error.WriteLine(e.Message);
+            return Program.Unusable;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Ringdown.Check;
+using Ringdown.Kernel;
+using Ringdown.Machine;
+using Spectre.Console;
+
+namespace Ringdown.Cli;
+
+/// <summary><c>ringdown info</c>: what a driver is, and which of its imports are there.</summary>
+static class InfoCommand
+{
+    public static Command Create()
+    {
+        var driver = Arguments.Driver();
+        var json = Arguments.Json();
+        var command = new Command("info", "Show what a driver is: kind, sections, imports and how far they are supported, exports.") { driver, json };
+        command.SetAction(parsed => Arguments.Guard(() =>
+        {
+            DriverFile file = DriverFile.Open(parsed.GetValue(driver)!);
+            if (parsed.GetValue(json)) WriteJson(file);
+            else WriteText(file);
+            return Program.Ran;
+        }));
+        return command;
+    }
+
+    static string KindOf(PeImage image)
+    {
+        var modules = image.Imports.Select(i => i.Library.ToLowerInvariant()).ToHashSet();
+        if (modules.Contains("wdfldr.sys")) return "KMDF driver";
+        if (modules.Contains("fltmgr.sys")) return "file system minifilter";
+        if (modules.Contains("ndis.sys")) return "NDIS driver";
+        if (modules.Contains("storport.sys") || modules.Contains("scsiport.sys")) return "storage miniport";
+        return image.Exports.Count > 0 && image.EntryPointRva == 0 ? "export driver" : "WDM or legacy driver";
+    }
+
+    /// <summary>How far an import is supported: "supported", "partial" with what is missing, or "missing".</summary>
+    static string SupportOf(Dictionary<string, Export> exports, HashSet<string> data, PeImport import)
+    {
+        bool core = import.Library.ToLowerInvariant() is "ntoskrnl.exe" or "hal.dll";
+        if (!core || import.Name is null) return "missing";
+        if (data.Contains(import.Name)) return "supported";
+        if (!exports.TryGetValue(import.Name, out Export? export)) return "missing";
+        return export.Support == Support.Full ? "supported" : "partial";
+    }
+
+    static List<(PeImport Import, string Support)> Imports(PeImage image)
+    {
+        var exports = Exports.All.ToDictionary(e => e.Name);
+        var data = Exports.Data.Select(d => d.Name).ToHashSet();
+        return [.. image.Imports.Select(i => (i, SupportOf(exports, data, i)))];
+    }
+
+    static void WriteText(DriverFile file)
+    {
+        PeImage image = file.Image;
+        IAnsiConsole console = AnsiConsole.Console;
+        console.MarkupLineInterpolated($"[bold]{Path.GetFileName(file.Path)}[/]  {KindOf(image)}, x64, {image.SizeOfImage} bytes in memory, entry point 0x{image.EntryPointRva:x}");
+        var sections = new Table().AddColumns("section", "address", "size", "may");
+        foreach (PeSection section in image.Sections)
+            sections.AddRow(section.Name.EscapeMarkup(), $"0x{section.Rva:x}", $"0x{section.VirtualSize:x}", section.Protection.ToString());
+        console.Write(sections);
+        foreach (var module in Imports(image).GroupBy(i => i.Import.Library))
+        {
+            console.MarkupLineInterpolated($"[bold]{module.Key}[/]: {module.Count()} imports");
+            foreach ((PeImport import, string support) in module.OrderBy(i => i.Import.Name, StringComparer.Ordinal))
+            {
+                string color = support == "supported" ? "green" : support == "partial" ? "yellow" : "red";
+                console.MarkupLine($"  [{color}]{support,-9}[/] {(import.Name ?? $"#{import.Ordinal}").EscapeMarkup()}");
+            }
+        }
+        if (image.Exports.Count > 0) console.WriteLine("exports: " + string.Join(", ", image.Exports.Select(e => e.Name ?? $"#{e.Ordinal}")));
+    }
+
+    static void WriteJson(DriverFile file)
+    {
+        PeImage image = file.Image;
+        RunJson.Print(new JsonObject
+        {
+            ["file"] = Path.GetFileName(file.Path),
+            ["kind"] = KindOf(image),
+            ["sizeOfImage"] = image.SizeOfImage,
+            ["entryPoint"] = image.EntryPointRva,
+            ["sections"] = RunJson.Array(image.Sections, s => new JsonObject
+            {
+                ["name"] = s.Name,
+                ["rva"] = s.Rva,
+                ["size"] = s.VirtualSize,
+                ["protection"] = s.Protection.ToString(),
+            }),
+            ["imports"] = RunJson.Array(Imports(image), i => new JsonObject
+            {
+                ["module"] = i.Import.Library,
+                ["name"] = i.Import.Name ?? $"#{i.Import.Ordinal}",
+                ["support"] = i.Support,
+            }),
+            ["exports"] = RunJson.Array(image.Exports, e => e.Name ?? $"#{e.Ordinal}"),
+        });
+    }
+}

@@ -1,0 +1,101 @@
+using System.CommandLine;
+using Ringdown.Check;
+using Ringdown.Kernel;
+using Ringdown.Verifier;
+
+namespace Ringdown.Cli;
+
+/// <summary>What came of one request.</summary>
+sealed record RequestResult(Request Request, NtStatus Status, UserRequest? Io);
+
+/// <summary><c>ringdown run</c>: loads a driver, sends requests in order, unloads it, and shows what happened.</summary>
+static class RunCommand
+{
+    public static Command Create()
+    {
+        var driver = Arguments.Driver();
+        var requests = new Argument<string[]>("requests")
+        {
+            Description = "In order, each one quoted word: \"open \\\\.\\Echo\", \"read 64\", \"write 48656c6c6f\", "
+                + "\"ioctl 0x222004 in=cafe out=64\", \"flush\", \"cancel\", \"close\".",
+            Arity = ArgumentArity.ZeroOrMore,
+        };
+        var json = Arguments.Json();
+        var trace = new Option<bool>("--trace") { Description = "Show every export call with its arguments and result." };
+        var noUnload = new Option<bool>("--no-unload") { Description = "Do not unload the driver at the end." };
+        var seed = Arguments.Seed();
+        var timeout = Arguments.Timeout();
+        var registry = Arguments.Registry();
+        var before = Arguments.Before();
+        var command = new Command("run", "Load a driver, send it requests, unload it, and show what happened.")
+        {
+            driver, requests, json, trace, noUnload, seed, timeout, registry, before,
+        };
+        command.SetAction(parsed => Arguments.Guard(() =>
+        {
+            Request[] script = [.. (parsed.GetValue(requests) ?? []).Select(Request.Parse)];
+            var tracer = parsed.GetValue(trace) ? new Tracer() : null;
+            var options = new SessionOptions
+            {
+                Seed = parsed.GetValue(seed),
+                InstructionLimit = parsed.GetValue(timeout),
+                Registry = Arguments.ParseRegistry(parsed.GetValue(registry)),
+                Before = Arguments.OpenAll(parsed.GetValue(before)),
+                Observers = tracer is null ? [] : [tracer],
+            };
+            return Run(DriverFile.Open(parsed.GetValue(driver)!), script, options, !parsed.GetValue(noUnload), tracer, parsed.GetValue(json));
+        }));
+        return command;
+    }
+
+    static int Run(DriverFile file, Request[] script, SessionOptions options, bool unload, Tracer? tracer, bool json)
+    {
+        var findings = new FindingList();
+        using var session = new DriverSession(file, options, findings);
+        var outcome = new RunOutcome(session, findings, tracer);
+        if (session.Load())
+        {
+            outcome.Surface();
+            UserFile? open = null;
+            foreach (Request request in script)
+            {
+                RequestResult? result = null;
+                session.Do(request.Text, () =>
+                {
+                    UserRequest? io = request.Send(session.Nt, ref open, out NtStatus status);
+                    result = new RequestResult(request, status, io);
+                });
+                if (result is null) break;
+                outcome.Results.Add(result);
+            }
+            if (open is not null) session.Do("close at the end", () => open.Close());
+            if (unload && session.IsRunning)
+            {
+                bool unloaded = session.Unload();
+                if (session.IsRunning) outcome.Unloaded = unloaded;
+            }
+        }
+        if (json) RunJson.Write(outcome);
+        else RunText.Write(outcome);
+        return findings.Count > 0 || !session.IsRunning ? Program.Found : Program.Ran;
+    }
+}
+
+/// <summary>Everything that a run has to show.</summary>
+sealed class RunOutcome(DriverSession session, FindingList findings, Tracer? tracer)
+{
+    public DriverSession Session { get; } = session;
+    public FindingList Findings { get; } = findings;
+    public Tracer? Tracer { get; } = tracer;
+    public List<RequestResult> Results { get; } = [];
+    public IReadOnlyList<DeviceInfo> Devices { get; private set; } = [];
+    public IReadOnlyList<(string Link, string Target)> Links { get; private set; } = [];
+    public bool? Unloaded { get; set; }
+
+    /// <summary>Notes what the driver offers, while it is loaded.</summary>
+    public void Surface()
+    {
+        Devices = Session.Nt.DevicesOf(Session.Driver!);
+        Links = Session.Nt.Links();
+    }
+}

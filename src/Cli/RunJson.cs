@@ -1,0 +1,96 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Ringdown.Kernel;
+using Ringdown.Verifier;
+
+namespace Ringdown.Cli;
+
+/// <summary>A run as one JSON document.</summary>
+static class RunJson
+{
+    static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
+
+    public static void Write(RunOutcome outcome)
+    {
+        Driver? driver = outcome.Session.Driver;
+        var document = new JsonObject
+        {
+            ["driver"] = driver?.Name,
+            ["driverEntry"] = driver is null || driver.EntryStatus == Status.STATUS_PENDING ? null : StatusNode(driver.EntryStatus),
+            ["devices"] = Array(outcome.Devices, d => new JsonObject
+            {
+                ["name"] = d.Name,
+                ["type"] = d.Type,
+                ["flags"] = d.Flags,
+                ["stackSize"] = d.StackSize,
+            }),
+            ["links"] = Array(outcome.Links, l => new JsonObject { ["name"] = l.Link, ["target"] = l.Target }),
+            ["requests"] = Array(outcome.Results, Result),
+            ["unloaded"] = outcome.Unloaded,
+            ["bugCheck"] = outcome.Session.Stop is BugCheck ? Crash(outcome.Session.Stop.Report!) : null,
+            ["findings"] = Findings(outcome.Findings.All),
+            ["missingImports"] = Array(driver?.MissingImports ?? [], m => $"{m.Module}!{m.Name}"),
+            ["debugPrint"] = Array(outcome.Session.Nt.DebugPrint, l => l),
+        };
+        if (outcome.Tracer is { } tracer) document["trace"] = Array(tracer.Lines, l => l);
+        Print(document);
+    }
+
+    public static void Print(JsonObject document) => Console.Out.WriteLine(document.ToJsonString(s_indented));
+
+    public static JsonArray Array<T>(IEnumerable<T> items, Func<T, JsonNode?> make) => [.. items.Select(make)];
+
+    static JsonObject StatusNode(NtStatus status) => new() { ["status"] = status.ToString(), ["code"] = $"0x{status.Value:X8}" };
+
+    static JsonObject Result(RequestResult result) => new()
+    {
+        ["request"] = result.Request.Text,
+        ["status"] = result.Status.ToString(),
+        ["code"] = $"0x{result.Status.Value:X8}",
+        ["win32"] = Status.Win32Of(result.Status),
+        ["information"] = result.Io?.Information ?? 0,
+        ["output"] = Convert.ToHexStringLower(result.Io?.Output ?? []),
+    };
+
+    public static JsonArray Findings(IEnumerable<Finding> findings) => Array(findings, f => new JsonObject
+    {
+        ["rule"] = f.Rule,
+        ["severity"] = f.Severity.ToString().ToLowerInvariant(),
+        ["message"] = f.Message,
+        ["driver"] = f.Driver,
+        ["during"] = f.During,
+        ["count"] = f.Count,
+        ["seed"] = f.Seed,
+        ["stack"] = Stack(f.Stack),
+        ["irp"] = Array(f.IrpHistory, l => l),
+        ["crash"] = f.Crash is null ? null : Crash(f.Crash),
+    });
+
+    static JsonArray Stack(IEnumerable<StackFrame> stack) => Array(stack, f => new JsonObject
+    {
+        ["address"] = $"0x{f.Address.Value:x}",
+        ["function"] = f.Text,
+        ["file"] = f.File,
+        ["line"] = f.File is null ? null : f.Line,
+    });
+
+    static JsonObject Crash(CrashReport report)
+    {
+        var registers = new JsonObject();
+        foreach ((string name, ulong value) in report.Registers) registers[name] = $"0x{value:x}";
+        return new JsonObject
+        {
+            ["title"] = report.Title,
+            ["code"] = report.Code == 0 ? null : $"0x{report.Code:X}",
+            ["name"] = report.Code == 0 ? null : ((BugCheckCode)report.Code).ToString(),
+            ["parameters"] = Array(report.Parameters, p => $"0x{p:x}"),
+            ["driver"] = report.Driver,
+            ["irql"] = report.Irql.ToString(),
+            ["thread"] = report.Thread,
+            ["note"] = report.Note,
+            ["stack"] = Stack(report.Stack),
+            ["registers"] = registers,
+            ["disassembly"] = Array(report.Disassembly, l => l),
+        };
+    }
+}

@@ -1,0 +1,60 @@
+using Ringdown.Kernel;
+using Ringdown.Verifier;
+using Spectre.Console;
+using Status = Ringdown.Kernel.Status;
+
+namespace Ringdown.Cli;
+
+/// <summary>A run, and findings, for people.</summary>
+static class RunText
+{
+    public static void Write(RunOutcome outcome)
+    {
+        IAnsiConsole console = AnsiConsole.Console;
+        Driver? driver = outcome.Session.Driver;
+        foreach (MissingImport missing in driver?.MissingImports ?? [])
+            console.MarkupLineInterpolated($"[yellow]missing import[/] {missing.Module}!{missing.Name}");
+        foreach (string line in outcome.Tracer?.Lines ?? []) console.WriteLine(line);
+        if (driver is not null && driver.EntryStatus != Status.STATUS_PENDING)
+            console.MarkupLineInterpolated($"[bold]DriverEntry[/] {driver.EntryStatus}");
+        foreach (DeviceInfo device in outcome.Devices)
+            console.MarkupLineInterpolated($"[bold]device[/]      {(device.Name.Length == 0 ? "(unnamed)" : device.Name)}");
+        foreach ((string link, string target) in outcome.Links) console.MarkupLineInterpolated($"[bold]link[/]        {link} -> {target}");
+        foreach (RequestResult result in outcome.Results) WriteResult(console, result);
+        if (outcome.Unloaded is { } unloaded)
+            console.MarkupLineInterpolated($"[bold]DriverUnload[/] {(unloaded ? "done" : "the driver has none, so it stays loaded")}");
+        foreach (string line in outcome.Session.Nt.DebugPrint) console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line}");
+        WriteFindings(console, outcome.Findings.All);
+    }
+
+    static void WriteResult(IAnsiConsole console, RequestResult result)
+    {
+        string color = result.Status.IsSuccess ? "green" : "red";
+        console.MarkupInterpolated($"[bold]{result.Request.Text}[/]  ");
+        console.Markup($"[{color}]{result.Status}[/]");
+        console.WriteLine(result.Io is null ? "" : $"  information {result.Io.Information}, Win32 {Status.Win32Of(result.Status)}");
+        if (result.Io is { Output.Length: > 0 } io) console.WriteLine("  " + Convert.ToHexStringLower(io.Output));
+    }
+
+    public static void WriteFindings(IAnsiConsole console, IReadOnlyList<Finding> findings)
+    {
+        for (int i = 0; i < findings.Count; i++) WriteFinding(console, i + 1, findings[i]);
+    }
+
+    static void WriteFinding(IAnsiConsole console, int number, Finding finding)
+    {
+        string color = finding.Severity == Severity.Error ? "red" : finding.Severity == Severity.Warning ? "yellow" : "blue";
+        console.WriteLine();
+        console.MarkupInterpolated($"[bold]#{number}[/] ");
+        console.Markup($"[{color}]{finding.Rule}[/] ");
+        console.WriteLine(finding.Driver is null ? "" : $"in {finding.Driver}");
+        console.WriteLine("  " + finding.Message);
+        if (finding.Crash?.Note is { } note) console.WriteLine("  " + note);
+        if (finding.During is not null) console.MarkupLineInterpolated($"  [grey]during {finding.During}, {Times(finding.Count)}, seed {finding.Seed}[/]");
+        foreach (string line in finding.Crash?.Disassembly ?? []) console.MarkupLineInterpolated($"    [grey]{line}[/]");
+        foreach (StackFrame frame in finding.Stack) console.WriteLine("    " + frame);
+        foreach (string step in finding.IrpHistory) console.MarkupLineInterpolated($"    [grey]IRP: {step}[/]");
+    }
+
+    static string Times(int count) => count == 1 ? "once" : $"{count} times";
+}

@@ -1,0 +1,110 @@
+using System.Collections.Immutable;
+using System.Linq;
+using System.Text;
+using Microsoft.CodeAnalysis;
+using Microsoft.CodeAnalysis.CSharp.Syntax;
+
+namespace Ringdown.Generators;
+
+/// <summary>Turns each [Export] method into its table entry, its thunk for guest code and its gate for C# drivers,
+/// and each [ExportData] property into its table entry.</summary>
+[Generator]
+public sealed class ExportGenerator : IIncrementalGenerator
+{
+    public void Initialize(IncrementalGeneratorInitializationContext context)
+    {
+        var exports = context.SyntaxProvider.ForAttributeWithMetadataName(
+            "Ringdown.Kernel.ExportAttribute",
+            static (node, _) => node is MethodDeclarationSyntax,
+            static (found, _) => Describe((IMethodSymbol)found.TargetSymbol, found.Attributes[0])).Collect();
+        var data = context.SyntaxProvider.ForAttributeWithMetadataName(
+            "Ringdown.Kernel.ExportDataAttribute",
+            static (node, _) => node is PropertyDeclarationSyntax,
+            static (found, _) => DescribeData((IPropertySymbol)found.TargetSymbol)).Collect();
+        context.RegisterSourceOutput(exports.Combine(data),
+            static (output, all) => output.AddSource("Exports.g.cs", Write(all.Left, all.Right)));
+    }
+
+    static (string Name, string Table, string Gate) Describe(IMethodSymbol method, AttributeData export)
+    {
+        string name = method.Name, owner = method.ContainingType.Name;
+        string module = Module(method.ContainingType, export);
+        string support = export.ConstructorArguments.Length > 0 ? $"(Support){export.ConstructorArguments[0].Value}" : "Support.Full";
+        string missing = export.ConstructorArguments.Length > 1 && export.ConstructorArguments[1].Value is string text
+            ? Literal(text) : "\"\"";
+        bool returns = !method.ReturnsVoid;
+        string parameters = string.Join(", ", method.Parameters.Select(p => $"{Type(p.Type)} @{p.Name}"));
+        string arguments = string.Join(", ", method.Parameters.Select(p => "@" + p.Name));
+        string raws = string.Join(", ", method.Parameters.Where(p => !IsVarArgs(p)).Select(p => $"Abi.ToRaw(@{p.Name})"));
+        string froms = string.Join(", ", method.Parameters.Select((p, i) => FromRaw(p, i)));
+        string facts = string.Join(", ", method.Parameters.Select(p => $"new({Literal(p.Name)}, {Literal(p.Type.Name)}, {Facts(p)})"));
+        string call = $"nt.{name}({froms})";
+        string entry = $"    public static readonly Export {name} = new(\"{module}\", \"{name}\", {support}, {missing}, "
+            + $"(Irql){Level(method, "IrqlRequiresMinAttribute", 0)}, (Irql){Level(method, "IrqlRequiresMaxAttribute", 15)}, "
+            + $"[{facts}], {(method.ReturnType.Name == "NtStatus" ? "true" : "false")},\n        static (nt, call) => {(returns ? $"call.Return(Abi.ToRaw({call}))" : call)});";
+
+        var gate = new StringBuilder();
+        gate.AppendLine($"    public {Type(method.ReturnType)} {name}({parameters})");
+        gate.AppendLine("    {");
+        gate.AppendLine($"        if (_observers.Length == 0) {{ {(returns ? "return " : "")}{owner}.{name}({arguments});{(returns ? "" : " return;")} }}");
+        gate.AppendLine($"        Enter(Exports.{name}, [{raws}]);");
+        gate.AppendLine(returns ? $"        var result = {owner}.{name}({arguments});" : $"        {owner}.{name}({arguments});");
+        gate.AppendLine($"        Leave(Exports.{name}, {(returns ? "Abi.ToRaw(result)" : "0")});");
+        if (returns) gate.AppendLine("        return result;");
+        gate.AppendLine("    }");
+        return (name, entry, gate.ToString());
+    }
+
+    static (string Name, string Table) DescribeData(IPropertySymbol property) => (property.Name,
+        $"    public static readonly DataExport {property.Name} = new(\"{Module(property.ContainingType, null)}\", "
+        + $"\"{property.Name}\", static nt => Abi.ToRaw(nt.{property.ContainingType.Name}.{property.Name}));");
+
+    static string Module(INamedTypeSymbol owner, AttributeData? export) =>
+        export?.NamedArguments.FirstOrDefault(a => a.Key == "Module").Value.Value as string
+        ?? (string)owner.GetAttributes().Single(a => a.AttributeClass!.Name == "NtModuleAttribute").ConstructorArguments[0].Value!;
+
+    static object Level(IMethodSymbol method, string attribute, int otherwise) =>
+        method.GetAttributes().FirstOrDefault(a => a.AttributeClass!.Name == attribute)?.ConstructorArguments[0].Value ?? otherwise;
+
+    static string Facts(IParameterSymbol parameter)
+    {
+        var facts = parameter.GetAttributes().Where(a => a.AttributeClass!.Name.EndsWith("Attribute"))
+            .Select(a => "Fact." + a.AttributeClass!.Name.Replace("Attribute", "")).ToArray();
+        return facts.Length == 0 ? "Fact.None" : string.Join(" | ", facts);
+    }
+
+    static string FromRaw(IParameterSymbol parameter, int index)
+    {
+        string t = Type(parameter.Type), raw = $"call.Argument({index})";
+        if (IsVarArgs(parameter)) return $"call.VarArgs({index})";
+        if (parameter.Type.GetAttributes().Any(a => a.AttributeClass?.Name == "LayoutAttribute")) return $"{t}.At(nt.Memory, new({raw}))";
+        if (parameter.Type.SpecialType == SpecialType.System_Boolean) return $"(byte){raw} != 0";
+        bool number = parameter.Type.TypeKind == TypeKind.Enum || parameter.Type.SpecialType != SpecialType.None;
+        if (number) return $"({t}){raw}";
+        return parameter.Type.Name == "NtStatus" ? $"new {t}((uint){raw})" : $"new {t}({raw})";    // Va, Handle: one ulong under a name
+    }
+
+    static bool IsVarArgs(IParameterSymbol parameter) => parameter.Type.Name == "VarArgs";
+
+    static string Type(ITypeSymbol type) => type.ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat);
+
+    static string Literal(string text) => "\"" + text.Replace("\\", "\\\\").Replace("\"", "\\\"") + "\"";
+
+    static string Write(
+        ImmutableArray<(string Name, string Table, string Gate)> functions, ImmutableArray<(string Name, string Table)> data)
+    {
+        var sorted = functions.OrderBy(e => e.Name, System.StringComparer.Ordinal).ToArray();
+        var sortedData = data.OrderBy(e => e.Name, System.StringComparer.Ordinal).ToArray();
+        var text = new StringBuilder("// <auto-generated/>\n#nullable enable\n#pragma warning disable\nnamespace Ringdown.Kernel;\n");
+        text.AppendLine("public static class Exports\n{");
+        foreach (var e in sorted) text.AppendLine(e.Table);
+        foreach (var e in sortedData) text.AppendLine(e.Table);
+        text.AppendLine($"    public static readonly Export[] All = [{string.Join(", ", sorted.Select(e => e.Name))}];");
+        text.AppendLine($"    public static readonly DataExport[] Data = [{string.Join(", ", sortedData.Select(e => e.Name))}];");
+        text.AppendLine("}");
+        text.AppendLine("partial class NtKernel\n{");
+        foreach (var e in sorted) text.AppendLine(e.Gate);
+        text.AppendLine("}");
+        return text.ToString();
+    }
+}

@@ -1,0 +1,96 @@
+using Ringdown.Machine;
+
+namespace Ringdown.Kernel;
+
+/// <summary>How much of an export is there. What is not declared at all is reported by name when a driver imports it.</summary>
+public enum Support { Full, Partial }
+
+[AttributeUsage(AttributeTargets.Class)]
+public sealed class NtModuleAttribute(string name) : Attribute
+{
+    public string Name { get; } = name;
+}
+
+/// <summary>Makes a method of a component an export of the kernel, under the method's own name.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class ExportAttribute(Support support = Support.Full, string missing = "") : Attribute
+{
+    public Support Support { get; } = support;
+    public string Missing { get; } = missing;
+
+    /// <summary>The module that exports it, where that is not the component's.</summary>
+    public string? Module { get; set; }
+}
+
+/// <summary>Makes a property an exported variable of up to 8 bytes; its value when the machine boots is the variable's.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+public sealed class ExportDataAttribute : Attribute;
+
+// The names are those of SAL in the WDK's headers: _IRQL_requires_max_, _Acquires_lock_, __drv_aliasesMem ...
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class IrqlRequiresMinAttribute(Irql level) : Attribute
+{
+    public Irql Level { get; } = level;
+}
+
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class IrqlRequiresMaxAttribute(Irql level) : Attribute
+{
+    public Irql Level { get; } = level;
+}
+
+[AttributeUsage(AttributeTargets.Parameter)] public sealed class AcquiresLockAttribute : Attribute;
+[AttributeUsage(AttributeTargets.Parameter)] public sealed class ReleasesLockAttribute : Attribute;
+[AttributeUsage(AttributeTargets.Parameter)] public sealed class AliasesMemAttribute : Attribute;
+[AttributeUsage(AttributeTargets.Parameter)] public sealed class FreesMemAttribute : Attribute;
+
+/// <summary>What a call does with an argument. Declared once, at the export; the verifier's rules are written over these.</summary>
+[Flags]
+public enum Fact { None = 0, AcquiresLock = 1, ReleasesLock = 2, AliasesMem = 4, FreesMem = 8 }
+
+public sealed record Parameter(string Name, string Type, Fact Facts);
+
+/// <summary>All that is known of one exported function. Made by the generator from the method that implements it.</summary>
+public sealed record Export(
+    string Module, string Name, Support Support, string Missing, Irql MinIrql, Irql MaxIrql, Parameter[] Parameters,
+    bool ReturnsStatus, Action<NtKernel, GuestCall> Thunk);
+
+/// <summary>An exported variable: 8 bytes whose first value is read at boot.</summary>
+public sealed record DataExport(string Module, string Name, Func<NtKernel, ulong> Value);
+
+/// <summary>Sees what passes the gate, from guest code and from C# drivers alike, and what becomes of IRPs.</summary>
+public interface IObserver
+{
+    void Enter(NtKernel nt, Export export, ReadOnlySpan<ulong> arguments)
+    {
+    }
+
+    void Leave(NtKernel nt, Export export, ulong result)
+    {
+    }
+
+    /// <summary>A dispatch routine has returned.</summary>
+    void Dispatched(NtKernel nt, Dispatched dispatched)
+    {
+    }
+
+    /// <summary>A request of the system's own is complete; its results are about to be brought back.</summary>
+    void Completed(NtKernel nt, Completed completed)
+    {
+    }
+
+    /// <summary>An IRP is being completed while its cancel routine is still set.</summary>
+    void CompletedWithCancelRoutine(NtKernel nt, Irp irp)
+    {
+    }
+
+    /// <summary>A driver touches an IRP that is complete and freed.</summary>
+    void IrpTouchedAfterCompletion(NtKernel nt, Va irp, Va address)
+    {
+    }
+
+    /// <summary>An import that nothing exports was called; <paramref name="caller"/> is where the call returns to.</summary>
+    void MissingExportCalled(NtKernel nt, string module, string name, Va caller)
+    {
+    }
+}

@@ -1,0 +1,147 @@
+using Ringdown.Machine;
+using static Ringdown.Kernel.Irql;
+using static Ringdown.Kernel.Status;
+
+namespace Ringdown.Kernel;
+
+/// <summary>What drivers ask of plug and play, and notifications that they register for.</summary>
+/// <remarks>No bus enumerates devices yet, so no device object is a physical one, and these answer as NT does for others.</remarks>
+sealed partial class Io
+{
+    const string NoDevices = "No device is enumerated yet, so every device object is refused as not a physical one.";
+    const string NotRaised = "Registered; nothing raises it yet.";
+    const uint NotifyTag = 0x794E_6F49;
+
+    readonly List<Va> _shutdown = [];
+
+    [Export(Support.Partial, NoDevices), IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus IoRegisterDeviceInterface(
+        DeviceObject physicalDeviceObject, Va interfaceClassGuid, UnicodeString referenceString, UnicodeString symbolicLinkName) =>
+        STATUS_INVALID_DEVICE_REQUEST;
+
+    [Export(Support.Partial, "No interface can be registered yet, so none has the name."), IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus IoSetDeviceInterfaceState(UnicodeString symbolicLinkName, bool enable) => STATUS_OBJECT_NAME_NOT_FOUND;
+
+    [Export(Support.Partial, NoDevices), IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus IoGetDeviceProperty(
+        DeviceObject deviceObject, uint deviceProperty, uint bufferLength, Va propertyBuffer, Va resultLength) => STATUS_INVALID_DEVICE_REQUEST;
+
+    [Export(Support.Partial, NoDevices), IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus IoOpenDeviceRegistryKey(DeviceObject deviceObject, uint devInstKeyType, uint desiredAccess, Va deviceRegKey) =>
+        STATUS_INVALID_DEVICE_REQUEST;
+
+    [Export(Support.Partial, "Nothing is enumerated yet, so there is nothing to ask again."), IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void IoInvalidateDeviceRelations(DeviceObject deviceObject, uint type)
+    {
+    }
+
+    [Export(Support.Partial, "There are no bus-master devices yet: no adapter is given."), IrqlRequiresMax(PASSIVE_LEVEL)]
+    public Va IoGetDmaAdapter(DeviceObject physicalDeviceObject, Va deviceDescription, Va numberOfMapRegisters) => Va.Null;
+
+    [Export(Support.Partial, NotRaised), IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus IoRegisterPlugPlayNotification(
+        uint eventCategory, uint eventCategoryFlags, Va eventCategoryData, DriverObject driverObject, Va callbackRoutine,
+        Va context, Va notificationEntry)
+    {
+        nt.Memory.Write(notificationEntry, nt.Mm.Pool.Allocate(0x40, PoolKind.NonPaged, NotifyTag, nt.Caller, zero: true));
+        return STATUS_SUCCESS;
+    }
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus IoUnregisterPlugPlayNotification(Va notificationEntry)
+    {
+        nt.Mm.Pool.Free(notificationEntry);
+        return STATUS_SUCCESS;
+    }
+
+    [Export(Support.Partial, "Registered; WMI sends no requests yet."), IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus IoWMIRegistrationControl(DeviceObject deviceObject, uint action) =>
+        action > 3 ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
+
+    /// <summary>The device's driver gets IRP_MJ_SHUTDOWN when the system goes down.</summary>
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus IoRegisterShutdownNotification(DeviceObject deviceObject)
+    {
+        _shutdown.Add(deviceObject.Address);
+        return STATUS_SUCCESS;
+    }
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public void IoUnregisterShutdownNotification(DeviceObject deviceObject) => _shutdown.Remove(deviceObject.Address);
+
+    /// <summary>Sends IRP_MJ_SHUTDOWN to all that asked for it, the last first.</summary>
+    public void Shutdown()
+    {
+        foreach (Va device in Enumerable.Reverse(_shutdown.ToArray()))
+        {
+            NtObject file = NewFile(DeviceObject.At(nt.Memory, device), "", OpenOptions.ReadWrite);
+            SendSimple(FileObject.At(nt.Memory, file.Body), IrpMajor.IRP_MJ_SHUTDOWN);
+            _neverOpened.Add(file.Body);
+            DeviceObject target = DeviceObject.At(nt.Memory, device);
+            target.ReferenceCount++;
+            nt.Ob.Dereference(file);
+        }
+    }
+
+    /// <summary>A power IRP whose completion is told to the one who asked for it.</summary>
+    public Irp NewPowerIrp(DeviceObject top, byte minor, uint state, Action<IoStatusBlock> completed)
+    {
+        // One location more than the stack has: completion of the topmost driver's is seen there.
+        Irp irp = AllocateIrp(top.StackSize + 1, Va.Null);
+        irp.IoStatus = new(STATUS_NOT_SUPPORTED, 0);
+        irp.CurrentLocation--;
+        irp.CurrentStackLocation = irp.CurrentStackLocation.Below;
+        IoStackLocation own = irp.CurrentStackLocation, location = own.Below;
+        own.DeviceObject = top;
+        (location.MajorFunction, location.MinorFunction) = (IrpMajor.IRP_MJ_POWER, minor);
+        (location.Parameter2, location.Parameter3) = (1, state);     // DevicePowerState
+        location.Control = StackControl.SL_INVOKE_ON_SUCCESS | StackControl.SL_INVOKE_ON_ERROR | StackControl.SL_INVOKE_ON_CANCEL;
+        location.CompletionRoutine = nt.Routines.Add("PopRequestCompletion", (kernel, call) =>
+        {
+            Irp done = Irp.At(kernel.Memory, new Va(call.Argument(1)));
+            completed(done.IoStatus);
+            FreeIrp(done);
+            call.Return(STATUS_MORE_PROCESSING_REQUIRED.Value);
+        });
+        return irp;
+    }
+
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public Va IoAllocateErrorLogEntry(Va ioObject, byte entrySize)
+    {
+        // ERROR_LOG_MAXIMUM_SIZE is 240; the packet itself takes 0x30.
+        if (entrySize is < 0x30 or > 240) return Va.Null;
+        return nt.Mm.Pool.Allocate(entrySize, 0x4C72_7245);
+    }
+
+    /// <summary>Logs the entry, as a line of the debug output, and frees it.</summary>
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void IoWriteErrorLogEntry([FreesMem] Va elEntry)
+    {
+        uint code = nt.Memory.Read<uint>(elEntry + 0x0C), unique = nt.Memory.Read<uint>(elEntry + 0x10);
+        var final = new NtStatus(nt.Memory.Read<uint>(elEntry + 0x14));
+        nt.Dbg.PrintLine($"error log: code 0x{code:x8}, unique value {unique}, final status {final}");
+        nt.Mm.Pool.Free(elEntry);
+    }
+
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void IoFreeErrorLogEntry([FreesMem] Va elEntry) => nt.Mm.Pool.Free(elEntry);
+
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public NtStatus IoAllocateDriverObjectExtension(
+        DriverObject driverObject, Va clientIdentificationAddress, uint driverObjectExtensionSize, Va driverObjectExtension)
+    {
+        nt.Memory.Write(driverObjectExtension, Va.Null);
+        if (_extensions.ContainsKey((driverObject.Address, clientIdentificationAddress))) return STATUS_OBJECT_NAME_COLLISION;
+        Va made = nt.Mm.Pool.Allocate((int)Math.Min(driverObjectExtensionSize, 1 << 20), 0x7845_7244);
+        _extensions.Add((driverObject.Address, clientIdentificationAddress), made);
+        nt.Memory.Write(driverObjectExtension, made);
+        return STATUS_SUCCESS;
+    }
+
+    readonly Dictionary<(Va Driver, Va Id), Va> _extensions = [];
+
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public Va IoGetDriverObjectExtension(DriverObject driverObject, Va clientIdentificationAddress) =>
+        _extensions.GetValueOrDefault((driverObject.Address, clientIdentificationAddress));
+}

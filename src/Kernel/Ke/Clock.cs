@@ -1,0 +1,74 @@
+namespace Ringdown.Kernel;
+
+/// <summary>The machine's time, in 100 ns units since boot: it advances with instructions and jumps when all is idle.</summary>
+sealed class Clock(NtKernel nt)
+{
+    /// <summary>Instructions that the simulated processor executes in 100 ns.</summary>
+    public const long InstructionsPerTick = 100;
+
+    /// <summary>Instructions between two looks at timers and other threads: 100 µs.</summary>
+    const long SliceInstructions = 100_000;
+
+    /// <summary>When every machine boots: 2024-01-01 00:00 UTC, in 100 ns units since 1601.</summary>
+    const long BootTime = 133_485_408_000_000_000;
+
+    SharedData? _shared;
+    long _idleTicks, _sliceInstructions, _retired, _limit = long.MaxValue;
+
+    /// <summary>Instructions executed since boot.</summary>
+    public long Retired
+    {
+        get
+        {
+            unsafe
+            {
+                return _retired + _sliceInstructions - nt.Cpu.State->Budget;
+            }
+        }
+    }
+
+    public long Now => _idleTicks + Retired / InstructionsPerTick;
+
+    /// <summary>System time: 100 ns units since 1601.</summary>
+    public long SystemTime => BootTime + Now;
+
+    /// <summary>KeQueryTickCount: 15.625 ms units since boot.</summary>
+    public long TickCount => Now / 156_250;
+
+    public void Start(SharedData shared)
+    {
+        _shared = shared;
+        StartSlice();
+    }
+
+    /// <summary>From here on a request may take so many instructions.</summary>
+    public void Limit(long instructions) => _limit = Retired + instructions;
+
+    public void OnSliceEnd()
+    {
+        StartSlice();
+        if (_retired < _limit) return;
+        throw new Hang(HangKind.InstructionLimit, "The request did not end within the instruction limit: an endless loop?");
+    }
+
+    public void AdvanceTo(long time)
+    {
+        _idleTicks += Math.Max(0, time - Now);
+        Publish();
+    }
+
+    void StartSlice()
+    {
+        unsafe
+        {
+            _retired += _sliceInstructions - nt.Cpu.State->Budget;
+            long slice = SliceInstructions;
+            if (nt.Ke.Timers.NextDue is { } due)
+                slice = Math.Clamp((due - _idleTicks) * InstructionsPerTick - _retired, 100, slice);
+            nt.Cpu.State->Budget = _sliceInstructions = slice;
+        }
+        Publish();
+    }
+
+    void Publish() => _shared?.SetTime(Now, SystemTime, TickCount);
+}

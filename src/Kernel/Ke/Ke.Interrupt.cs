@@ -1,0 +1,81 @@
+using Ringdown.Machine;
+using static Ringdown.Kernel.Irql;
+using static Ringdown.Kernel.Status;
+
+namespace Ringdown.Kernel;
+
+/// <summary>What the kernel keeps of KINTERRUPT: it is opaque to drivers.</summary>
+[Layout("_KINTERRUPT", Size = 0x100)]
+public readonly partial struct KInterrupt
+{
+    [Field(0x18)] public partial Va ServiceRoutine { get; set; }
+    [Field(0x30)] public partial Va ServiceContext { get; set; }
+    [Field(0x38)] public partial ulong SpinLock { get; set; }
+    [Field(0x48)] public partial Va ActualLock { get; set; }
+    [Field(0x58)] public partial uint Vector { get; set; }
+    [Field(0x5C)] public partial Irql Irql { get; set; }
+    [Field(0x5D)] public partial Irql SynchronizeIrql { get; set; }
+}
+
+/// <summary>Interrupt objects, and being another process for a while.</summary>
+sealed partial class Ke
+{
+    const uint InterruptTag = 0x6E49_654B;
+
+    [Export(Support.Partial, "The object is real and KeSynchronizeExecution uses it; no device raises interrupts yet."), IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus IoConnectInterrupt(
+        Va interruptObject, Va serviceRoutine, Va serviceContext, Va spinLock, uint vector, Irql irql, Irql synchronizeIrql,
+        uint interruptMode, bool shareVector, ulong processorEnableMask, bool floatingSave)
+    {
+        if (synchronizeIrql < irql || irql < DISPATCH_LEVEL) return STATUS_INVALID_PARAMETER;
+        KInterrupt made = KInterrupt.At(_nt.Memory, _nt.Mm.Pool.Allocate(KInterrupt.Size, InterruptTag));
+        (made.ServiceRoutine, made.ServiceContext, made.Vector) = (serviceRoutine, serviceContext, vector);
+        (made.Irql, made.SynchronizeIrql) = (irql, synchronizeIrql);
+        made.ActualLock = spinLock.IsNull ? made.Address + 0x38 : spinLock;
+        _nt.Memory.Write(interruptObject, made.Address);
+        return STATUS_SUCCESS;
+    }
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public void IoDisconnectInterrupt([FreesMem] KInterrupt interruptObject) => _nt.Mm.Pool.Free(interruptObject.Address);
+
+    /// <summary>Runs a routine as the interrupt's service routine would run: at its IRQL, holding its lock.</summary>
+    [Export]
+    public bool KeSynchronizeExecution(KInterrupt interrupt, Va synchronizeRoutine, Va synchronizeContext)
+    {
+        Irql old = KeAcquireInterruptSpinLock(interrupt);
+        bool result = (byte)_nt.Routines.Call(synchronizeRoutine, synchronizeContext.Value) != 0;
+        KeReleaseInterruptSpinLock(interrupt, old);
+        return result;
+    }
+
+    [Export]
+    public Irql KeAcquireInterruptSpinLock(KInterrupt interrupt)
+    {
+        Irql old = Raise(interrupt.SynchronizeIrql);
+        Acquire(interrupt.ActualLock);
+        return old;
+    }
+
+    [Export]
+    public void KeReleaseInterruptSpinLock(KInterrupt interrupt, Irql oldIrql)
+    {
+        Release(interrupt.ActualLock);
+        Lower(oldIrql);
+    }
+
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public void KeStackAttachProcess(EProcess process, Va apcState)
+    {
+        KThread thread = CurrentThread;
+        _nt.Memory.Write(apcState + 0x20, thread.Process);      // KAPC_STATE.Process
+        thread.Process = process.Address;
+    }
+
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public void KeUnstackDetachProcess(Va apcState)
+    {
+        KThread thread = CurrentThread;
+        thread.Process = _nt.Memory.Read<Va>(apcState + 0x20);
+    }
+}

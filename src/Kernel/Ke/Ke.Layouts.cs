@@ -1,0 +1,170 @@
+using Ringdown.Machine;
+
+namespace Ringdown.Kernel;
+
+[Layout("_LIST_ENTRY", Size = 0x10)]
+public readonly partial struct ListEntry
+{
+    [Field(0x00)] public partial ListEntry Flink { get; set; }
+    [Field(0x08)] public partial ListEntry Blink { get; set; }
+
+    public bool IsEmpty => Flink == this;
+
+    /// <summary>InitializeListHead.</summary>
+    public void Initialize() => (Flink, Blink) = (this, this);
+
+    public void InsertTail(ListEntry entry)
+    {
+        ListEntry last = Blink;
+        (entry.Flink, entry.Blink) = (this, last);
+        last.Flink = entry;
+        Blink = entry;
+    }
+
+    public void InsertHead(ListEntry entry)
+    {
+        ListEntry first = Flink;
+        (entry.Flink, entry.Blink) = (first, this);
+        first.Blink = entry;
+        Flink = entry;
+    }
+
+    /// <summary>RemoveEntryList. As there: links that do not point back are a corrupt list, and end the machine.</summary>
+    public void Remove()
+    {
+        ListEntry next = Flink, previous = Blink;
+        if (next.Blink != this || previous.Flink != this) throw BugCheck.CorruptListEntry(Address);
+        previous.Flink = next;
+        next.Blink = previous;
+    }
+}
+
+/// <summary>What a dispatcher object is: the Type of its header.</summary>
+public enum DispatcherType : byte
+{
+    NotificationEvent = 0,
+    SynchronizationEvent = 1,
+    Mutant = 2,
+    Process = 3,
+    Queue = 4,
+    Semaphore = 5,
+    Thread = 6,
+    NotificationTimer = 8,
+    SynchronizationTimer = 9,
+}
+
+[Layout("_DISPATCHER_HEADER", Size = 0x18)]
+public readonly partial struct DispatcherHeader
+{
+    [Field(0x00)] public partial DispatcherType Type { get; set; }
+    [Field(0x02)] public partial byte ObjectSize { get; set; }
+    [Field(0x04)] public partial int SignalState { get; set; }
+    [Embedded(0x08)] public partial ListEntry WaitListHead { get; }
+
+    /// <summary>Sets up a header of an object of so many bytes, with nobody waiting.</summary>
+    public void Initialize(DispatcherType type, int sizeBytes, int signalState)
+    {
+        _memory.Write<ulong>(Address, 0);
+        (Type, ObjectSize, SignalState) = (type, (byte)(sizeBytes / 4), signalState);
+        WaitListHead.Initialize();
+    }
+}
+
+[Layout("_KEVENT", Size = 0x18)]
+public readonly partial struct KEvent
+{
+    [Embedded(0x00)] public partial DispatcherHeader Header { get; }
+    [Field(0x04, Name = "Header.SignalState")] public partial int SignalState { get; set; }
+}
+
+[Layout("_KSEMAPHORE", Size = 0x20)]
+public readonly partial struct KSemaphore
+{
+    [Embedded(0x00)] public partial DispatcherHeader Header { get; }
+    [Field(0x04, Name = "Header.SignalState")] public partial int SignalState { get; set; }
+    [Field(0x18)] public partial int Limit { get; set; }
+}
+
+[Layout("_KMUTANT", Size = 0x38)]
+public readonly partial struct KMutant
+{
+    [Embedded(0x00)] public partial DispatcherHeader Header { get; }
+    [Field(0x04, Name = "Header.SignalState")] public partial int SignalState { get; set; }
+    [Embedded(0x18)] public partial ListEntry MutantListEntry { get; }
+    [Field(0x28)] public partial Va OwnerThread { get; set; }
+    [Field(0x30)] public partial byte Abandoned { get; set; }
+    [Field(0x31)] public partial byte ApcDisable { get; set; }
+}
+
+[Layout("_KTIMER", Size = 0x40)]
+public readonly partial struct KTimer
+{
+    [Embedded(0x00)] public partial DispatcherHeader Header { get; }
+    [Field(0x04, Name = "Header.SignalState")] public partial int SignalState { get; set; }
+    [Field(0x18)] public partial ulong DueTime { get; set; }
+    [Embedded(0x20)] public partial ListEntry TimerListEntry { get; }
+    [Field(0x30)] public partial KDpc Dpc { get; set; }
+    [Field(0x3C)] public partial uint Period { get; set; }
+
+    /// <summary>Header.Inserted: the timer is in the timer queue.</summary>
+    public bool Inserted
+    {
+        get => _memory.Read<byte>(Address + 3) != 0;
+        set => _memory.Write(Address + 3, (byte)(value ? 0x40 : 0));
+    }
+}
+
+[Layout("_KDPC", Size = 0x40)]
+public readonly partial struct KDpc
+{
+    [Field(0x00)] public partial byte Type { get; set; }
+    [Field(0x01)] public partial byte Importance { get; set; }
+    [Field(0x02)] public partial ushort Number { get; set; }
+    [Field(0x18)] public partial Va DeferredRoutine { get; set; }
+    [Field(0x20)] public partial Va DeferredContext { get; set; }
+    [Field(0x28)] public partial Va SystemArgument1 { get; set; }
+    [Field(0x30)] public partial Va SystemArgument2 { get; set; }
+    [Field(0x38)] public partial Va DpcData { get; set; }
+}
+
+/// <summary>The part of the processor control region that drivers read through GS. KPRCB starts at 0x180.</summary>
+[Layout("_KPCR", Size = 0x1000)]
+public readonly partial struct Kpcr
+{
+    [Field(0x18)] public partial Va Self { get; set; }
+    [Field(0x20)] public partial Va CurrentPrcb { get; set; }
+    [Field(0x50)] public partial byte Irql { get; set; }
+    [Field(0x184)] public partial byte Number { get; set; }
+    [Field(0x188)] public partial KThread CurrentThread { get; set; }
+    [Field(0x198)] public partial KThread IdleThread { get; set; }
+}
+
+/// <summary>KTHREAD and, behind it, what of ETHREAD the kernel uses (offsets of Windows 10 2004).</summary>
+[Layout("_ETHREAD", Size = 0x898)]
+public readonly partial struct KThread
+{
+    [Embedded(0x00)] public partial DispatcherHeader Header { get; }
+    [Field(0x04, Name = "Header.SignalState")] public partial int SignalState { get; set; }
+    [Field(0x28)] public partial Va InitialStack { get; set; }
+    [Field(0x30)] public partial Va StackLimit { get; set; }
+    [Field(0x38)] public partial Va StackBase { get; set; }
+    [Field(0xB8)] public partial Va Process { get; set; }
+    [Field(0xC3)] public partial sbyte Priority { get; set; }
+    [Field(0x1E4)] public partial short KernelApcDisable { get; set; }
+    [Field(0x1E6)] public partial short SpecialApcDisable { get; set; }
+    [Field(0x232)] public partial byte PreviousMode { get; set; }
+    [Field(0x478)] public partial ulong UniqueProcess { get; set; }
+    [Field(0x480)] public partial ulong UniqueThread { get; set; }
+    [Field(0x548)] public partial NtStatus ExitStatus { get; set; }
+}
+
+/// <summary>What of EPROCESS the kernel uses (offsets of Windows 10 2004).</summary>
+[Layout("_EPROCESS", Size = 0xA40)]
+public readonly partial struct EProcess
+{
+    [Embedded(0x00)] public partial DispatcherHeader Header { get; }
+    [Field(0x440)] public partial ulong UniqueProcessId { get; set; }
+    [Embedded(0x448)] public partial ListEntry ActiveProcessLinks { get; }
+    [Field(0x4B8)] public partial Va Token { get; set; }
+    [Field(0x550)] public partial Va Peb { get; set; }
+}

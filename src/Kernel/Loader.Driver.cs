@@ -1,0 +1,167 @@
+using Ringdown.Machine;
+using static Ringdown.Kernel.Status;
+
+namespace Ringdown.Kernel;
+
+/// <summary>A driver that was loaded: its image, its object, and what DriverEntry said.</summary>
+public sealed class Driver
+{
+    internal Driver(string name, LoadedImage image, DriverObject driverObject, IReadOnlyList<MissingImport> missing) =>
+        (Name, Image, Object, MissingImports) = (name, image, driverObject, missing);
+
+    /// <summary>The service's name: the key under Services, and the object under \Driver.</summary>
+    public string Name { get; }
+    public LoadedImage Image { get; }
+    public DriverObject Object { get; }
+
+    /// <summary>Imports that nothing exports. Calling one stops the machine.</summary>
+    public IReadOnlyList<MissingImport> MissingImports { get; }
+
+    /// <summary>What DriverEntry returned.</summary>
+    public NtStatus EntryStatus { get; internal set; } = STATUS_PENDING;
+    public bool IsLoaded { get; internal set; }
+}
+
+/// <summary>Loading and unloading of drivers.</summary>
+public sealed partial class Loader
+{
+    const ulong DefaultCookie = 0x2B99_2DDF_A232;
+
+    readonly List<Driver> _drivers = [];
+    Va _nextDriver = s_firstDriver;
+
+    public IReadOnlyList<Driver> Drivers => _drivers;
+
+    /// <summary>Maps a driver, binds its imports, makes its driver object and service key, and runs DriverEntry.</summary>
+    /// <param name="name">The service's name.</param>
+    /// <exception cref="BadImageException">The bytes are no driver.</exception>
+    /// <exception cref="MachineStop">DriverEntry stopped the machine.</exception>
+    public Driver Load(string name, PeImage image, Symbols symbols, IReadOnlyList<(string Name, RegistryValue Value)>? registry = null)
+    {
+        LoadedImage mapped = Map(name + ".sys", image, symbols);
+        var missing = new List<MissingImport>();
+        BindImports(mapped, missing);
+        SeedCookie(mapped);
+        Protect(mapped);
+        Va entry = mapped.Base + image.EntryPointRva;
+        DriverObject driverObject = _nt.Io.CreateDriver(name, mapped.Base, mapped.Size, entry, Va.Null);
+        var driver = new Driver(name, mapped, driverObject, missing);
+        _drivers.Add(driver);
+        string key = _nt.Cm.CreateServiceKey(name, registry ?? []);
+        Va path = _nt.Rtl.AllocateString(key);
+        driver.EntryStatus = new NtStatus((uint)InSystem(entry, driverObject.Address.Value, path.Value));
+        driver.IsLoaded = driver.EntryStatus.IsSuccess;
+        _nt.Mm.Pool.Free(UnicodeString.At(_nt.Memory, path).Buffer);
+        _nt.Mm.Pool.Free(path);
+        if (!driver.IsLoaded) return driver;
+        // What DriverEntry created may be opened from now on.
+        foreach (DeviceObject device in Io.Devices(driverObject)) Finish(device);
+        _nt.Io.RunReinitialize();
+        return driver;
+    }
+
+    static void Finish(DeviceObject device) => device.Flags &= ~Io.DO_DEVICE_INITIALIZING;
+
+    /// <summary>Calls DriverUnload, if the driver has one.</summary>
+    /// <returns>False if the driver cannot be unloaded.</returns>
+    public bool Unload(Driver driver)
+    {
+        Va unload = driver.Object.DriverUnload;
+        if (!driver.IsLoaded || unload.IsNull) return false;
+        InSystem(unload, driver.Object.Address.Value);
+        driver.IsLoaded = false;
+        return true;
+    }
+
+    // DriverEntry and DriverUnload run in a thread of the System process.
+    ulong InSystem(Va routine, params ReadOnlySpan<ulong> arguments)
+    {
+        _nt.Ke.InSystemContext = true;
+        _nt.BeginRequest();
+        try
+        {
+            ulong result = _nt.Routines.Call(routine, arguments);
+            if (_nt.Ke.Irql != Irql.PASSIVE_LEVEL)
+                throw new BugCheck(BugCheckCode.IRQL_UNEXPECTED_VALUE, routine.Value, 0, (ulong)_nt.Ke.Irql);
+            return result;
+        }
+        catch (MachineStop stop) when (_nt.Ke.Report(stop))
+        {
+            throw;
+        }
+        finally
+        {
+            _nt.Ke.InSystemContext = false;
+        }
+    }
+
+    LoadedImage Map(string name, PeImage image, Symbols symbols)
+    {
+        Va start = _nextDriver;
+        _nextDriver += DriverSpacing;
+        byte[] bytes = image.Layout(start.Value);
+        _nt.Memory.Map(start, (ulong)bytes.Length, Protection.ReadWrite);
+        _nt.Memory.Poke(start, bytes);
+        var mapped = new LoadedImage(name, start, (uint)bytes.Length, image, symbols)
+        {
+            ExceptionRva = image.Directory(PeDirectoryKind.Exception).Rva,
+            ExceptionSize = image.Directory(PeDirectoryKind.Exception).Size,
+        };
+        _images.Add(mapped);
+        return mapped;
+    }
+
+    void Protect(LoadedImage image)
+    {
+        _nt.Memory.Protect(image.Base, image.Size, Protection.Read);
+        foreach (PeSection section in image.Image.Sections)
+            _nt.Memory.Protect(image.Base + section.Rva, section.VirtualSize, section.Protection);
+    }
+
+    void BindImports(LoadedImage image, List<MissingImport> missing)
+    {
+        foreach (PeImport import in image.Image.Imports)
+        {
+            string symbol = import.Name ?? $"#{import.Ordinal}";
+            Va address = import.Name is null ? Va.Null : FindExport(import.Library, import.Name);
+            if (address.IsNull)
+            {
+                missing.Add(new MissingImport(import.Library, symbol));
+                address = MissingRoutine(import.Library, symbol);
+            }
+            _nt.Memory.Poke(image.Base + import.SlotRva, address);
+        }
+    }
+
+    Va MissingRoutine(string module, string name) => _nt.Routines.Add(name, (nt, _) =>
+    {
+        nt.OnMissingExport(module, name, nt.Caller);
+        throw new MissingExport(module, name);
+    });
+
+    Va FindInDriver(string module, string name)
+    {
+        LoadedImage? image = _images.Find(i => !i.IsKernel && i.Name.Equals(module, StringComparison.OrdinalIgnoreCase));
+        if (image is null) return Va.Null;
+        return image.Image.FindExport(name) is { Forwarder: null } export ? image.Base + (ulong)export.Rva : Va.Null;
+    }
+
+    // As the real loader does: the cookie that compilers put in by default is replaced, so that it cannot be guessed.
+    void SeedCookie(LoadedImage image)
+    {
+        PeDirectory configuration = image.Image.Directory(PeDirectoryKind.LoadConfig);
+        // IMAGE_LOAD_CONFIG_DIRECTORY64.SecurityCookie: an address, relocated with the rest of the image.
+        if (!configuration.IsPresent || configuration.Size < 0x60) return;
+        if (!_nt.Memory.TryPeek(image.Base + configuration.Rva + 0x58, out Va cookie) || !image.Contains(cookie)) return;
+        if (_nt.Memory.TryPeek(cookie, out ulong value) && value is DefaultCookie or 0)
+            _nt.Memory.Poke(cookie, (_nt.Computer.Chance.Next() & 0xFFFF_FFFF_FFFF) | 1);
+    }
+}
+
+/// <summary>A driver called an import that nothing exports: what it would have done is not known, so the run ends.</summary>
+public sealed class MissingExport(string module, string name)
+    : MachineStop($"{module}!{name} was called, and Ringdown does not have it.")
+{
+    public string Module { get; } = module;
+    public string Name { get; } = name;
+}

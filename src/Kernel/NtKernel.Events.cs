@@ -1,0 +1,58 @@
+using Ringdown.Machine;
+
+namespace Ringdown.Kernel;
+
+/// <summary>What the kernel tells its observers beside the calls through the gate.</summary>
+public sealed partial class NtKernel
+{
+    /// <summary>Where the guest code that called the running export goes on: in the driver that called. Null when C# called.</summary>
+    public Va Caller
+    {
+        get
+        {
+            if (!Routines.TryFind(new Va(Cpu.Rip), out _)) return Va.Null;
+            return Memory.TryPeek(new Va(Cpu.Rsp), out ulong caller) ? new Va(caller) : Va.Null;
+        }
+    }
+
+    public Irql CurrentIrql => Ke.Irql;
+
+    /// <summary>What became of an IRP that still exists; null if there is none at the address.</summary>
+    public IrpRecord? IrpRecordOf(Va irp) => Io.FindRecord(irp);
+
+    /// <summary>The stack of the running thread, innermost first.</summary>
+    public IReadOnlyList<StackFrame> Stack()
+    {
+        var context = new CpuContext();
+        Cpu.CopyTo(context);
+        return CrashReport.Walk(this, context);
+    }
+
+    /// <summary>The same, below a routine that has just returned to C#.</summary>
+    public IReadOnlyList<StackFrame> StackFrom(Va routine) => [Loader.FrameAt(routine, isReturnAddress: false), .. Stack()];
+
+    internal void OnDispatched(Dispatched dispatched)
+    {
+        foreach (IObserver observer in _observers) observer.Dispatched(this, dispatched);
+    }
+
+    internal void OnCompleted(Completed completed)
+    {
+        foreach (IObserver observer in _observers) observer.Completed(this, completed);
+    }
+
+    internal void OnCompletedWithCancelRoutine(Irp irp)
+    {
+        foreach (IObserver observer in _observers) observer.CompletedWithCancelRoutine(this, irp);
+    }
+
+    internal void OnIrpTouchedAfterCompletion(Va irp, Va address)
+    {
+        foreach (IObserver observer in _observers) observer.IrpTouchedAfterCompletion(this, irp, address);
+    }
+
+    internal void OnMissingExport(string module, string name, Va caller)
+    {
+        foreach (IObserver observer in _observers) observer.MissingExportCalled(this, module, name, caller);
+    }
+}

@@ -1,0 +1,60 @@
+using Ringdown.Machine;
+
+namespace Ringdown.Kernel;
+
+/// <summary>A device as a user would list it.</summary>
+/// <param name="Name">Its path in the namespace; empty if it has none.</param>
+public sealed record DeviceInfo(Va Address, string Name, uint Type, uint Characteristics, uint Flags, int StackSize);
+
+/// <summary>What drivers have left behind.</summary>
+public sealed record Leftovers(
+    IReadOnlyList<(string Tag, ulong Bytes, string By)> Pool, IReadOnlyList<string> Devices, IReadOnlyList<string> Links,
+    IReadOnlyList<string> Threads, IReadOnlyList<string> Timers, IReadOnlyList<string> Irps);
+
+/// <summary>Looking at a kernel from outside.</summary>
+public sealed partial class NtKernel
+{
+    /// <summary>The devices of a driver, oldest first.</summary>
+    public IReadOnlyList<DeviceInfo> DevicesOf(Driver driver) =>
+        [.. Io.Devices(driver.Object).Select(d => new DeviceInfo(
+            d.Address, NameOf(d), d.DeviceType, d.Characteristics, d.Flags, d.StackSize)).Reverse()];
+
+    string NameOf(DeviceObject device) => Ob.Find(device.Address) is { Parent: not null } named ? named.Path : "";
+
+    /// <summary>Symbolic links that drivers made, and where they point.</summary>
+    public IReadOnlyList<(string Link, string Target)> Links() => Links(_ => true);
+
+    IReadOnlyList<(string Link, string Target)> Links(Func<Va, bool> madeBy) =>
+        [.. Ob.OfType(Ob.LinkType).Where(l => l.Parent is not null && l.Parent != Ob.Root && madeBy((Va)l.State!))
+            .Select(l => (l.Path.Replace(@"\GLOBAL??", @"\??"), l.Target!)).OrderBy(l => l.Item1, StringComparer.Ordinal)];
+
+    /// <summary>The major functions for which a driver has routines, and where they are.</summary>
+    public IReadOnlyList<(IrpMajor Major, Va Routine)> HandledBy(Driver driver) =>
+        [.. Io.Handled(driver.Object).Select(m => (m, driver.Object.MajorFunction(m)))];
+
+    /// <summary>What of a driver is still there after it was unloaded.</summary>
+    public Leftovers LeftBy(Driver driver)
+    {
+        LoadedImage image = driver.Image;
+        return new Leftovers(
+            [.. Mm.Pool.Blocks.Where(b => !b.Owner.IsNull && image.Contains(b.Owner)).Select(b => (b.TagText, b.Bytes, Loader.Describe(b.Owner)))],
+            [.. Io.Devices(driver.Object).Select(d => NameOf(d) is { Length: > 0 } name ? name : $"unnamed device {d.Address}")],
+            [.. Links(image.Contains).Select(l => $"{l.Link} -> {l.Target}")],
+            [.. Ke.Scheduler.Threads.Where(t => image.Contains(t.StartRoutine)).Select(t => t.Name)],
+            [.. Ke.Timers.Pending.Where(t => Mm.Pool.Near(t) is { } block ? image.Contains(block.Owner) : image.Contains(t)).Select(t => $"KTIMER {t}")],
+            [.. Io.LiveIrps.Select(r => $"IRP {r.Address}")]);
+    }
+
+    /// <summary>The text of a UNICODE_STRING in guest memory, or null if it cannot be read.</summary>
+    public string? TryText(ulong unicodeString)
+    {
+        try
+        {
+            return UnicodeString.At(Memory, new Va(unicodeString)).Text;
+        }
+        catch (PageFault)
+        {
+            return null;
+        }
+    }
+}

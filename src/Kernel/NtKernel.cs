@@ -1,0 +1,102 @@
+using Ringdown.Machine;
+
+namespace Ringdown.Kernel;
+
+/// <summary>How a kernel is started.</summary>
+public sealed record KernelOptions
+{
+    /// <summary>Decides every chance of the run. Same seed, same run.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>Guest instructions that one request may take before it counts as hung.</summary>
+    public long InstructionLimit { get; init; } = 200_000_000;
+
+    public IReadOnlyList<IObserver> Observers { get; init; } = [];
+
+    /// <summary>Decoded code, shared by machines that run the same drivers.</summary>
+    public CodeCache? Code { get; init; }
+}
+
+/// <summary>One NT, booted on a computer. All state hangs from here and none is static, so a process may hold many.</summary>
+public sealed partial class NtKernel : IDisposable
+{
+    readonly IObserver[] _observers;
+
+    public NtKernel(KernelOptions options)
+    {
+        Options = options;
+        _observers = [.. options.Observers];
+        Computer = new Computer(options.Seed, options.Code ?? new CodeCache());
+        Routines = new Routines(this);
+        Ke = new Ke(this);
+        Ex = new Ex(this);
+        Mm = new Mm(this);
+        Ob = new Ob(this);
+        Ps = new Ps(this);
+        Io = new Io(this);
+        Rtl = new Rtl(this);
+        Crt = new Crt(this);
+        Cm = new Cm(this);
+        Zw = new Zw(this);
+        Se = new Se(this);
+        Po = new Po(this);
+        Hal = new Hal(this);
+        Seh = new Seh(this);
+        Dbg = new Dbg(this);
+        Loader = new Loader(this);
+        User = new UserSide(this);
+        Ke.Boot();
+        Ob.Boot();
+        Ps.Boot();
+        Io.Boot();
+        Loader.Boot();
+    }
+
+    public KernelOptions Options { get; }
+    public Computer Computer { get; }
+    public Memory Memory => Computer.Memory;
+    public Processor Cpu => Computer.Cpu;
+    public Routines Routines { get; }
+    public Loader Loader { get; }
+
+    /// <summary>The user's side: opens files and sends requests as a program does.</summary>
+    public UserSide User { get; }
+
+    /// <summary>What drivers print: DbgPrint and its kin, a line each.</summary>
+    public IReadOnlyList<string> DebugPrint => Dbg.Lines;
+
+    internal Ke Ke { get; }
+    internal Ex Ex { get; }
+    internal Mm Mm { get; }
+    internal Ob Ob { get; }
+    internal Ps Ps { get; }
+    internal Io Io { get; }
+    internal Rtl Rtl { get; }
+    internal Crt Crt { get; }
+    internal Cm Cm { get; }
+    internal Zw Zw { get; }
+    internal Se Se { get; }
+    internal Po Po { get; }
+    internal Hal Hal { get; }
+    internal Seh Seh { get; }
+    internal Dbg Dbg { get; }
+
+    /// <summary>A new request from outside begins: it may take so many instructions as the options say.</summary>
+    internal void BeginRequest() => Ke.Clock.Limit(Options.InstructionLimit);
+
+    void Enter(Export export, ReadOnlySpan<ulong> arguments)
+    {
+        foreach (IObserver observer in _observers) observer.Enter(this, export, arguments);
+    }
+
+    void Leave(Export export, ulong result)
+    {
+        foreach (IObserver observer in _observers) observer.Leave(this, export, result);
+    }
+
+    public void Dispose()
+    {
+        Ke.Scheduler.Stop();
+        Computer.Dispose();
+    }
+}

@@ -1,0 +1,73 @@
+using Ringdown.Machine;
+using static Ringdown.Kernel.Status;
+
+namespace Ringdown.Kernel;
+
+/// <summary>The user's side of I/O: what a program does with CreateFile, ReadFile, WriteFile and DeviceIoControl.</summary>
+/// <remarks>Files are opened for overlapped I/O: a request that the driver keeps does not stop the caller.</remarks>
+public sealed class UserSide
+{
+    readonly NtKernel _nt;
+
+    internal UserSide(NtKernel nt) => _nt = nt;
+
+    /// <summary>CreateFile on a Win32 path such as <c>\\.\Echo</c>, or on a path of the object namespace.</summary>
+    public NtStatus CreateFile(string path, out UserFile? file, OpenOptions? options = null)
+    {
+        file = null;
+        _nt.BeginRequest();
+        string ntPath = ToNtPath(path);
+        NtObject? opened = null;
+        NtStatus status = AsUser(() =>
+            _nt.Io.Open(ntPath, ProcessorMode.UserMode, options ?? OpenOptions.ReadWrite, out opened, out _));
+        if (!status.IsSuccess || opened is null) return status;
+        Handle handle = _nt.Ob.Open(opened, 0, kernelHandle: false);
+        _nt.Ob.Dereference(opened);
+        file = new UserFile(_nt, this, path, handle, FileObject.At(_nt.Memory, opened.Body));
+        return status;
+    }
+
+    /// <summary><c>\\.\X</c> and <c>\\?\X</c> are <c>\??\X</c>.</summary>
+    public static string ToNtPath(string path) =>
+        path.StartsWith(@"\\.\", StringComparison.Ordinal) || path.StartsWith(@"\\?\", StringComparison.Ordinal) ? @"\??\" + path[4..]
+        : path.StartsWith('\\') ? path : @"\??\" + path;
+
+    /// <summary>Runs the machine until nothing more happens by itself.</summary>
+    public void RunUntilIdle()
+    {
+        _nt.BeginRequest();
+        AsUser(() => _nt.Ke.RunUntilIdle());
+    }
+
+    /// <summary>A service call from user mode: bad pointers fail the call, a stop of the machine gets its report.</summary>
+    internal NtStatus AsUser(Func<NtStatus> service)
+    {
+        KThread thread = _nt.Ke.CurrentThread;
+        thread.PreviousMode = 1;
+        try
+        {
+            NtStatus status = service();
+            if (_nt.Ke.Irql != Irql.PASSIVE_LEVEL)
+                throw new BugCheck(BugCheckCode.IRQL_GT_ZERO_AT_SYSTEM_SERVICE, 0, (ulong)_nt.Ke.Irql);
+            if (thread.KernelApcDisable != 0)
+                throw new BugCheck(BugCheckCode.APC_INDEX_MISMATCH, 0, 0, (ulong)(ushort)thread.KernelApcDisable);
+            return status;
+        }
+        catch (PageFault)
+        {
+            return STATUS_ACCESS_VIOLATION;
+        }
+        catch (GuestException exception)
+        {
+            return new NtStatus(exception.Record.Code);
+        }
+        catch (MachineStop stop) when (_nt.Ke.Report(stop))
+        {
+            throw;
+        }
+        finally
+        {
+            thread.PreviousMode = 0;
+        }
+    }
+}

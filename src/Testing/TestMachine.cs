@@ -1,0 +1,65 @@
+using Ringdown.Check;
+using Ringdown.Kernel;
+using Ringdown.Verifier;
+
+namespace Ringdown.Testing;
+
+/// <summary>A machine for a test: a kernel under the verifier's rules, drivers in it, and the user's side.</summary>
+/// <remarks>What stops the machine is thrown as <see cref="MachineStop"/>; what rules find is in <see cref="Findings"/>.</remarks>
+public sealed class TestMachine : IDisposable
+{
+    readonly FindingList _findings = new();
+
+    public TestMachine(ulong seed = 1, params IObserver[] observers)
+    {
+        var reporter = new Reporter(_findings, seed);
+        Nt = new NtKernel(new KernelOptions
+        {
+            Seed = seed,
+            InstructionLimit = 50_000_000,
+            Observers = [.. Rules.All(reporter), Trace, .. observers],
+        });
+    }
+
+    public NtKernel Nt { get; }
+    public Trace Trace { get; } = new();
+    public IReadOnlyList<Finding> Findings => _findings.All;
+
+    /// <summary>Loads a driver from a file.</summary>
+    public Driver Load(string path, params (string Name, RegistryValue Value)[] registry)
+    {
+        DriverFile file = DriverFile.Open(path);
+        return Nt.Loader.Load(file.Name, file.Image, file.Symbols, registry);
+    }
+
+    /// <summary>Opens a file that must be there.</summary>
+    public UserFile Open(string path)
+    {
+        NtStatus status = Nt.User.CreateFile(path, out UserFile? file);
+        return file ?? throw new InvalidOperationException($"{path} cannot be opened: {status}");
+    }
+
+    public void Dispose() => Nt.Dispose();
+}
+
+/// <summary>The calls through the gate as indented text.</summary>
+public sealed class Trace : IObserver
+{
+    readonly List<string> _lines = [];
+    int _depth;
+
+    public IReadOnlyList<string> Lines => _lines;
+
+    public void Enter(NtKernel nt, Export export, ReadOnlySpan<ulong> arguments)
+    {
+        var shown = new List<string>();
+        foreach (ulong argument in arguments) shown.Add(argument.ToString("x"));
+        _lines.Add($"{new string(' ', 2 * _depth++)}{export.Name}({string.Join(", ", shown)})");
+    }
+
+    public void Leave(NtKernel nt, Export export, ulong result)
+    {
+        _depth = Math.Max(0, _depth - 1);
+        _lines.Add($"{new string(' ', 2 * _depth)}-> {result:x}");
+    }
+}

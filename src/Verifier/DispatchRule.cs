@@ -1,0 +1,32 @@
+using Ringdown.Kernel;
+using static Ringdown.Kernel.Status;
+
+namespace Ringdown.Verifier;
+
+/// <summary>What a dispatch routine returns agrees with what it did to the IRP, and the IRQL is as it was.</summary>
+public sealed class DispatchRule(Reporter reporter) : IObserver
+{
+    public void Dispatched(NtKernel nt, Dispatched d)
+    {
+        string routine = $"{nt.Loader.Describe(d.Routine)} ({d.Major})";
+        if (d.Status == STATUS_PENDING && !d.MarkedPending)
+            Report(nt, d, $"{routine} returned STATUS_PENDING without IoMarkIrpPending.");
+        else if (d.MarkedPending && d.Status != STATUS_PENDING)
+            Report(nt, d, $"{routine} marked the IRP pending, but returned {d.Status}.");
+        else if (d.Completed is null && !d.MarkedPending && d.Status != STATUS_PENDING)
+            Report(nt, d, $"{routine} returned {d.Status}, but the IRP is neither completed nor marked pending.");
+        else if (d.Completed is { } completed && !d.MarkedPending && completed != d.Status)
+            Report(nt, d, $"{routine} completed the IRP with {completed}, but returned {d.Status}.");
+        if (nt.CurrentIrql != d.IrqlBefore)
+            Report(nt, d, $"{routine} was called at IRQL {d.IrqlBefore} and returned at {nt.CurrentIrql}.");
+    }
+
+    void Report(NtKernel nt, Dispatched d, string message) => reporter.Findings.Add(new Finding("Dispatch", Severity.Error, message)
+    {
+        Driver = nt.Loader.ImageAt(d.Routine)?.ModuleName,
+        During = reporter.During,
+        Stack = nt.StackFrom(d.Routine),
+        IrpHistory = IrpHistory.Of(nt, d.Irp),
+        Seed = reporter.Seed,
+    });
+}

@@ -1,0 +1,28 @@
+using Ringdown.Kernel;
+
+namespace Ringdown.Verifier;
+
+/// <summary>What a driver made is gone when it is unloaded: pool, devices, links, threads, timers, requests.</summary>
+public static class LeftoverRule
+{
+    /// <summary>Looks at a kernel after DriverUnload has returned.</summary>
+    public static void Look(NtKernel nt, Driver driver, Reporter reporter)
+    {
+        Leftovers left = nt.LeftBy(driver);
+        foreach (var group in left.Pool.GroupBy(p => (p.Tag, p.By)))
+            Report($"{group.Count()} pool block(s) with tag '{group.Key.Tag}', {group.Sum(p => (long)p.Bytes)} bytes, "
+                + $"allocated by {group.Key.By}, are not freed.");
+        foreach (string device in left.Devices) Report($"The device {device} is not deleted.");
+        foreach (string link in left.Links) Report($"The symbolic link {link} is not deleted.");
+        foreach (string thread in left.Threads) Report($"The {thread} still runs: its code is gone.");
+        foreach (string timer in left.Timers) Report($"The timer {timer} is still set: it lies in memory that is gone.");
+        if (left.Irps.Count > 0) Report($"{left.Irps.Count} request(s) are never completed.");
+
+        void Report(string message) => reporter.Findings.Add(new Finding("Leftover", Severity.Error, message)
+        {
+            Driver = driver.Image.ModuleName,
+            During = "after DriverUnload",
+            Seed = reporter.Seed,
+        });
+    }
+}

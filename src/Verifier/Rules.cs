@@ -1,0 +1,10 @@
+using Ringdown.Kernel;
+
+namespace Ringdown.Verifier;
+
+/// <summary>All rules, ready to be given to a kernel as its observers.</summary>
+public static class Rules
+{
+    public static IReadOnlyList<IObserver> All(Reporter reporter) =>
+        [new IrqlRule(reporter), new DispatchRule(reporter), new CompletionRule(reporter)];
+}

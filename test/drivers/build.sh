@@ -1,0 +1,85 @@
+#!/bin/sh
+# Builds the guest drivers into bin/. The same compilers give the same bytes anywhere: no time, no path gets in.
+#   build.sh           build into bin/ and record the compilers
+#   build.sh --check   build aside and compare with bin/; passes, saying so, without the recorded compilers
+set -eu
+cd "$(dirname "$0")"
+
+MINGW=x86_64-w64-mingw32
+versions() {
+    "$MINGW-gcc" --version 2>/dev/null | head -n 1 || true
+    "$MINGW-ld" --version 2>/dev/null | head -n 1 || true
+    clang --version 2>/dev/null | head -n 1 || true
+    lld-link --version 2>/dev/null | head -n 1 || true
+}
+
+check=no
+out=bin
+if [ "${1:-}" = --check ]; then
+    check=yes
+    versions > /dev/null
+    if [ "$(versions)" != "$(cat bin/compilers.txt)" ]; then
+        echo "build.sh: the compilers of bin/compilers.txt are not here, so nothing was compared"
+        exit 0
+    fi
+    out=$(mktemp -d)
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"; if [ "$check" = yes ]; then rm -rf "$out"; fi' EXIT
+mkdir -p "$out"
+
+sysroot=$("$MINGW-gcc" -print-file-name=libntoskrnl.a | sed 's,/lib/libntoskrnl.a$,,')
+include="$sysroot/include"
+lib="$sysroot/lib"
+# The headers' own folder stands in the debug lines: as /mingw, wherever it is here.
+headers=$(dirname "$(dirname "$(realpath "$include/ddk/wdm.h")")")
+maps="-ffile-prefix-map=$(pwd)=. -ffile-prefix-map=$headers=/mingw -fdebug-prefix-map=$headers=/mingw -ffile-prefix-map=$sysroot=/mingw"
+common="-std=gnu11 -ffreestanding -fno-ident -fno-omit-frame-pointer -Wall -Wextra -Werror -Wno-unused-parameter"
+
+mingw() { # name, further inputs of the link
+    name=$1
+    shift
+    "$MINGW-gcc" $common -O2 -g -Wno-multichar -Wno-unknown-pragmas -Wno-infinite-recursion -isystem "$include/ddk" \
+        $maps -gno-record-gcc-switches -c "$name.c" -o "$work/$name.o"
+    "$MINGW-gcc" -nostdlib -Wl,--subsystem,native -Wl,--entry,DriverEntry -Wl,--image-base,0x140000000 \
+        -Wl,--dynamicbase -Wl,--nxcompat -Wl,--no-insert-timestamp -Wl,--exclude-all-symbols \
+        -Wl,--file-alignment,0x200 -Wl,--section-alignment,0x1000 \
+        "$work/$name.o" "$@" -lntoskrnl -lhal -o "$out/$name.sys"
+}
+
+# GCC has no __try.
+clanged() { # name, debug flag of the compiler, debug flags of the linker
+    clang --target=x86_64-w64-windows-gnu $common -fms-extensions -O1 "$2" -Wno-pragma-pack -Wno-multichar \
+        -Wno-unknown-pragmas -isystem "$include/ddk" -isystem "$include" \
+        $maps -fdebug-compilation-dir=. -fasynchronous-unwind-tables \
+        -c "$1.c" -o "$work/$1.o"
+    here=$(pwd)
+    target=$(cd "$out" && pwd)
+    cp "$lib/libntoskrnl.a" "$work/ntoskrnl.lib"
+    # Run where the objects are: the linker writes the names of its inputs into the pdb.
+    (cd "$work" && lld-link /nologo /driver /subsystem:native /entry:DriverEntry /base:0x140000000 /dynamicbase \
+        /nxcompat /nodefaultlib /Brepro $3 "$1.o" ntoskrnl.lib /out:"$1.sys")
+    cp "$work/$1.sys" "$target/"
+    if [ -f "$work/$1.pdb" ]; then cp "$work/$1.pdb" "$target/"; fi
+    cd "$here"
+}
+
+mingw filter
+mingw pending
+mingw misbehave
+mingw selftest
+"$MINGW-windres" version.rc "$work/version.o"
+mingw quiet "$work/version.o"
+# The names of the temporary files become names of symbols in the library.
+cp missing.def "$work/"
+(cd "$work" && "$MINGW-dlltool" --temp-prefix missing -d missing.def -l libmissing.a)
+mingw missing "$work/libmissing.a"
+clanged echo -gdwarf-4 /debug:dwarf
+clanged seh -gcodeview "/debug /pdbaltpath:seh.pdb /pdbsourcepath:/src"
+
+versions > "$out/compilers.txt"
+chmod -x "$out"/*
+if [ "$check" = yes ]; then
+    diff -rq bin "$out"
+    echo "build.sh: bin/ is what the sources give"
+fi

@@ -1,0 +1,8 @@
+// Control codes of echo.sys.
+#pragma once
+#define ECHO_VERSION 0x00010002
+#define IOCTL_ECHO_VERSION    0x222000
+#define IOCTL_ECHO_BUFFERED   0x222004
+#define IOCTL_ECHO_IN_DIRECT  0x222005
+#define IOCTL_ECHO_OUT_DIRECT 0x222006
+#define IOCTL_ECHO_NEITHER    0x222007

@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace Ringdown.Machine;
 
-/// <summary>FCOM and its relatives. S is the other register; Imm has the options below, and the number of pops in bits 2 and 3.</summary>
+/// <summary>
+/// FCOM and its relatives. S is the other register; Imm has the options below, and the number of pops in bits 2 and 3.
+/// </summary>
 static unsafe class X87Compare
 {
     /// <summary>Only a signalling NaN is invalid.</summary>

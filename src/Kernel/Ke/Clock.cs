@@ -48,6 +48,8 @@ sealed class Clock(NtKernel nt)
     {
         StartSlice();
         if (_retired < _limit) return;
+        // Above PASSIVE_LEVEL Windows itself stops a processor that is not given back.
+        if (nt.Ke.Irql >= Irql.DISPATCH_LEVEL) throw new BugCheck(BugCheckCode.DPC_WATCHDOG_VIOLATION, 1, (ulong)(_retired / InstructionsPerTick));
         throw new Hang(HangKind.InstructionLimit, "The request did not end within the instruction limit: an endless loop?");
     }
 

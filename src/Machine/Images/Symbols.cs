@@ -7,22 +7,27 @@ namespace Ringdown.Machine;
 public readonly record struct Symbol(string Name, uint Rva);
 
 /// <summary>A line of source code.</summary>
+/// <param name="File">The file's name without its folder.</param>
+/// <param name="Line">Counted from one.</param>
 public sealed record SourceLine(string File, int Line);
 
-/// <summary>Names of an image's code, from its COFF symbols, its exports and its .pdata, read at the first question.</summary>
-/// <remarks>Broken symbols are no symbols: nothing here throws. Lines and the .pdb are not read yet.</remarks>
+/// <summary>Names of an image's code, from its COFF symbols, its exports and its .pdata, and its lines, from DWARF; each
+/// read at the first question.</summary>
+/// <remarks>Broken symbols are no symbols: nothing here throws.</remarks>
 public sealed class Symbols
 {
     public static readonly Symbols None = new(null, null);
 
     readonly PeImage? _image;
     readonly Lazy<Symbol[]> _functions;
+    readonly Lazy<LineTable?> _lines;
 
     public Symbols(PeImage? image, byte[]? pdb)
     {
         _image = image;
         Pdb = pdb;
         _functions = new Lazy<Symbol[]>(Read);
+        _lines = new Lazy<LineTable?>(ReadLines);
     }
 
     /// <summary>The bytes of the .pdb beside the image.</summary>
@@ -43,8 +48,16 @@ public sealed class Symbols
         return low > 0 && section.Contains(all[low - 1].Rva) ? all[low - 1] : null;
     }
 
-    /// <summary>The source line of an RVA; null, for no source of lines is read yet.</summary>
-    public SourceLine? LineAt(uint rva) => null;
+    /// <summary>The source line of an RVA; null when nothing tells it, or when the code there is of no line.</summary>
+    public SourceLine? LineAt(uint rva) => _lines.Value?.Find(rva);
+
+    LineTable? ReadLines()
+    {
+        if (_image is null) return null;
+        LineTable.Builder lines = new(_image);
+        DwarfLines.Read(_image, lines);
+        return lines.Build();
+    }
 
     Symbol[] Read()
     {

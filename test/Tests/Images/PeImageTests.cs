@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using Ringdown.Machine;
-using Xunit;
 
 namespace Ringdown.Tests;
 

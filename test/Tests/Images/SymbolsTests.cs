@@ -1,5 +1,4 @@
 using Ringdown.Machine;
-using Xunit;
 
 namespace Ringdown.Tests;
 

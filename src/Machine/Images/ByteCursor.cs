@@ -37,6 +37,9 @@ ref struct ByteCursor(ReadOnlySpan<byte> bytes)
     /// <summary>Goes to the next multiple of <paramref name="size"/>, or to the end where padding is missing.</summary>
     public void Align(int size) => Position = Math.Min((Position + size - 1) & -size, _bytes.Length);
 
+    /// <summary>Everything that is left, without passing it.</summary>
+    public readonly ReadOnlySpan<byte> Peek() => _bytes[Position..];
+
     /// <summary>Everything that is left.</summary>
     public ReadOnlySpan<byte> Rest() => Take((ulong)Left);
 

@@ -3,8 +3,8 @@ using System.Text;
 
 namespace Ringdown.Machine;
 
-/// <summary>Reads bytes that nobody vouches for, one after the other, and throws nothing: what passes the end fails, and
-/// from then on everything is zero and the cursor is at the end.</summary>
+/// <summary>Reads bytes that nobody vouches for, one after the other, and throws nothing: what passes the end fails,
+/// and from then on everything is zero and the cursor is at the end.</summary>
 ref struct ByteCursor(ReadOnlySpan<byte> bytes)
 {
     readonly ReadOnlySpan<byte> _bytes = bytes;

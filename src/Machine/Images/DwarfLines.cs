@@ -2,8 +2,8 @@ using System.Text;
 
 namespace Ringdown.Machine;
 
-/// <summary>DWARF's line programs, versions 2 to 5, of the section .debug_line. A broken unit has no lines from where it
-/// breaks.</summary>
+/// <summary>DWARF's line programs, versions 2 to 5, of the section .debug_line. A broken unit has no lines from where
+/// it breaks.</summary>
 ref struct DwarfLines
 {
     const int LongestName = 512;
@@ -211,7 +211,8 @@ ref struct DwarfLines
         _lines.Add(rva, isKnown ? _files[(int)state.File] : 0, isKnown ? (int)state.Line : 0);
     }
 
-    /// <summary>Addresses are for the preferred base, of some linkers from the image's start; null when it is neither.</summary>
+    /// <summary>Addresses are for the preferred base, of some linkers from the image's start; null when it is
+    /// neither.</summary>
     readonly uint? Rva(ulong address)
     {
         if (address - _image.PreferredBase <= _image.SizeOfImage) return (uint)(address - _image.PreferredBase);

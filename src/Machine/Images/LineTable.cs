@@ -47,7 +47,8 @@ sealed class LineTable
         /// <summary>From here on the code is of this line; line zero or less is code of no line.</summary>
         public void Add(uint rva, int file, int line) => _rows.Add(new Range(rva, 0, file, line));
 
-        /// <summary>Takes the rows since the last sequence, which end here; a sequence that is not code is dropped.</summary>
+        /// <summary>Takes the rows since the last sequence, which end here; a sequence that is not code is
+        /// dropped.</summary>
         public void EndSequence(uint end)
         {
             // Functions that the linker threw away keep their lines, at address zero.
@@ -62,7 +63,8 @@ sealed class LineTable
         public LineTable Build()
         {
             Range[] ranges = [.. _all];
-            Array.Sort(ranges, static (a, b) => a.Start != b.Start ? a.Start.CompareTo(b.Start) : a.End.CompareTo(b.End));
+            Array.Sort(ranges, static (a, b) =>
+                a.Start != b.Start ? a.Start.CompareTo(b.Start) : a.End.CompareTo(b.End));
             return new LineTable(ranges, [.. _files]);
         }
 

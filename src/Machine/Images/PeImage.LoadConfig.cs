@@ -1,7 +1,8 @@
 namespace Ringdown.Machine;
 
 /// <summary>What a compiler tells the loader. An RVA is zero when there is none or it lies outside the image.</summary>
-/// <param name="SecurityCookieRva">The eight bytes that the loader fills, with which functions guard their stacks.</param>
+/// <param name="SecurityCookieRva">The eight bytes that the loader fills, with which functions guard their
+/// stacks.</param>
 /// <param name="GuardFlags">IMAGE_GUARD_*.</param>
 /// <param name="GuardCheckPointerRva">The pointer to the function that checks a target of an indirect call.</param>
 /// <param name="GuardDispatchPointerRva">The pointer to the function that checks it and jumps there.</param>
@@ -26,7 +27,8 @@ public sealed partial class PeImage
         }
     }
 
-    /// <summary>The RVA of the eight bytes that a field points to; zero past the structure's end and for wild pointers.</summary>
+    /// <summary>The RVA of the eight bytes that a field points to; zero past the structure's end and for wild
+    /// pointers.</summary>
     uint PointerAt(uint start, uint field, uint size)
     {
         if (field + 8 > size) return 0;

@@ -66,7 +66,8 @@ public sealed partial class PeImage
         PeDirectory directory = Directory(PeDirectoryKind.Resource);
         if (!directory.IsPresent || !_mapped.Has(directory.Rva, directory.Size)) return default;
         ReadOnlySpan<byte> tree = _mapped.Span(directory.Rva, directory.Size, "");
-        if (FindEntry(tree, 0, type) is not { } names || FindEntry(tree, names, null) is not { } languages) return default;
+        if (FindEntry(tree, 0, type) is not { } names) return default;
+        if (FindEntry(tree, names, null) is not { } languages) return default;
         if (FindEntry(tree, languages, null) is not { } entry || (entry & SubDirectory) != 0) return default;
         ByteCursor leaf = new(tree);
         leaf.Skip(entry);

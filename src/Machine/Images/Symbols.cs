@@ -11,8 +11,8 @@ public readonly record struct Symbol(string Name, uint Rva);
 /// <param name="Line">Counted from one.</param>
 public sealed record SourceLine(string File, int Line);
 
-/// <summary>Names of an image's code, from its .pdb, COFF symbols, exports and .pdata, and its lines, from DWARF and the
-/// .pdb; each read at the first question.</summary>
+/// <summary>Names of an image's code, from its .pdb, COFF symbols, exports and .pdata, and its lines, from DWARF and
+/// the .pdb; each read at the first question.</summary>
 /// <remarks>Broken symbols are no symbols, and so is the .pdb of another build: nothing here throws.</remarks>
 public sealed class Symbols
 {
@@ -38,7 +38,8 @@ public sealed class Symbols
     /// <summary>The .pdb was made with the image, and is read.</summary>
     public bool HasPdb => _pdb.Value is not null;
 
-    /// <summary>The function that an RVA is in: the last one that starts at or before it, in the same section.</summary>
+    /// <summary>The function that an RVA is in: the last one that starts at or before it, in the same
+    /// section.</summary>
     public Symbol? FunctionAt(uint rva)
     {
         if (_image?.SectionAt(rva) is not { IsExecutable: true } section) return null;

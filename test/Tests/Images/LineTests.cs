@@ -27,7 +27,8 @@ public sealed class LineTests
     [InlineData("misbehave", "UseAfterFree", "void UseAfterFree(", 6, true)]
     [InlineData("misbehave", "WaitAtDispatch", "void WaitAtDispatch(", 6, true)]
     [InlineData("echo", "DriverEntry", "NTAPI DriverEntry(", 16, false)]
-    public void A_function_begins_in_its_own_lines(string driver, string function, string marker, int lines, bool isAlone)
+    public void A_function_begins_in_its_own_lines(
+        string driver, string function, string marker, int lines, bool isAlone)
     {
         (PeImage image, Symbols symbols) = Load(driver + ".sys");
         uint start = Start(image, symbols, function);
@@ -79,8 +80,8 @@ public sealed class LineTests
         Assert.Null(Symbols.None.LineAt(0x1000));
     }
 
-    /// <summary>A unit of an old version, written here: its table of files counts from one, its program has every kind of
-    /// opcode.</summary>
+    /// <summary>A unit of an old version, written here: its table of files counts from one, its program has every
+    /// kind of opcode.</summary>
     static byte[] HandWritten(ushort version, ulong codeAddress, params byte[] program)
     {
         List<byte> header = [1];

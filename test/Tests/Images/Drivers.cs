@@ -1,3 +1,5 @@
+using Xunit;
+
 namespace Ringdown.Tests;
 
 /// <summary>The built guest drivers of test/drivers/bin.</summary>

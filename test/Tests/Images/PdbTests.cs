@@ -1,4 +1,5 @@
 using Ringdown.Machine;
+using Xunit;
 
 namespace Ringdown.Tests;
 

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Ringdown.Machine;
+using Xunit;
 
 namespace Ringdown.Tests;
 

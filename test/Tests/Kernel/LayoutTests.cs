@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Text;
 using System.Text.RegularExpressions;
 using Ringdown.Kernel;
+using Xunit;
 using Xunit.Abstractions;
 
 namespace Ringdown.Tests;

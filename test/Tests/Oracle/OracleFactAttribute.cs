@@ -1,3 +1,5 @@
+using Xunit;
+
 namespace Ringdown.Tests;
 
 /// <summary>A test that needs the host's processor as its judge. Elsewhere it is skipped, and says why.</summary>

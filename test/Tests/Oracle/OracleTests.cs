@@ -1,4 +1,5 @@
 using Iced.Intel;
+using Xunit;
 using Xunit.Abstractions;
 
 namespace Ringdown.Tests;

@@ -1,5 +1,6 @@
 using Iced.Intel;
 using Ringdown.Machine;
+using Xunit;
 using static Iced.Intel.AssemblerRegisters;
 
 namespace Ringdown.Tests;

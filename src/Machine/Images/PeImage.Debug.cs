@@ -4,8 +4,8 @@ namespace Ringdown.Machine;
 
 /// <summary>Which .pdb belongs to an image.</summary>
 /// <param name="Path">As the linker wrote it: a name or a path of the building machine.</param>
-/// <param name="Guid">Made anew at each build from nothing.</param>
-/// <param name="Age">Counted up at each build upon the last one.</param>
+/// <param name="Guid">Of one build, or a hash of it.</param>
+/// <param name="Age">How often the linker wrote that .pdb.</param>
 public sealed record CodeView(string Path, Guid Guid, uint Age);
 
 public sealed partial class PeImage

@@ -20,7 +20,7 @@ public readonly partial struct EResource
     [Embedded(0x00)] public partial ListEntry SystemResourcesList { get; }
     [Field(0x18)] public partial short ActiveCount { get; set; }
     [Field(0x1A)] public partial ushort Flag { get; set; }
-    [Field(0x30)] public partial Va OwnerThread { get; set; }
+    [Field(0x30, Name = "OwnerEntry.OwnerThread")] public partial Va OwnerThread { get; set; }
 }
 
 /// <summary>Fast mutexes and executive resources.</summary>

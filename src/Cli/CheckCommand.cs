@@ -41,13 +41,13 @@ static class CheckCommand
         run.Progress = name => console.MarkupLineInterpolated($"[grey]  {name} ...[/]");
         run.Run();
         foreach (MissingImport missing in run.MissingImports)
-            console.MarkupLineInterpolated($"[yellow]missing import[/] {missing.Module}!{missing.Name}");
+            console.MarkupLineInterpolated($"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
         if (run.EntryStatus is { } status) console.MarkupLineInterpolated($"[bold]DriverEntry[/]   {status}");
         if (run.Surface is { } surface)
         {
             foreach (DeviceInfo device in surface.Devices)
-                console.MarkupLineInterpolated($"[bold]device[/]        {(device.Name.Length == 0 ? "(unnamed)" : device.Name)}  [grey]{device.OpenedBy}[/]");
-            foreach ((string link, string target) in surface.Links) console.MarkupLineInterpolated($"[bold]link[/]          {link} -> {target}");
+                console.MarkupLineInterpolated($"[bold]device[/]        {(device.Name.Length == 0 ? "(unnamed)" : device.Name.Clean())}  [grey]{device.OpenedBy}[/]");
+            foreach ((string link, string target) in surface.Links) console.MarkupLineInterpolated($"[bold]link[/]          {link.Clean()} -> {target.Clean()}");
             console.MarkupLineInterpolated($"[bold]handles[/]       {string.Join(", ", surface.Majors)}");
             console.MarkupLineInterpolated($"[bold]control codes[/] {(surface.ControlCodes.Count == 0 ? "none found" : string.Join(", ", surface.ControlCodes.Select(c => $"0x{c:X}")))}");
         }

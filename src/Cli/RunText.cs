@@ -13,17 +13,17 @@ static class RunText
         IAnsiConsole console = AnsiConsole.Console;
         Driver? driver = outcome.Session.Driver;
         foreach (MissingImport missing in driver?.MissingImports ?? [])
-            console.MarkupLineInterpolated($"[yellow]missing import[/] {missing.Module}!{missing.Name}");
-        foreach (string line in outcome.Tracer?.Lines ?? []) console.WriteLine(line);
+            console.MarkupLineInterpolated($"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
+        foreach (string line in outcome.Tracer?.Lines ?? []) console.WriteLine(line.Clean());
         if (driver is not null && driver.EntryStatus != Status.STATUS_PENDING)
             console.MarkupLineInterpolated($"[bold]DriverEntry[/] {driver.EntryStatus}");
         foreach (DeviceInfo device in outcome.Devices)
-            console.MarkupLineInterpolated($"[bold]device[/]      {(device.Name.Length == 0 ? "(unnamed)" : device.Name)}");
-        foreach ((string link, string target) in outcome.Links) console.MarkupLineInterpolated($"[bold]link[/]        {link} -> {target}");
+            console.MarkupLineInterpolated($"[bold]device[/]      {(device.Name.Length == 0 ? "(unnamed)" : device.Name.Clean())}");
+        foreach ((string link, string target) in outcome.Links) console.MarkupLineInterpolated($"[bold]link[/]        {link.Clean()} -> {target.Clean()}");
         foreach (RequestResult result in outcome.Results) WriteResult(console, result);
         if (outcome.Unloaded is { } unloaded)
             console.MarkupLineInterpolated($"[bold]DriverUnload[/] {(unloaded ? "done" : "the driver has none, so it stays loaded")}");
-        foreach (string line in outcome.Session.Nt.DebugPrint) console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line}");
+        foreach (string line in outcome.Session.Nt.DebugPrint) console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line.Clean()}");
         WriteFindings(console, outcome.Findings.All);
     }
 
@@ -48,13 +48,13 @@ static class RunText
         console.MarkupInterpolated($"[bold]#{number}[/] ");
         console.Markup($"[{color}]{finding.Rule}[/] ");
         console.WriteLine(finding.Driver is null ? "" : $"in {finding.Driver}");
-        console.WriteLine("  " + finding.Message);
-        if (finding.Crash?.Note is { } note) console.WriteLine("  " + note);
-        if (finding.During is not null) console.MarkupLineInterpolated($"  [grey]during {finding.During}, {Times(finding.Count)}, seed {finding.Seed}[/]");
+        console.WriteLine("  " + finding.Message.Clean());
+        if (finding.Crash?.Note is { } note) console.WriteLine("  " + note.Clean());
+        if (finding.During is not null) console.MarkupLineInterpolated($"  [grey]during {finding.During.Clean()}, {Times(finding.Count)}, seed {finding.Seed}[/]");
         foreach (string line in finding.Crash?.Disassembly ?? []) console.MarkupLineInterpolated($"    [grey]{line}[/]");
         if (finding.Crash is { } crash) WriteRegisters(console, crash);
-        foreach (StackFrame frame in finding.Stack) console.WriteLine("    " + frame);
-        foreach (string step in finding.IrpHistory) console.MarkupLineInterpolated($"    [grey]IRP: {step}[/]");
+        foreach (StackFrame frame in finding.Stack) console.WriteLine("    " + frame.ToString().Clean());
+        foreach (string step in finding.IrpHistory) console.MarkupLineInterpolated($"    [grey]IRP: {step.Clean()}[/]");
     }
 
     static void WriteRegisters(IAnsiConsole console, CrashReport crash)

@@ -149,10 +149,8 @@ public sealed partial class Loader
     // As the real loader does: the cookie that compilers put in by default is replaced, so that it cannot be guessed.
     void SeedCookie(LoadedImage image)
     {
-        PeDirectory configuration = image.Image.Directory(PeDirectoryKind.LoadConfig);
-        // IMAGE_LOAD_CONFIG_DIRECTORY64.SecurityCookie: an address, relocated with the rest of the image.
-        if (!configuration.IsPresent || configuration.Size < 0x60) return;
-        if (!_nt.Memory.TryPeek(image.Base + configuration.Rva + 0x58, out Va cookie) || !image.Contains(cookie)) return;
+        if (image.Image.LoadConfig is not { SecurityCookieRva: > 0 and var rva }) return;
+        Va cookie = image.Base + (ulong)rva;
         if (_nt.Memory.TryPeek(cookie, out ulong value) && value is DefaultCookie or 0)
             _nt.Memory.Poke(cookie, (_nt.Computer.Chance.Next() & 0xFFFF_FFFF_FFFF) | 1);
     }

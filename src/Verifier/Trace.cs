@@ -43,7 +43,7 @@ public sealed class Trace : IObserver
 
     static string Decode(NtKernel nt, Parameter parameter, ulong value) => parameter.Type switch
     {
-        "UnicodeString" when value != 0 => nt.TryText(value) is { } text ? $"\"{text}\"" : $"0x{value:x}",
+        "UnicodeString" when value != 0 => nt.TryText(value) is { } text && text.All(c => c is >= ' ' and <= '~') ? $"\"{text}\"" : $"0x{value:x}",
         "NtStatus" => new NtStatus((uint)value).ToString(),
         "Irql" => ((Irql)(byte)value).ToString(),
         "Boolean" => value != 0 ? "TRUE" : "FALSE",

@@ -51,7 +51,7 @@ static class CheckCommand
             console.MarkupLineInterpolated($"[bold]handles[/]       {string.Join(", ", surface.Majors)}");
             console.MarkupLineInterpolated($"[bold]control codes[/] {(surface.ControlCodes.Count == 0 ? "none found" : string.Join(", ", surface.ControlCodes.Select(c => $"0x{c:X}")))}");
         }
-        RunText.WriteFindings(console, run.Findings.All);
+        RunText.WriteFindings(console, run.Findings.All, registers: false);
         int requests = run.Phases.Sum(p => p.Requests), machines = run.Phases.Sum(p => p.Machines);
         console.WriteLine();
         string verdict = run.Findings.Count == 0 ? "[green]clean[/]" : $"[red]{run.Findings.Count} finding(s)[/]";

@@ -24,7 +24,7 @@ static class RunText
         if (outcome.Unloaded is { } unloaded)
             console.MarkupLineInterpolated($"[bold]DriverUnload[/] {(unloaded ? "done" : "the driver has none, so it stays loaded")}");
         foreach (string line in outcome.Session.Nt.DebugPrint) console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line.Clean()}");
-        WriteFindings(console, outcome.Findings.All);
+        WriteFindings(console, outcome.Findings.All, registers: true);
     }
 
     static void WriteResult(IAnsiConsole console, RequestResult result)
@@ -36,12 +36,12 @@ static class RunText
         if (result.Io is { Output.Length: > 0 } io) console.WriteLine("  " + Convert.ToHexStringLower(io.Output));
     }
 
-    public static void WriteFindings(IAnsiConsole console, IReadOnlyList<Finding> findings)
+    public static void WriteFindings(IAnsiConsole console, IReadOnlyList<Finding> findings, bool registers)
     {
-        for (int i = 0; i < findings.Count; i++) WriteFinding(console, i + 1, findings[i]);
+        for (int i = 0; i < findings.Count; i++) WriteFinding(console, i + 1, findings[i], registers);
     }
 
-    static void WriteFinding(IAnsiConsole console, int number, Finding finding)
+    static void WriteFinding(IAnsiConsole console, int number, Finding finding, bool registers)
     {
         string color = finding.Severity == Severity.Error ? "red" : finding.Severity == Severity.Warning ? "yellow" : "blue";
         console.WriteLine();
@@ -52,7 +52,7 @@ static class RunText
         if (finding.Crash?.Note is { } note) console.WriteLine("  " + note.Clean());
         if (finding.During is not null) console.MarkupLineInterpolated($"  [grey]during {finding.During.Clean()}, {Times(finding.Count)}, seed {finding.Seed}[/]");
         foreach (string line in finding.Crash?.Disassembly ?? []) console.MarkupLineInterpolated($"    [grey]{line}[/]");
-        if (finding.Crash is { } crash) WriteRegisters(console, crash);
+        if (registers && finding.Crash is { } crash) WriteRegisters(console, crash);
         foreach (StackFrame frame in finding.Stack) console.WriteLine("    " + frame.ToString().Clean());
         foreach (string step in finding.IrpHistory) console.MarkupLineInterpolated($"    [grey]IRP: {step.Clean()}[/]");
     }

@@ -17,6 +17,8 @@ typedef struct {
         if (v_ != (ULONG64)(expected)) { r->Line = __LINE__; r->Value = v_; return; } \
     } while (0)
 
+static UNICODE_STRING s_path;
+
 static void Strings(PRESULT r)
 {
     UNICODE_STRING a, b, c;
@@ -190,15 +192,35 @@ static void Irql(PRESULT r)
     EQUAL(PASSIVE_LEVEL, KeGetCurrentIrql());
 }
 
+// The service's key, by the path that DriverEntry was given: its value Number is the answer when all held.
+static void Registry(PRESULT r)
+{
+    OBJECT_ATTRIBUTES attributes;
+    UNICODE_STRING name;
+    HANDLE key;
+    ULONG length, room[8];
+    PKEY_VALUE_PARTIAL_INFORMATION value = (PKEY_VALUE_PARTIAL_INFORMATION)room;
+    InitializeObjectAttributes(&attributes, &s_path, OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE, NULL, NULL);
+    EQUAL(STATUS_SUCCESS, ZwOpenKey(&key, KEY_READ, &attributes));
+    RtlInitUnicodeString(&name, L"Number");
+    NTSTATUS status = ZwQueryValueKey(key, &name, KeyValuePartialInformation, value, sizeof(room), &length);
+    ZwClose(key);
+    EQUAL(STATUS_SUCCESS, status);
+    EQUAL(REG_DWORD, value->Type);
+    EQUAL(sizeof(ULONG), value->DataLength);
+    r->Value = *(PULONG)value->Data;
+}
+
 typedef void (*AREA)(PRESULT);
-static const AREA s_areas[] = { Strings, Memory, Pool, Lists, Events, Mutexes, Timers, Irql };
+static const AREA s_areas[] = { Strings, Memory, Pool, Lists, Events, Mutexes, Timers, Irql, Registry };
 
 static NTSTATUS NTAPI DeviceControl(PDEVICE_OBJECT device, PIRP irp)
 {
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
-    ULONG area = (stack->Parameters.DeviceIoControl.IoControlCode - 0x222000) / 4;
+    ULONG code = stack->Parameters.DeviceIoControl.IoControlCode, area = (code - 0x222000) / 4;
     RESULT result = { 0, 0, 0 };
-    if (area >= ARRAYSIZE(s_areas)) return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+    // Only METHOD_BUFFERED has the system buffer that the answer goes to.
+    if ((code & 3) != METHOD_BUFFERED || area >= ARRAYSIZE(s_areas)) return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     if (stack->Parameters.DeviceIoControl.OutputBufferLength < sizeof(RESULT))
         return Complete(irp, STATUS_BUFFER_TOO_SMALL, 0);
     s_areas[area](&result);
@@ -214,15 +236,23 @@ static NTSTATUS NTAPI OpenClose(PDEVICE_OBJECT device, PIRP irp)
 static void NTAPI Unload(PDRIVER_OBJECT driver)
 {
     DeleteNamed(driver->DeviceObject, LINK);
+    ExFreePoolWithTag(s_path.Buffer, TAG);
 }
 
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING path)
 {
     PDEVICE_OBJECT device;
+    // The string is the caller's and goes away when this returns.
+    s_path.Buffer = ExAllocatePoolWithTag(PagedPool, path->Length, TAG);
+    if (s_path.Buffer == NULL) return STATUS_INSUFFICIENT_RESOURCES;
+    s_path.MaximumLength = path->Length;
+    RtlCopyUnicodeString(&s_path, path);
     driver->DriverUnload = Unload;
     driver->MajorFunction[IRP_MJ_CREATE] = OpenClose;
     driver->MajorFunction[IRP_MJ_CLEANUP] = OpenClose;
     driver->MajorFunction[IRP_MJ_CLOSE] = OpenClose;
     driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = DeviceControl;
-    return CreateNamed(driver, L"\\Device\\SelfTest", LINK, 0, &device);
+    NTSTATUS status = CreateNamed(driver, L"\\Device\\SelfTest", LINK, 0, &device);
+    if (!NT_SUCCESS(status)) ExFreePoolWithTag(s_path.Buffer, TAG);
+    return status;
 }

@@ -9,6 +9,8 @@ sealed class Clock(NtKernel nt)
     /// <summary>Instructions between two looks at timers and other threads: 100 µs.</summary>
     const long SliceInstructions = 100_000;
 
+    const long InstructionsPerStep = 100;
+
     /// <summary>When every machine boots: 2024-01-01 00:00 UTC, in 100 ns units since 1601.</summary>
     const long BootTime = 133_485_408_000_000_000;
 
@@ -47,14 +49,25 @@ sealed class Clock(NtKernel nt)
     public void OnSliceEnd()
     {
         StartSlice();
-        if (_retired < _limit) return;
-        // Above PASSIVE_LEVEL Windows itself stops a processor that is not given back.
-        if (nt.Ke.Irql >= Irql.DISPATCH_LEVEL) throw new BugCheck(BugCheckCode.DPC_WATCHDOG_VIOLATION, 1, (ulong)(_retired / InstructionsPerTick));
-        throw new Hang(HangKind.InstructionLimit, "The request did not end within the instruction limit: an endless loop?");
+        if (_retired >= _limit) throw TimeIsUp();
     }
 
+    /// <summary>One step of kernel code that a driver can make take for ever: it counts as some instructions of the request.</summary>
+    public void Spend()
+    {
+        _limit -= InstructionsPerStep;
+        if (Retired >= _limit) throw TimeIsUp();
+    }
+
+    // At DISPATCH_LEVEL and above Windows itself stops a processor that is not given back.
+    MachineStop TimeIsUp() => nt.Ke.Irql >= Irql.DISPATCH_LEVEL
+        ? new BugCheck(BugCheckCode.DPC_WATCHDOG_VIOLATION, 1, (ulong)(Retired / InstructionsPerTick))
+        : new Hang(HangKind.InstructionLimit, "The request did not end within the instruction limit: an endless loop?");
+
+    /// <summary>Jumps ahead, since all is idle. A wait beside a timer that fires again and again must end too.</summary>
     public void AdvanceTo(long time)
     {
+        Spend();
         _idleTicks += Math.Max(0, time - Now);
         Publish();
     }

@@ -8,6 +8,9 @@ sealed partial class Mm
 {
     const int MaximumMdlPages = 0x10000;
 
+    /// <summary>What is mapped for MDLs, in pages. A driver can change an MDL; only these may be unmapped by one.</summary>
+    readonly Dictionary<Va, int> _lockedMappings = [];
+
     /// <summary>An MDL for a buffer, its frames not filled in; null if the buffer is too long for one.</summary>
     public Mdl CreateMdl(Va buffer, ulong length)
     {
@@ -83,6 +86,7 @@ sealed partial class Mm
             _nt.Memory.MapFrame(start + i * Va.PageSize, (int)pfn, Protection.ReadWrite | (toUser ? Protection.User : 0));
         }
         Va mapped = start + mdl.ByteOffset;
+        _lockedMappings[start.PageStart] = pages;
         if (toUser) return mapped;
         mdl.MappedSystemVa = mapped;
         mdl.MdlFlags |= MdlFlags.MappedToSystemVa;
@@ -96,7 +100,9 @@ sealed partial class Mm
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void MmUnmapLockedPages(Va baseAddress, Mdl mdl)
     {
-        _nt.Memory.Unmap(baseAddress.PageStart, (ulong)mdl.PageCount << 12);
+        if (!_lockedMappings.Remove(baseAddress.PageStart, out int pages))
+            throw new BugCheck(BugCheckCode.SYSTEM_PTE_MISUSE, 0x400, baseAddress.Value, (ulong)mdl.PageCount);
+        _nt.Memory.Unmap(baseAddress.PageStart, (ulong)pages << 12);
         if (baseAddress.Value < MmUserProbeAddress) return;
         mdl.MdlFlags &= ~(MdlFlags.MappedToSystemVa | MdlFlags.PartialHasBeenMapped);
     }
@@ -120,7 +126,7 @@ sealed partial class Mm
             return mdl;
         }
         Mdl last = irp.MdlAddress;
-        while (!last.Next.IsNull) last = last.Next;
+        for (; !last.Next.IsNull; last = last.Next) _nt.Ke.Clock.Spend();
         last.Next = mdl;
         return mdl;
     }

@@ -60,6 +60,7 @@ sealed partial class Mm
         ulong offset = physicalAddress & 0xFFF;
         int pages = (int)((offset + numberOfBytes + 0xFFF) >> 12);
         Va start = ReservePtes(pages);
+        _ioSpace.Add(start, pages);
         for (int i = 0; i < pages; i++) MapPhysical(start + i * Va.PageSize, (physicalAddress >> 12) + (ulong)i);
         return start + offset;
     }
@@ -69,8 +70,14 @@ sealed partial class Mm
         MmMapIoSpace(physicalAddress, numberOfBytes, 0);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void MmUnmapIoSpace(Va baseAddress, ulong numberOfBytes) =>
-        _nt.Memory.Unmap(baseAddress.PageStart, baseAddress.PageOffset + Math.Max(1, numberOfBytes));
+    public void MmUnmapIoSpace(Va baseAddress, ulong numberOfBytes)
+    {
+        if (!_ioSpace.Remove(baseAddress.PageStart, out int pages))
+            throw new BugCheck(BugCheckCode.SYSTEM_PTE_MISUSE, 0x400, baseAddress.Value, numberOfBytes >> 12);
+        _nt.Memory.Unmap(baseAddress.PageStart, (ulong)pages << 12);
+    }
+
+    readonly Dictionary<Va, int> _ioSpace = [];
 
     // An address that is neither memory nor a device reads as all ones and swallows writes, as an open bus does.
     public void MapPhysical(Va address, ulong pfn, Protection more = Protection.None)

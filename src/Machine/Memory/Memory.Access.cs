@@ -126,6 +126,7 @@ public sealed unsafe partial class Memory
     public bool CanAccess(Va address, ulong bytes, Access access)
     {
         if (bytes == 0) return true;
+        if (address.Value + (bytes - 1) < address.Value) return false;
         for (ulong page = address.Page, end = EndPage(address, bytes); page < end; page++)
             if (CauseOf(new Va(page << 12), access, out _) != FaultCause.None) return false;
         return true;

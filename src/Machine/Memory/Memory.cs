@@ -12,7 +12,7 @@ public sealed unsafe partial class Memory : IDisposable
     readonly AddressSpace _kernel = new();
     readonly List<Tlb> _tlbs = [];
     readonly Tlb _host;
-    bool _pagedInTlb;
+    bool _pagedInTlb, _disposed;
 
     public Memory()
     {
@@ -142,7 +142,8 @@ public sealed unsafe partial class Memory : IDisposable
         foreach (Tlb tlb in _tlbs) tlb.FlushWrites();
     }
 
-    static ulong EndPage(Va address, ulong bytes) => ((address.Value + bytes - 1) >> 12) + 1;
+    static ulong EndPage(Va address, ulong bytes) =>
+        bytes == 0 ? address.Page : ((address.Value + bytes - 1) >> 12) + 1;
 
     AddressSpace SpaceOf(ulong page) => (page & (1UL << 51)) != 0 ? _kernel : Current;
 
@@ -178,6 +179,8 @@ public sealed unsafe partial class Memory : IDisposable
 
     public void Dispose()
     {
+        if (_disposed) return;
+        _disposed = true;
         Physical.Dispose();
         NativeMemory.AlignedFree(_host.Entries);
     }

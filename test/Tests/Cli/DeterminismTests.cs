@@ -1,0 +1,54 @@
+using Ringdown.Kernel;
+using Ringdown.Testing;
+using Xunit;
+
+namespace Ringdown.Tests;
+
+/// <summary>The same seed is the same run: byte for byte, in one process and in two.</summary>
+public sealed class DeterminismTests
+{
+    static string Trace(ulong seed)
+    {
+        using var m = new TestMachine(seed);
+        m.Load(Repository.Driver("echo"));
+        m.Load(Repository.Driver("filter"));
+        Driver pending = m.Load(Repository.Driver("pending"));
+        UserFile echo = m.Open(@"\\.\Echo"), file = m.Open(@"\\.\Pending");
+        echo.Write("Hello"u8);
+        echo.DeviceIoControl(0x222007, [1, 2, 3], 8);
+        file.Read(16);
+        file.DeviceIoControl(0x222000, [], 4);
+        file.DeviceIoControl(0x222004, [], 4);
+        file.Close();
+        m.Nt.Loader.Unload(pending);
+        return string.Join('\n', m.Trace.Lines) + $"\n{m.Nt.Ke.Clock.Now} {m.Nt.Ke.Clock.Retired}";
+    }
+
+    [Fact]
+    public void The_same_seed_gives_the_same_trace_twice_in_one_process()
+    {
+        string first = Trace(7);
+        Assert.Contains("KeSetTimer", first);
+        Assert.Equal(first, Trace(7));
+    }
+
+    [Fact]
+    public void The_same_seed_gives_the_same_document_in_two_processes()
+    {
+        string[] arguments = ["run", Repository.Driver("pending"), "--trace", "--json", "--seed", "7",
+            @"open \\.\Pending", "read 16", "ioctl 0x222000 out=4", "ioctl 0x222004 out=4", "cancel", "close"];
+        CommandLine first = CommandLine.Run(arguments), second = CommandLine.Run(arguments);
+        Assert.Equal(0, first.ExitCode);
+        Assert.True(first.Json["trace"]!.AsArray().Count > 40);
+        Assert.Equal(first.Output, second.Output);
+    }
+
+    [Fact]
+    public void A_crash_is_the_same_in_two_processes()
+    {
+        string[] arguments = ["check", Repository.Driver("missing"), "--json"];
+        CommandLine first = CommandLine.Run(arguments), second = CommandLine.Run(arguments);
+        Assert.Equal(1, first.ExitCode);
+        Assert.Equal(first.Output, second.Output);
+    }
+}

@@ -53,8 +53,20 @@ static class RunText
         if (finding.During is not null) console.MarkupLineInterpolated($"  [grey]during {finding.During.Clean()}, {Times(finding.Count)}, seed {finding.Seed}[/]");
         foreach (string line in finding.Crash?.Disassembly ?? []) console.MarkupLineInterpolated($"    [grey]{line}[/]");
         if (registers && finding.Crash is { } crash) WriteRegisters(console, crash);
-        foreach (StackFrame frame in finding.Stack) console.WriteLine("    " + frame.ToString().Clean());
+        WriteStack(console, finding.Stack);
         foreach (string step in finding.IrpHistory) console.MarkupLineInterpolated($"    [grey]IRP: {step.Clean()}[/]");
+    }
+
+    // A recursion is one frame and how often it comes.
+    static void WriteStack(IAnsiConsole console, IReadOnlyList<StackFrame> stack)
+    {
+        for (int i = 0; i < stack.Count;)
+        {
+            int same = 1;
+            while (i + same < stack.Count && stack[i + same].Text == stack[i].Text) same++;
+            console.WriteLine("    " + stack[i].ToString().Clean() + (same > 1 ? $"  ({same} times)" : ""));
+            i += same;
+        }
     }
 
     static void WriteRegisters(IAnsiConsole console, CrashReport crash)

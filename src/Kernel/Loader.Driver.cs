@@ -98,8 +98,9 @@ public sealed partial class Loader
     LoadedImage Map(string name, PeImage image, Symbols symbols)
     {
         Va start = _nextDriver;
-        _nextDriver += DriverSpacing;
         byte[] bytes = image.Layout(start.Value);
+        // Round addresses, so that an RVA is easily seen in them.
+        _nextDriver += ((ulong)bytes.Length + DriverSpacing) & ~(DriverSpacing - 1);
         _nt.Memory.Map(start, (ulong)bytes.Length, Protection.ReadWrite);
         _nt.Memory.Poke(start, bytes);
         var mapped = new LoadedImage(name, start, (uint)bytes.Length, image, symbols)

@@ -7,7 +7,6 @@ namespace Ringdown.Kernel;
 public sealed class Routines
 {
     const ulong Spacing = 16;
-    const int Capacity = 4096;
 
     /// <summary>Where guest code returns to when C# called it.</summary>
     static readonly Va s_return = new(0xFFFF_F8F0_0000_0000);
@@ -20,7 +19,7 @@ public sealed class Routines
     internal Routines(NtKernel nt)
     {
         _nt = nt;
-        nt.Memory.Map(s_return, Va.PageSize + Capacity * Spacing, Protection.Read | Protection.Execute | Protection.Host);
+        MapPage(s_return);
     }
 
     /// <summary>Calls of guest code from C# that have not returned, innermost last, of the thread that runs now.</summary>
@@ -29,11 +28,13 @@ public sealed class Routines
     /// <summary>A guest address for a C# routine. The machine keeps it for as long as it lives.</summary>
     public Va Add(string name, Action<NtKernel, GuestCall> routine)
     {
-        Invariant.Holds(_count < Capacity);
         Va address = s_first + _count++ * Spacing;
+        if (address.PageOffset == 0) MapPage(address);
         Bind(address, new HostRoutine(name, routine, null));
         return address;
     }
+
+    void MapPage(Va page) => _nt.Memory.Map(page, Va.PageSize, Protection.ReadExecute | Protection.Host);
 
     /// <summary>Puts a routine at an address that exists already: a stub of a synthetic image.</summary>
     internal void Bind(Va address, HostRoutine routine) => _routines[address.Value] = routine;

@@ -46,12 +46,15 @@ public sealed class Routines
 
     /// <summary>Calls a routine with integer arguments and returns RAX. Runs until it returns, whatever happens meanwhile.</summary>
     /// <exception cref="MachineStop">The machine stopped.</exception>
-    public ulong Call(Va routine, params ReadOnlySpan<ulong> arguments)
+    public ulong Call(Va routine, params ReadOnlySpan<ulong> arguments) => CallBelow(_nt.Cpu.Rsp, routine, arguments);
+
+    /// <summary>As <see cref="Call"/>, on a part of the stack further down.</summary>
+    internal ulong CallBelow(ulong stack, Va routine, params ReadOnlySpan<ulong> arguments)
     {
         Processor cpu = _nt.Cpu;
         ulong rip = cpu.Rip, rsp = cpu.Rsp;
         int onStack = Math.Max(0, arguments.Length - 4);
-        ulong top = ((rsp - 0x28 - (ulong)onStack * 8) & ~0xFUL) - 8;
+        ulong top = ReturnRspOf(stack - (ulong)onStack * 8) - 8;
         _nt.Memory.Write(new Va(top), s_return.Value);
         for (int i = 4; i < arguments.Length; i++) _nt.Memory.Write(new Va(top) + 8 + i * 8, arguments[i]);
         if (arguments.Length > 0) cpu.Rcx = arguments[0];
@@ -67,6 +70,9 @@ public sealed class Routines
         (cpu.Rsp, cpu.Rip) = (rsp, rip);
         return cpu.Rax;
     }
+
+    /// <summary>Where the stack pointer will be when a call on this stack returns.</summary>
+    internal ulong ReturnRspOf(ulong stack) => (stack - 0x28) & ~0xFUL;
 
     void Run(ulong returnRsp)
     {

@@ -4,7 +4,9 @@ using Ringdown.Tests;
 
 namespace Ringdown.Bench;
 
-/// <summary>The long campaign of the oracle: <c>oracle [--count N] [--seed S] [--states K] [--only TEXT] [--random]</c>.</summary>
+/// <summary>
+/// The long campaign of the oracle: <c>oracle [--count N] [--seed S] [--states K] [--only TEXT] [--random]</c>.
+/// </summary>
 /// <remarks><c>oracle --form CODE --case SEED</c> repeats one difference.</remarks>
 static class OracleBench
 {
@@ -45,18 +47,28 @@ static class OracleBench
         || code.Mnemonic().ToString().Equals(only, StringComparison.OrdinalIgnoreCase)
         || only.StartsWith('~') && code.ToString().Contains(only[1..], StringComparison.OrdinalIgnoreCase);
 
-    static void Report(Campaign campaign, bool all)
+    static void Report(Campaign campaign, bool byMnemonic)
     {
         foreach (FormResult r in campaign.Results.Where(r => r.Different > 0))
-            Console.WriteLine($"DIFF {r.Code}: {r.Different} of {r.Agreed + r.Different}\n   {r.First}\n      {r.Reproduce}");
+        {
+            Console.WriteLine($"DIFF {r.Code}: {r.Different} of {r.Agreed + r.Different}");
+            Console.WriteLine($"   {r.First}\n      {r.Reproduce}");
+        }
         foreach (var group in campaign.Results.Where(r => r.Absent > 0).GroupBy(r => Extensions(r.Code)))
             Console.WriteLine($"absent {group.Key}: {string.Join(' ', group.Select(r => r.Code))}");
         foreach (var group in campaign.Results.GroupBy(r => Extensions(r.Code)).OrderBy(g => g.Key))
-            Console.WriteLine($"{group.Key,-20} forms {group.Count(),5} agreed {group.Count(r => r.Absent + r.Different == 0),5} "
-                + $"different {group.Count(r => r.Different > 0),4} absent {group.Count(r => r.Absent > 0),4}");
-        if (!all) return;
+        {
+            int agreed = group.Count(r => r.Absent + r.Different == 0), different = group.Count(r => r.Different > 0);
+            int absent = group.Count(r => r.Absent > 0);
+            Console.WriteLine(
+                $"{group.Key,-20} forms {group.Count(),5} agreed {agreed,5} different {different,4} absent {absent,4}");
+        }
+        if (!byMnemonic) return;
         foreach (var group in campaign.Results.GroupBy(r => r.Code.Mnemonic()).OrderBy(g => g.Key.ToString()))
-            Console.Write($"{group.Key}:{group.Sum(r => r.Agreed)}/{group.Sum(r => r.Agreed + r.Absent + r.Different)} ");
+        {
+            int agreed = group.Sum(r => r.Agreed), all = group.Sum(r => r.Agreed + r.Absent + r.Different);
+            Console.Write($"{group.Key}:{agreed}/{all} ");
+        }
         Console.WriteLine();
     }
 

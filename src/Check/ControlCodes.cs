@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Iced.Intel;
 using Ringdown.Machine;
 
@@ -8,86 +9,144 @@ namespace Ringdown.Check;
 /// A switch compares with each code, or subtracts one and then the distances to the next, or subtracts the lowest and uses
 /// a table. All three are followed by adding up what is compared and subtracted along the code.
 /// </remarks>
-public static class ControlCodes
+public sealed class ControlCodes
 {
-    const int Window = 64, MaximumTable = 512;
+    const int Window = 64;
+    const uint MaximumTable = 512;
 
-    /// <summary>The codes, ascending. Only constants that look like CTL_CODE count: a device type and no reserved bits.</summary>
-    public static IReadOnlyList<uint> Find(PeImage image)
-    {
-        var found = new SortedSet<uint>();
-        foreach (PeSection section in image.Sections)
-        {
-            if (!section.IsExecutable || section.RawSize == 0) continue;
-            Scan(image.File.Span.Slice((int)section.RawOffset, (int)Math.Min(section.RawSize, section.VirtualSize)).ToArray(), section.Rva, found);
-        }
-        return [.. found];
-    }
+    readonly PeImage _image;
+    readonly SortedSet<uint> _found = [];
 
-    /// <summary>What was taken from a register so far, and how many codes apart its values are: 4 once it was divided.</summary>
+    /// <summary>What was taken from each register so far.</summary>
+    readonly Dictionary<Register, Taken> _taken = [];
+
+    /// <summary>A comparison with the last index of a table; which entries are codes shows when the table is read.</summary>
+    (Taken Taken, uint Last, ulong Default)? _table;
+    (Register Register, ulong Rva) _address;
+
+    ControlCodes(PeImage image) => _image = image;
+
+    /// <summary>A sum of constants, and how many codes apart the register's values are: 4 once it was divided.</summary>
     readonly record struct Taken(uint Base, uint Step);
 
-    static void Scan(byte[] code, uint rva, SortedSet<uint> found)
+    /// <summary>The codes, ascending. Only constants that look like CTL_CODE count: a device type and a function of 0x800 or more.</summary>
+    public static IReadOnlyList<uint> Find(PeImage image)
     {
+        var scan = new ControlCodes(image);
+        foreach (PeSection section in image.Sections)
+            if (section.IsExecutable && section.RawSize > 0) scan.Scan(section);
+        return [.. scan._found];
+    }
+
+    /// <summary>A code with its way of passing buffers: <c>0x222004 (METHOD_BUFFERED)</c>.</summary>
+    public static string Describe(uint code)
+    {
+        string method = (code & 3) switch { 0 => "METHOD_BUFFERED", 1 => "METHOD_IN_DIRECT", 2 => "METHOD_OUT_DIRECT", _ => "METHOD_NEITHER" };
+        return $"0x{code:X} ({method})";
+    }
+
+    void Scan(PeSection section)
+    {
+        byte[] code = _image.File.Span.Slice((int)section.RawOffset, (int)Math.Min(section.RawSize, section.VirtualSize)).ToArray();
         var decoder = Decoder.Create(64, code);
-        decoder.IP = rva;
-        var taken = new Dictionary<Register, Taken>();
+        decoder.IP = section.Rva;
         int age = 0;
-        while (decoder.IP < rva + (ulong)code.Length)
+        while (decoder.IP < section.Rva + (ulong)code.Length)
         {
             decoder.Decode(out Instruction instruction);
             bool ends = instruction.FlowControl is FlowControl.Return or FlowControl.Call;
             age = ends || age > Window ? 0 : age + 1;
-            if (age == 0) taken.Clear();
-            if (instruction.OpCount >= 2 && !ends) Follow(instruction, taken, found);
+            if (age == 0) _taken.Clear();
+            if (instruction.Mnemonic == Mnemonic.Ja && _table is { Default: 0 } table)
+                _table = table with { Default = instruction.NearBranchTarget };
+            if (instruction.FlowControl is FlowControl.IndirectBranch or FlowControl.Return) EndTable();
+            if (instruction.OpCount >= 2 && !ends) Follow(instruction);
         }
+        EndTable();
     }
 
-    static void Follow(in Instruction instruction, Dictionary<Register, Taken> taken, SortedSet<uint> found)
+    void Follow(in Instruction instruction)
     {
         Register register = instruction.Op0Kind == OpKind.Register ? instruction.Op0Register.GetFullRegister() : Register.None;
-        Taken before = taken.GetValueOrDefault(register, new Taken(0, 1));
+        Taken before = _taken.GetValueOrDefault(register, new Taken(0, 1));
         uint? immediate = Immediate(instruction);
         switch (instruction.Mnemonic)
         {
             case Mnemonic.Cmp when immediate is { } compared:
-                if (before.Base == 0) Add(found, compared);
-                else if (compared < MaximumTable) AddTable(found, before, compared);
-                else Add(found, unchecked(before.Base + compared));
+                Compare(before, compared);
                 break;
             case Mnemonic.Sub when immediate is { } subtracted:
-                Take(taken, found, register, unchecked(before.Base + subtracted));
+                Take(register, unchecked(before.Base + subtracted));
                 break;
             case Mnemonic.Add when immediate is { } added:
-                Take(taken, found, register, unchecked(before.Base - added));
+                Take(register, unchecked(before.Base - added));
+                break;
+            case Mnemonic.Lea when instruction.IsIPRelativeMemoryOperand:
+                _address = (register, instruction.IPRelativeMemoryAddress);
+                _taken.Remove(register);
                 break;
             case Mnemonic.Lea when instruction.MemoryIndex == Register.None && instruction.MemoryBase != Register.None:
-                uint from = taken.GetValueOrDefault(instruction.MemoryBase.GetFullRegister()).Base;
-                Take(taken, found, register, unchecked(from - (uint)instruction.MemoryDisplacement64));
+                uint from = _taken.GetValueOrDefault(instruction.MemoryBase.GetFullRegister()).Base;
+                Take(register, unchecked(from - (uint)instruction.MemoryDisplacement64));
                 break;
             case Mnemonic.Ror or Mnemonic.Rol or Mnemonic.Shr:
-                if (taken.ContainsKey(register)) taken[register] = before with { Step = 4 };
+                if (_taken.ContainsKey(register)) _taken[register] = before with { Step = 4 };
+                break;
+            case Mnemonic.Movsxd when instruction.MemoryIndexScale == 4 && instruction.MemoryBase == _address.Register:
+                ReadTable(_address.Rva);
                 break;
             case Mnemonic.Mov when instruction.Op0Kind == OpKind.Register:
-                if (instruction.Op1Kind == OpKind.Register && taken.TryGetValue(instruction.Op1Register.GetFullRegister(), out Taken copied))
-                    taken[register] = copied;
-                // "mov eax, -base; add eax, [code]" is clang's way to subtract.
-                else if (immediate is { } negated) taken[register] = new Taken(unchecked(0 - negated), 1);
-                else taken.Remove(register);
+                Move(register, instruction, immediate);
                 break;
         }
     }
 
-    static void Take(Dictionary<Register, Taken> taken, SortedSet<uint> found, Register register, uint sum)
+    void Compare(Taken before, uint compared)
     {
-        taken[register] = new Taken(sum, 1);
-        Add(found, sum);
+        if (before.Base == 0) Add(compared);
+        else if (compared >= MaximumTable) Add(unchecked(before.Base + compared));
+        else
+        {
+            EndTable();
+            _table = (before, compared, 0);
+        }
     }
 
-    // "sub eax, base; cmp eax, n; ja default": a table of n + 1 entries.
-    static void AddTable(SortedSet<uint> found, Taken taken, uint last)
+    void Move(Register register, in Instruction instruction, uint? immediate)
     {
-        for (uint i = 0; i <= last; i++) Add(found, taken.Base + i * taken.Step);
+        if (instruction.Op1Kind == OpKind.Register && _taken.TryGetValue(instruction.Op1Register.GetFullRegister(), out Taken copied))
+            _taken[register] = copied;
+        // "mov eax, -base; add eax, [code]" is clang's way to subtract.
+        else if (immediate is { } negated) _taken[register] = new Taken(unchecked(0 - negated), 1);
+        else _taken.Remove(register);
+    }
+
+    void Take(Register register, uint sum)
+    {
+        _taken[register] = new Taken(sum, 1);
+        Add(sum);
+    }
+
+    // gcc and clang: offsets from the table's own start. An entry that leads where all else leads is no code.
+    void ReadTable(ulong tableRva)
+    {
+        if (_table is not { } table) return;
+        _table = null;
+        for (uint i = 0; i <= table.Last; i++)
+        {
+            ulong entry = tableRva + i * 4;
+            if (_image.SectionAt((uint)entry) is not { } section || (uint)entry - section.Rva + 4 > section.RawSize) return;
+            int offset = BinaryPrimitives.ReadInt32LittleEndian(_image.File.Span[(int)(section.RawOffset + (uint)entry - section.Rva)..]);
+            if (tableRva + (ulong)offset != table.Default) Add(table.Taken.Base + i * table.Taken.Step);
+        }
+    }
+
+    // A comparison without a table that could be read: each value may be a code.
+    void EndTable()
+    {
+        if (_table is not { } table) return;
+        _table = null;
+        for (uint i = 0; i <= table.Last; i++) Add(table.Taken.Base + i * table.Taken.Step);
     }
 
     static uint? Immediate(in Instruction instruction) => instruction.GetOpKind(1) switch
@@ -97,17 +156,9 @@ public static class ControlCodes
         _ => null,
     };
 
-    static void Add(SortedSet<uint> found, uint code)
+    void Add(uint code)
     {
         uint deviceType = code >> 16, function = (code >> 2) & 0xFFF;
-        bool plausible = deviceType is > 0 and < 0x60 or >= 0x8000 and < 0xC000 && function >= 0x800 && function < 0xF00;
-        if (plausible && deviceType != 0xFFFF) found.Add(code);
-    }
-
-    /// <summary>CTL_CODE's parts in words: <c>METHOD_BUFFERED, FILE_ANY_ACCESS, function 0x801</c>.</summary>
-    public static string Describe(uint code)
-    {
-        string method = (code & 3) switch { 0 => "METHOD_BUFFERED", 1 => "METHOD_IN_DIRECT", 2 => "METHOD_OUT_DIRECT", _ => "METHOD_NEITHER" };
-        return $"0x{code:X} ({method})";
+        if (deviceType is > 0 and < 0x60 or >= 0x8000 and < 0xC000 && function is >= 0x800 and < 0xF00) _found.Add(code);
     }
 }

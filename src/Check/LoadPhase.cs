@@ -19,7 +19,8 @@ sealed class LoadPhase : IPhase
             run.Findings.Add(new Finding("DriverEntry", Severity.Warning,
                 $"DriverEntry returned {session.Driver.EntryStatus}, so nothing more could be checked.")
             {
-                Driver = session.Driver.Image.ModuleName, During = Name,
+                Driver = session.Driver.Image.ModuleName,
+                During = Name,
             });
             // A driver that fails to load must leave nothing behind either.
             LeftoverRule.Look(session.Nt, session.Driver, session.Reporter);

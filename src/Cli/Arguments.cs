@@ -14,12 +14,14 @@ static class Arguments
 
     public static Option<ulong> Seed() => new("--seed")
     {
-        Description = "Decides every chance of the run; the same seed gives the same run.", DefaultValueFactory = _ => 1,
+        Description = "Decides every chance of the run; the same seed gives the same run.",
+        DefaultValueFactory = _ => 1,
     };
 
     public static Option<long> Timeout() => new("--timeout")
     {
-        Description = "Guest instructions that one request may take.", DefaultValueFactory = _ => 50_000_000,
+        Description = "Guest instructions that one request may take.",
+        DefaultValueFactory = _ => 50_000_000,
     };
 
     public static Option<string[]> Registry() => new("--registry")

@@ -41,17 +41,17 @@ static class CheckCommand
         run.Progress = name => console.MarkupLineInterpolated($"[grey]  {name} ...[/]");
         run.Run();
         foreach (MissingImport missing in run.MissingImports)
-            console.MarkupLineInterpolated($"[yellow]missing import[/] {missing.Module}!{missing.Name}");
+            console.MarkupLineInterpolated($"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
         if (run.EntryStatus is { } status) console.MarkupLineInterpolated($"[bold]DriverEntry[/]   {status}");
         if (run.Surface is { } surface)
         {
             foreach (DeviceInfo device in surface.Devices)
-                console.MarkupLineInterpolated($"[bold]device[/]        {(device.Name.Length == 0 ? "(unnamed)" : device.Name)}");
-            foreach ((string link, string target) in surface.Links) console.MarkupLineInterpolated($"[bold]link[/]          {link} -> {target}");
+                console.MarkupLineInterpolated($"[bold]device[/]        {(device.Name.Length == 0 ? "(unnamed)" : device.Name.Clean())}  [grey]{device.OpenedBy}[/]");
+            foreach ((string link, string target) in surface.Links) console.MarkupLineInterpolated($"[bold]link[/]          {link.Clean()} -> {target.Clean()}");
             console.MarkupLineInterpolated($"[bold]handles[/]       {string.Join(", ", surface.Majors)}");
             console.MarkupLineInterpolated($"[bold]control codes[/] {(surface.ControlCodes.Count == 0 ? "none found" : string.Join(", ", surface.ControlCodes.Select(c => $"0x{c:X}")))}");
         }
-        RunText.WriteFindings(console, run.Findings.All);
+        RunText.WriteFindings(console, run.Findings.All, registers: false);
         int requests = run.Phases.Sum(p => p.Requests), machines = run.Phases.Sum(p => p.Machines);
         console.WriteLine();
         string verdict = run.Findings.Count == 0 ? "[green]clean[/]" : $"[red]{run.Findings.Count} finding(s)[/]";
@@ -65,14 +65,17 @@ static class CheckCommand
         {
             ["driver"] = run.File.Name,
             ["driverEntry"] = run.EntryStatus?.ToString(),
-            ["devices"] = RunJson.Array(run.Surface?.Devices ?? [], d => d.Name),
+            ["devices"] = RunJson.Array(run.Surface?.Devices ?? [], d => new JsonObject { ["name"] = d.Name, ["openedBy"] = d.OpenedBy }),
             ["links"] = RunJson.Array(run.Surface?.Links ?? [], l => new JsonObject { ["name"] = l.Link, ["target"] = l.Target }),
             ["majors"] = RunJson.Array(run.Surface?.Majors ?? [], m => m.ToString()),
             ["controlCodes"] = RunJson.Array(run.Surface?.ControlCodes ?? [], c => $"0x{c:X}"),
             ["missingImports"] = RunJson.Array(run.MissingImports, m => $"{m.Module}!{m.Name}"),
             ["phases"] = RunJson.Array(run.Phases, p => new JsonObject
             {
-                ["name"] = p.Name, ["requests"] = p.Requests, ["machines"] = p.Machines, ["newFindings"] = p.NewFindings,
+                ["name"] = p.Name,
+                ["requests"] = p.Requests,
+                ["machines"] = p.Machines,
+                ["newFindings"] = p.NewFindings,
             }),
             ["findings"] = RunJson.Findings(run.Findings.All),
         });

@@ -57,17 +57,25 @@ static class InfoCommand
         PeImage image = file.Image;
         IAnsiConsole console = AnsiConsole.Console;
         console.MarkupLineInterpolated($"[bold]{Path.GetFileName(file.Path)}[/]  {KindOf(image)}, x64, {image.SizeOfImage} bytes in memory, entry point 0x{image.EntryPointRva:x}");
+        if (image.Version is { } version)
+        {
+            console.MarkupLineInterpolated($"[bold]version[/]  {version.FileVersion}");
+            foreach ((string name, string value) in version.Strings) console.MarkupLineInterpolated($"  {name.Clean()}: {value.Clean()}");
+        }
+        if (image.CodeView is { } pdb) console.MarkupLineInterpolated($"[bold]symbols[/]  {pdb.Path.Clean()}{(file.Symbols.HasPdb ? ", found beside it" : "")}");
         var sections = new Table().AddColumns("section", "address", "size", "may");
         foreach (PeSection section in image.Sections)
             sections.AddRow(section.Name.EscapeMarkup(), $"0x{section.Rva:x}", $"0x{section.VirtualSize:x}", section.Protection.ToString());
         console.Write(sections);
+        var exports = Exports.All.ToDictionary(e => e.Name);
         foreach (var module in Imports(image).GroupBy(i => i.Import.Library))
         {
             console.MarkupLineInterpolated($"[bold]{module.Key}[/]: {module.Count()} imports");
             foreach ((PeImport import, string support) in module.OrderBy(i => i.Import.Name, StringComparer.Ordinal))
             {
                 string color = support == "supported" ? "green" : support == "partial" ? "yellow" : "red";
-                console.MarkupLine($"  [{color}]{support,-9}[/] {(import.Name ?? $"#{import.Ordinal}").EscapeMarkup()}");
+                string missing = support == "partial" ? $"  ({exports[import.Name!].Missing})" : "";
+                console.MarkupLine($"  [{color}]{support,-9}[/] {(import.Name ?? $"#{import.Ordinal}").Clean().EscapeMarkup()}{missing.EscapeMarkup()}");
             }
         }
         if (image.Exports.Count > 0) console.WriteLine("exports: " + string.Join(", ", image.Exports.Select(e => e.Name ?? $"#{e.Ordinal}")));
@@ -82,13 +90,19 @@ static class InfoCommand
             ["kind"] = KindOf(image),
             ["sizeOfImage"] = image.SizeOfImage,
             ["entryPoint"] = image.EntryPointRva,
+            ["version"] = image.Version?.FileVersion.ToString(),
             ["sections"] = RunJson.Array(image.Sections, s => new JsonObject
             {
-                ["name"] = s.Name, ["rva"] = s.Rva, ["size"] = s.VirtualSize, ["protection"] = s.Protection.ToString(),
+                ["name"] = s.Name,
+                ["rva"] = s.Rva,
+                ["size"] = s.VirtualSize,
+                ["protection"] = s.Protection.ToString(),
             }),
             ["imports"] = RunJson.Array(Imports(image), i => new JsonObject
             {
-                ["module"] = i.Import.Library, ["name"] = i.Import.Name ?? $"#{i.Import.Ordinal}", ["support"] = i.Support,
+                ["module"] = i.Import.Library,
+                ["name"] = i.Import.Name ?? $"#{i.Import.Ordinal}",
+                ["support"] = i.Support,
             }),
             ["exports"] = RunJson.Array(image.Exports, e => e.Name ?? $"#{e.Ordinal}"),
         });

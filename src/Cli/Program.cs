@@ -18,7 +18,9 @@ static class Program
         // What goes to a file or another program is plain and not broken into lines.
         if (Console.IsOutputRedirected) AnsiConsole.Console = AnsiConsole.Create(new AnsiConsoleSettings
         {
-            Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors, Out = new PlainOutput(),
+            Ansi = AnsiSupport.No,
+            ColorSystem = ColorSystemSupport.NoColors,
+            Out = new PlainOutput(),
         });
         ParseResult parsed = root.Parse(arguments);
         int code = parsed.Invoke(new InvocationConfiguration());

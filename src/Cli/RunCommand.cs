@@ -34,7 +34,7 @@ static class RunCommand
         command.SetAction(parsed => Arguments.Guard(() =>
         {
             Request[] script = [.. (parsed.GetValue(requests) ?? []).Select(Request.Parse)];
-            var tracer = parsed.GetValue(trace) ? new Tracer() : null;
+            var tracer = parsed.GetValue(trace) ? new Trace() : null;
             var options = new SessionOptions
             {
                 Seed = parsed.GetValue(seed),
@@ -48,7 +48,7 @@ static class RunCommand
         return command;
     }
 
-    static int Run(DriverFile file, Request[] script, SessionOptions options, bool unload, Tracer? tracer, bool json)
+    static int Run(DriverFile file, Request[] script, SessionOptions options, bool unload, Trace? tracer, bool json)
     {
         var findings = new FindingList();
         using var session = new DriverSession(file, options, findings);
@@ -82,11 +82,11 @@ static class RunCommand
 }
 
 /// <summary>Everything that a run has to show.</summary>
-sealed class RunOutcome(DriverSession session, FindingList findings, Tracer? tracer)
+sealed class RunOutcome(DriverSession session, FindingList findings, Trace? tracer)
 {
     public DriverSession Session { get; } = session;
     public FindingList Findings { get; } = findings;
-    public Tracer? Tracer { get; } = tracer;
+    public Trace? Tracer { get; } = tracer;
     public List<RequestResult> Results { get; } = [];
     public IReadOnlyList<DeviceInfo> Devices { get; private set; } = [];
     public IReadOnlyList<(string Link, string Target)> Links { get; private set; } = [];

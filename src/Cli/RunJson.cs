@@ -19,7 +19,10 @@ static class RunJson
             ["driverEntry"] = driver is null || driver.EntryStatus == Status.STATUS_PENDING ? null : StatusNode(driver.EntryStatus),
             ["devices"] = Array(outcome.Devices, d => new JsonObject
             {
-                ["name"] = d.Name, ["type"] = d.Type, ["flags"] = d.Flags, ["stackSize"] = d.StackSize,
+                ["name"] = d.Name,
+                ["type"] = d.Type,
+                ["flags"] = d.Flags,
+                ["stackSize"] = d.StackSize,
             }),
             ["links"] = Array(outcome.Links, l => new JsonObject { ["name"] = l.Link, ["target"] = l.Target }),
             ["requests"] = Array(outcome.Results, Result),
@@ -65,7 +68,10 @@ static class RunJson
 
     static JsonArray Stack(IEnumerable<StackFrame> stack) => Array(stack, f => new JsonObject
     {
-        ["address"] = $"0x{f.Address.Value:x}", ["function"] = f.Text, ["file"] = f.File, ["line"] = f.File is null ? null : f.Line,
+        ["address"] = $"0x{f.Address.Value:x}",
+        ["function"] = f.Text,
+        ["file"] = f.File,
+        ["line"] = f.File is null ? null : f.Line,
     });
 
     static JsonObject Crash(CrashReport report)

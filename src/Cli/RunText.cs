@@ -13,18 +13,18 @@ static class RunText
         IAnsiConsole console = AnsiConsole.Console;
         Driver? driver = outcome.Session.Driver;
         foreach (MissingImport missing in driver?.MissingImports ?? [])
-            console.MarkupLineInterpolated($"[yellow]missing import[/] {missing.Module}!{missing.Name}");
-        foreach (string line in outcome.Tracer?.Lines ?? []) console.WriteLine(line);
+            console.MarkupLineInterpolated($"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
+        foreach (string line in outcome.Tracer?.Lines ?? []) console.WriteLine(line.Clean());
         if (driver is not null && driver.EntryStatus != Status.STATUS_PENDING)
             console.MarkupLineInterpolated($"[bold]DriverEntry[/] {driver.EntryStatus}");
         foreach (DeviceInfo device in outcome.Devices)
-            console.MarkupLineInterpolated($"[bold]device[/]      {(device.Name.Length == 0 ? "(unnamed)" : device.Name)}");
-        foreach ((string link, string target) in outcome.Links) console.MarkupLineInterpolated($"[bold]link[/]        {link} -> {target}");
+            console.MarkupLineInterpolated($"[bold]device[/]      {(device.Name.Length == 0 ? "(unnamed)" : device.Name.Clean())}");
+        foreach ((string link, string target) in outcome.Links) console.MarkupLineInterpolated($"[bold]link[/]        {link.Clean()} -> {target.Clean()}");
         foreach (RequestResult result in outcome.Results) WriteResult(console, result);
         if (outcome.Unloaded is { } unloaded)
             console.MarkupLineInterpolated($"[bold]DriverUnload[/] {(unloaded ? "done" : "the driver has none, so it stays loaded")}");
-        foreach (string line in outcome.Session.Nt.DebugPrint) console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line}");
-        WriteFindings(console, outcome.Findings.All);
+        foreach (string line in outcome.Session.Nt.DebugPrint) console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line.Clean()}");
+        WriteFindings(console, outcome.Findings.All, registers: true);
     }
 
     static void WriteResult(IAnsiConsole console, RequestResult result)
@@ -36,24 +36,44 @@ static class RunText
         if (result.Io is { Output.Length: > 0 } io) console.WriteLine("  " + Convert.ToHexStringLower(io.Output));
     }
 
-    public static void WriteFindings(IAnsiConsole console, IReadOnlyList<Finding> findings)
+    public static void WriteFindings(IAnsiConsole console, IReadOnlyList<Finding> findings, bool registers)
     {
-        for (int i = 0; i < findings.Count; i++) WriteFinding(console, i + 1, findings[i]);
+        for (int i = 0; i < findings.Count; i++) WriteFinding(console, i + 1, findings[i], registers);
     }
 
-    static void WriteFinding(IAnsiConsole console, int number, Finding finding)
+    static void WriteFinding(IAnsiConsole console, int number, Finding finding, bool registers)
     {
         string color = finding.Severity == Severity.Error ? "red" : finding.Severity == Severity.Warning ? "yellow" : "blue";
         console.WriteLine();
         console.MarkupInterpolated($"[bold]#{number}[/] ");
         console.Markup($"[{color}]{finding.Rule}[/] ");
         console.WriteLine(finding.Driver is null ? "" : $"in {finding.Driver}");
-        console.WriteLine("  " + finding.Message);
-        if (finding.Crash?.Note is { } note) console.WriteLine("  " + note);
-        if (finding.During is not null) console.MarkupLineInterpolated($"  [grey]during {finding.During}, {Times(finding.Count)}, seed {finding.Seed}[/]");
+        console.WriteLine("  " + finding.Message.Clean());
+        if (finding.Crash?.Note is { } note) console.WriteLine("  " + note.Clean());
+        if (finding.During is not null) console.MarkupLineInterpolated($"  [grey]during {finding.During.Clean()}, {Times(finding.Count)}, seed {finding.Seed}[/]");
         foreach (string line in finding.Crash?.Disassembly ?? []) console.MarkupLineInterpolated($"    [grey]{line}[/]");
-        foreach (StackFrame frame in finding.Stack) console.WriteLine("    " + frame);
-        foreach (string step in finding.IrpHistory) console.MarkupLineInterpolated($"    [grey]IRP: {step}[/]");
+        if (registers && finding.Crash is { } crash) WriteRegisters(console, crash);
+        WriteStack(console, finding.Stack);
+        foreach (string step in finding.IrpHistory) console.MarkupLineInterpolated($"    [grey]IRP: {step.Clean()}[/]");
+    }
+
+    // A recursion is one frame and how often it comes.
+    static void WriteStack(IAnsiConsole console, IReadOnlyList<StackFrame> stack)
+    {
+        for (int i = 0; i < stack.Count;)
+        {
+            int same = 1;
+            while (i + same < stack.Count && stack[i + same].Text == stack[i].Text) same++;
+            console.WriteLine("    " + stack[i].ToString().Clean() + (same > 1 ? $"  ({same} times)" : ""));
+            i += same;
+        }
+    }
+
+    static void WriteRegisters(IAnsiConsole console, CrashReport crash)
+    {
+        foreach (var row in crash.Registers.Chunk(6))
+            console.MarkupLineInterpolated($"    [grey]{string.Join(" ", row.Select(r => $"{r.Name,3}={r.Value:x16}"))}[/]");
+        console.MarkupLineInterpolated($"    [grey]IRQL {crash.Irql}, thread {crash.Thread}[/]");
     }
 
     static string Times(int count) => count == 1 ? "once" : $"{count} times";

@@ -114,9 +114,10 @@ public sealed record CrashReport
         {
             if (nt.Mm.Pool.Near(new Va(value)) is not { } block) continue;
             long offset = (long)(value - block.Address.Value);
-            string where = offset >= (long)block.Bytes ? $"{offset - (long)block.Bytes} bytes behind the end"
-                : offset < 0 ? $"{-offset} bytes before the start" : $"{offset} bytes inside";
-            return $"{value:x} is {where} of {(block.IsFree ? "a freed" : "an allocated")} {block.Kind} block of {block.Bytes} bytes, "
+            string where = offset >= (long)block.Bytes ? $"{offset - (long)block.Bytes} bytes behind the end of"
+                : offset < 0 ? $"{-offset} bytes before the start of"
+                : offset == 0 ? "the start of" : $"{offset} bytes into";
+            return $"{value:x} is {where} {(block.IsFree ? "a freed" : "an allocated")} {block.Kind} block of {block.Bytes} bytes, "
                 + $"tag '{block.TagText}'{(block.Owner.IsNull ? "" : $", allocated by {nt.Loader.Describe(block.Owner)}")}.";
         }
         return null;

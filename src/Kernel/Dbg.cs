@@ -1,6 +1,5 @@
 using System.Text;
 using Ringdown.Machine;
-using static Ringdown.Kernel.Irql;
 
 namespace Ringdown.Kernel;
 
@@ -38,14 +37,14 @@ sealed class Dbg(NtKernel nt)
         OnLine?.Invoke(line);
     }
 
-    [Export, IrqlRequiresMax(HIGH_LEVEL)]
+    [Export]
     public uint DbgPrint(Va format, VarArgs arguments)
     {
         Print(nt.Crt.FormatAnsi(format, arguments));
         return 0;
     }
 
-    [Export, IrqlRequiresMax(HIGH_LEVEL)]
+    [Export]
     public uint DbgPrintEx(uint componentId, uint level, Va format, VarArgs arguments) => DbgPrint(format, arguments);
 
     [Export]

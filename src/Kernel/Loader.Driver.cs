@@ -98,13 +98,15 @@ public sealed partial class Loader
     LoadedImage Map(string name, PeImage image, Symbols symbols)
     {
         Va start = _nextDriver;
-        _nextDriver += DriverSpacing;
         byte[] bytes = image.Layout(start.Value);
+        // Round addresses, so that an RVA is easily seen in them.
+        _nextDriver += ((ulong)bytes.Length + DriverSpacing) & ~(DriverSpacing - 1);
         _nt.Memory.Map(start, (ulong)bytes.Length, Protection.ReadWrite);
         _nt.Memory.Poke(start, bytes);
         var mapped = new LoadedImage(name, start, (uint)bytes.Length, image, symbols)
         {
-            ExceptionRva = image.Directory(PeDirectoryKind.Exception).Rva, ExceptionSize = image.Directory(PeDirectoryKind.Exception).Size,
+            ExceptionRva = image.Directory(PeDirectoryKind.Exception).Rva,
+            ExceptionSize = image.Directory(PeDirectoryKind.Exception).Size,
         };
         _images.Add(mapped);
         return mapped;
@@ -148,10 +150,8 @@ public sealed partial class Loader
     // As the real loader does: the cookie that compilers put in by default is replaced, so that it cannot be guessed.
     void SeedCookie(LoadedImage image)
     {
-        PeDirectory configuration = image.Image.Directory(PeDirectoryKind.LoadConfig);
-        // IMAGE_LOAD_CONFIG_DIRECTORY64.SecurityCookie: an address, relocated with the rest of the image.
-        if (!configuration.IsPresent || configuration.Size < 0x60) return;
-        if (!_nt.Memory.TryPeek(image.Base + configuration.Rva + 0x58, out Va cookie) || !image.Contains(cookie)) return;
+        if (image.Image.LoadConfig is not { SecurityCookieRva: > 0 and var rva }) return;
+        Va cookie = image.Base + (ulong)rva;
         if (_nt.Memory.TryPeek(cookie, out ulong value) && value is DefaultCookie or 0)
             _nt.Memory.Poke(cookie, (_nt.Computer.Chance.Next() & 0xFFFF_FFFF_FFFF) | 1);
     }

@@ -31,6 +31,11 @@ public sealed partial class NtKernel
     /// <summary>The same, below a routine that has just returned to C#.</summary>
     public IReadOnlyList<StackFrame> StackFrom(Va routine) => [Loader.FrameAt(routine, isReturnAddress: false), .. Stack()];
 
+    internal void OnDispatching(Irp irp, IrpMajor major, Va routine)
+    {
+        foreach (IObserver observer in _observers) observer.Dispatching(this, irp, major, routine);
+    }
+
     internal void OnDispatched(Dispatched dispatched)
     {
         foreach (IObserver observer in _observers) observer.Dispatched(this, dispatched);

@@ -15,7 +15,9 @@ public sealed class TestMachine : IDisposable
         var reporter = new Reporter(_findings, seed);
         Nt = new NtKernel(new KernelOptions
         {
-            Seed = seed, InstructionLimit = 50_000_000, Observers = [.. Rules.All(reporter), Trace, .. observers],
+            Seed = seed,
+            InstructionLimit = 50_000_000,
+            Observers = [.. Rules.All(reporter), Trace, .. observers],
         });
     }
 
@@ -38,26 +40,4 @@ public sealed class TestMachine : IDisposable
     }
 
     public void Dispose() => Nt.Dispose();
-}
-
-/// <summary>The calls through the gate as indented text.</summary>
-public sealed class Trace : IObserver
-{
-    readonly List<string> _lines = [];
-    int _depth;
-
-    public IReadOnlyList<string> Lines => _lines;
-
-    public void Enter(NtKernel nt, Export export, ReadOnlySpan<ulong> arguments)
-    {
-        var shown = new List<string>();
-        foreach (ulong argument in arguments) shown.Add(argument.ToString("x"));
-        _lines.Add($"{new string(' ', 2 * _depth++)}{export.Name}({string.Join(", ", shown)})");
-    }
-
-    public void Leave(NtKernel nt, Export export, ulong result)
-    {
-        _depth = Math.Max(0, _depth - 1);
-        _lines.Add($"{new string(' ', 2 * _depth)}-> {result:x}");
-    }
 }

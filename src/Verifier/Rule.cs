@@ -38,7 +38,11 @@ public sealed class Reporter(FindingList findings, ulong seed)
         };
         Findings.Add(new Finding(rule, Severity.Error, message)
         {
-            Driver = report.Driver, During = During, Stack = report.Stack, Crash = report, Seed = Seed,
+            Driver = report.Driver,
+            During = During,
+            Stack = report.Stack,
+            Crash = report,
+            Seed = Seed,
         });
     }
 }

@@ -3,7 +3,9 @@ using Ringdown.Machine;
 
 namespace Ringdown.Tests;
 
-/// <summary>Sees to it that an instruction touches only the oracle's memory: patches it once, and its registers each run.</summary>
+/// <summary>
+/// Sees to it that an instruction touches only the oracle's memory: patches it once, and its registers each run.
+/// </summary>
 sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
 {
     const int MaxTouched = 0x400;
@@ -99,7 +101,8 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
                 case OpKind.Memory: AimMemory(i, s); break;
                 default: break;
             }
-        if (i.HasRepPrefix || i.HasRepnePrefix) s->Gpr[1] = s->Gpr[1] & 0xFFFF_FFFF_0000_0000 & Upper(i) | (ulong)(uint)chance.Next(24);
+        if (i.IsStringInstruction && (i.HasRepPrefix || i.HasRepnePrefix))
+            s->Gpr[1] = s->Gpr[1] & 0xFFFF_FFFF_0000_0000 & Upper(i) | (uint)chance.Next(24);
         AimBranch(i, s);
         AimControl(i, s);
     }
@@ -119,7 +122,8 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
     {
         if (i.Mnemonic is Mnemonic.Xsave or Mnemonic.Xsave64 or Mnemonic.Xrstor or Mnemonic.Xrstor64) AimImage(i, s);
         if (i.Mnemonic is not (Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr or Mnemonic.Fxrstor or Mnemonic.Fxrstor64)) return;
-        ulong at = i.GetVirtualAddress(0, 0, (r, _, _) => Get(s, r)) + (i.Mnemonic is Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr ? 0u : 24);
+        uint offset = i.Mnemonic is Mnemonic.Ldmxcsr or Mnemonic.Vldmxcsr ? 0u : 24;
+        ulong at = offset + i.GetVirtualAddress(0, 0, (r, _, _) => Get(s, r));
         if (InWritable(at)) *(uint*)at &= chance.OneIn(8) ? ~0x2_0000u : 0xFFFF;
     }
 
@@ -169,7 +173,8 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
             bool fixedByDisplacement = i.MemoryDisplSize >= 4;
             ulong each = (ulong)(uint)(1 + i.MemoryIndexScale);
             target = (ulong)host.Data + (ulong)(uint)chance.Next(0x1000);
-            Set(s, b, fixedByDisplacement ? (ulong)(uint)chance.Next(64) : (target - i.MemoryDisplacement64) / each, narrow);
+            Set(s, b, fixedByDisplacement
+                ? (ulong)(uint)chance.Next(64) : (target - i.MemoryDisplacement64) / each, narrow);
             return;
         }
         Set(s, b, target - i.MemoryDisplacement64 - index * (ulong)i.MemoryIndexScale, narrow);
@@ -200,7 +205,8 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
     ulong Target(in Instruction i, OracleState* s) =>
         // With RBP as the base it is #SS, which the engine does not tell from #GP. From the first hole's end on the
         // elements of a masked access reach the host's kernel, whose pages are there.
-        chance.OneIn(64) && !IsBitString(i) && !IsMasked(i) && i.MemoryBase.GetFullRegister() != Register.RBP ? s_wild[chance.Next(s_wild.Length)] : Target();
+        chance.OneIn(64) && !IsBitString(i) && !IsMasked(i)
+            && i.MemoryBase.GetFullRegister() != Register.RBP ? s_wild[chance.Next(s_wild.Length)] : Target();
 
     ulong Target()
     {
@@ -220,12 +226,14 @@ sealed unsafe class AddressMaker(Chance chance, HostProcessor host)
     static void Set(OracleState* s, Register register, ulong value, bool narrow)
     {
         ref ulong r = ref s->Gpr[register.GetFullRegister() - Register.RAX];
-        r = narrow ? r & 0xFFFF_FFFF_0000_0000 | (uint)value : register.GetSize() == 2 ? r & ~0xFFFFUL | (ushort)value : value;
+        if (narrow) r = r & 0xFFFF_FFFF_0000_0000 | (uint)value;
+        else r = register.GetSize() == 2 ? r & ~0xFFFFUL | (ushort)value : value;
     }
 
     static ulong Get(OracleState* s, Register register) =>
-        register.IsGPR() ? s->Gpr[register.GetFullRegister() - Register.RAX] & (register.GetSize() == 4 ? uint.MaxValue : ulong.MaxValue)
-        : 0;
+        !register.IsGPR() ? 0
+        : register.GetSize() == 4 ? (uint)s->Gpr[register.GetFullRegister() - Register.RAX]
+        : s->Gpr[register.GetFullRegister() - Register.RAX];
 
     static void Put(byte[] bytes, int at, int size, ulong value)
     {

@@ -27,6 +27,10 @@ sealed class Campaign(Oracle oracle, ulong seed, int states)
 
     public IEnumerable<FormResult> Results => _results.Values.OrderBy(r => r.Code);
 
+    /// <summary>The first difference of each form that has one, with the line that repeats it.</summary>
+    public string Differences =>
+        string.Join('\n', Results.Where(r => r.Different > 0).Select(r => $"{r.First}\n{r.Reproduce}"));
+
     /// <summary>Cases judged, and instructions executed on each side.</summary>
     public int Cases { get; private set; }
 

@@ -2,7 +2,9 @@ using Ringdown.Machine;
 
 namespace Ringdown.Tests;
 
-/// <summary>The engine beside the host: the same pages at the same addresses, the same registers in, its registers out.</summary>
+/// <summary>
+/// The engine beside the host: the same pages at the same addresses, the same registers in, its registers out.
+/// </summary>
 sealed unsafe class GuestProcessor : IDisposable
 {
     const int Pages = 3;
@@ -35,11 +37,14 @@ sealed unsafe class GuestProcessor : IDisposable
     /// <summary>Takes over the host's memory, all of it.</summary>
     public void CopyMemory()
     {
-        for (int i = 0; i < Pages; i++) Buffer.MemoryCopy(_host.Data + i * Va.PageSize, _data[i], Va.PageSize, Va.PageSize);
+        for (int i = 0; i < Pages; i++)
+            Buffer.MemoryCopy(_host.Data + i * Va.PageSize, _data[i], Va.PageSize, Va.PageSize);
         Buffer.MemoryCopy(_host.Stack, _stack, Va.PageSize, Va.PageSize);
     }
 
-    /// <summary>Address of the first byte that differs from the host's, or 0. The stack counts from an offset of its page.</summary>
+    /// <summary>
+    /// Address of the first byte that differs from the host's, or 0. The stack counts from an offset of its page.
+    /// </summary>
     public ulong MemoryDifference(int stackFrom)
     {
         for (int i = 0; i < Pages; i++)

@@ -22,7 +22,8 @@ sealed unsafe partial class HostProcessor : IDisposable
     public HostProcessor()
     {
         _region = Reserve();
-        for (int i = 0; i < 0x1000; i += 8) *(ulong*)(Data + WritableBytes + i) = (ulong)(i + 1) * 0x9E37_79B9_7F4A_7C15;
+        for (int i = 0; i < 0x1000; i += 8)
+            *(ulong*)(Data + WritableBytes + i) = (ulong)(i + 1) * 0x9E37_79B9_7F4A_7C15;
         int bad = mprotect(_region + 0x10000, 0x1000, ProtNone) | mprotect(Data + WritableBytes, 0x1000, ProtRead)
             | mprotect(Data + WritableBytes + 0x1000, 0x1000, ProtNone)
             | mprotect(_region + 0x30000, 0x10000, ProtNone);
@@ -38,10 +39,14 @@ sealed unsafe partial class HostProcessor : IDisposable
         : !System.Runtime.Intrinsics.X86.Avx2.IsSupported ? "the oracle needs a host with AVX2"
         : null;
 
-    /// <summary>Bytes at <see cref="Data"/> that may be written. One page to read follows, then one with no access.</summary>
+    /// <summary>
+    /// Bytes at <see cref="Data"/> that may be written. One page to read follows, then one with no access.
+    /// </summary>
     public const int WritableBytes = 0x2000;
 
-    /// <summary>Distance of RSP from the start of the page at <see cref="Stack"/>; a signal frame needs the room below.</summary>
+    /// <summary>
+    /// Distance of RSP from the start of the page at <see cref="Stack"/>; a signal frame needs the room below.
+    /// </summary>
     public const int StackPointerOffset = 0x800;
 
     /// <summary>From here to the end of the slot's page a branch may go: nothing but breakpoints.</summary>
@@ -68,7 +73,9 @@ sealed unsafe partial class HostProcessor : IDisposable
         *(int*)(jump + 1) = (int)(_epilogue - (jump + 5));
     }
 
-    /// <summary>Runs the instruction in the slot once. RSP comes from <see cref="In"/> too and must point into the stack.</summary>
+    /// <summary>
+    /// Runs the instruction in the slot once. RSP comes from <see cref="In"/> too and must point into the stack.
+    /// </summary>
     public void Run()
     {
         Out->Trap = OracleState.NoTrap;

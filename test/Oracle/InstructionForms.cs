@@ -27,7 +27,9 @@ static class InstructionForms
         Mnemonic.Sysenter, Mnemonic.Sysexit, Mnemonic.Syscall, Mnemonic.Sysret, Mnemonic.Ud0, Mnemonic.Ud1,
     ];
 
-    /// <summary>All forms that a kernel driver may meet on a processor without AVX-512, and that can run in user mode.</summary>
+    /// <summary>
+    /// All forms that a kernel driver may meet on a processor without AVX-512, and that can run in user mode.
+    /// </summary>
     public static readonly Code[] All = [.. Enum.GetValues<Code>().Where(code => WhyNot(code) is null)];
 
     /// <summary>Why the oracle cannot judge a form, or null.</summary>

@@ -86,7 +86,10 @@ sealed class InstructionMaker(Chance chance)
         int map = info.Table switch { OpCodeTableKind.T0F => 1, OpCodeTableKind.T0F38 => 2, _ => 3 };
         int prefix = info.MandatoryPrefix switch
         {
-            MandatoryPrefix.P66 => 1, MandatoryPrefix.PF3 => 2, MandatoryPrefix.PF2 => 3, _ => 0,
+            MandatoryPrefix.P66 => 1,
+            MandatoryPrefix.PF3 => 2,
+            MandatoryPrefix.PF2 => 3,
+            _ => 0,
         };
         int w = info.IsWIG ? chance.Next(2) : (int)info.W, l = info.IsLIG ? chance.Next(2) : (int)info.L;
         int vvvv = UsesVvvv(info) ? chance.Next(16) : 15;

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using Iced.Intel;
 using Ringdown.Machine;
@@ -13,7 +14,9 @@ enum Verdict
     Different,
 }
 
-/// <summary>Runs one instruction on the host and on the engine from the same random state and compares all that it left.</summary>
+/// <summary>
+/// Runs one instruction on the host and on the engine from the same random state and compares all that it left.
+/// </summary>
 sealed unsafe class Oracle : IDisposable
 {
     // Each instruction makes a page of code that the engine keeps for a while.
@@ -30,7 +33,7 @@ sealed unsafe class Oracle : IDisposable
     public Oracle()
     {
         _guest = new GuestProcessor(_host);
-        _guestOut = (OracleState*)System.Runtime.InteropServices.NativeMemory.AlignedAlloc((nuint)sizeof(OracleState), 64);
+        _guestOut = (OracleState*)NativeMemory.AlignedAlloc((nuint)sizeof(OracleState), 64);
     }
 
     /// <summary>What differed when <see cref="Verdict.Different"/> came back; empty otherwise.</summary>
@@ -43,7 +46,8 @@ sealed unsafe class Oracle : IDisposable
     public byte[] Bytes { get; private set; } = [];
 
     /// <summary>
-    /// One case, wholly determined by the seed: an instruction of the form (any form if <see cref="Code.INVALID"/>), run from
+    /// One case, wholly determined by the seed: an instruction of the form (any form if <see cref="Code.INVALID"/>),
+    /// run from
     /// several states. Null if chance made no instruction.
     /// </summary>
     public Verdict? Judge(Code code, ulong seed, int states)
@@ -126,16 +130,24 @@ sealed unsafe class Oracle : IDisposable
         if (rip != (ulong)_host.Slot) text.Append($" rip after the fault is {rip:x};");
         bool same = stop.Vector == o->Trap;
         if (o->Trap == PageFault)
-            same &= ((stop.ErrorCode ^ o->Error) & UndefinedResults.DefinedErrorBits(Instruction)) == 0
-                && ((stop.FaultAddress.Value ^ o->FaultAddress) & UndefinedResults.DefinedFaultAddress(Instruction)) == 0;
-        if (!same) text.Append($" host: trap {o->Trap} error {o->Error:x} address {o->FaultAddress:x}, engine: {stop};");
+        {
+            ulong error = (stop.ErrorCode ^ o->Error) & UndefinedResults.DefinedErrorBits(Instruction);
+            ulong address = stop.FaultAddress.Value ^ o->FaultAddress;
+            address &= UndefinedResults.DefinedFaultAddress(Instruction);
+            same &= error == 0 && address == 0;
+        }
+        if (same) return;
+        text.Append($" host: trap {o->Trap} error {o->Error:x} address {o->FaultAddress:x}, engine: {stop};");
     }
 
     void CompareGeneral(bool faulted, StringBuilder text)
     {
         for (int i = 0; i < 16; i++)
-            if (((_host.Out->Gpr[i] ^ _guestOut->Gpr[i]) & UndefinedResults.DefinedBits(Instruction, Register.RAX + i)) != 0)
-                text.Append($" {Register.RAX + i}: host {_host.Out->Gpr[i]:x} engine {_guestOut->Gpr[i]:x};");
+        {
+            ulong defined = UndefinedResults.DefinedBits(Instruction, Register.RAX + i);
+            if (((_host.Out->Gpr[i] ^ _guestOut->Gpr[i]) & defined) == 0) continue;
+            text.Append($" {Register.RAX + i}: host {_host.Out->Gpr[i]:x} engine {_guestOut->Gpr[i]:x};");
+        }
         // A fault inside a repeated string instruction shows flags of the elements done; elsewhere nothing has changed.
         ulong mask = faulted ? 0xCD5 : UndefinedResults.DefinedFlags(Instruction, _host.In);
         ulong host = _host.Out->Rflags & mask, guest = _guestOut->Rflags & mask;
@@ -163,7 +175,8 @@ sealed unsafe class Oracle : IDisposable
         if (h->ControlWord != g->ControlWord) text.Append($" fcw: host {h->ControlWord:x} engine {g->ControlWord:x};");
         bool approximate = UndefinedResults.IsTranscendental(Instruction);
         int status = approximate ? ~0x200 : ~0;
-        if (((h->StatusWord ^ g->StatusWord) & status) != 0) text.Append($" fsw: host {h->StatusWord:x} engine {g->StatusWord:x};");
+        if (((h->StatusWord ^ g->StatusWord) & status) != 0)
+            text.Append($" fsw: host {h->StatusWord:x} engine {g->StatusWord:x};");
         if (h->Tags != g->Tags) text.Append($" tags: host {h->Tags:x} engine {g->Tags:x};");
         if (((h->StatusWord ^ g->StatusWord) & 0x3800) != 0) return;
         for (int i = 0; i < 8; i++)
@@ -203,7 +216,8 @@ sealed unsafe class Oracle : IDisposable
         }
         if (Instruction.MemoryBase == Register.None && Instruction.MemorySize == MemorySize.Unknown) return;
         ulong ea = Instruction.GetVirtualAddress(MemoryOperand(), 0, (r, _, _) =>
-            r.IsGPR() ? s->Gpr[r.GetFullRegister() - Register.RAX] & (r.GetSize() == 4 ? uint.MaxValue : ulong.MaxValue) : 0);
+            r.IsGPR() ? s->Gpr[r.GetFullRegister() - Register.RAX] & (r.GetSize() == 4
+                ? uint.MaxValue : ulong.MaxValue) : 0);
         text.Append($" ea={ea:x}");
         ulong data = (ulong)_host.Data;
         if (ea < data || ea > data + HostProcessor.WritableBytes - 32) return;
@@ -224,7 +238,7 @@ sealed unsafe class Oracle : IDisposable
 
     public void Dispose()
     {
-        System.Runtime.InteropServices.NativeMemory.AlignedFree(_guestOut);
+        NativeMemory.AlignedFree(_guestOut);
         _guest.Dispose();
         _host.Dispose();
     }

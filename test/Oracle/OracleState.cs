@@ -2,7 +2,9 @@ using System.Runtime.InteropServices;
 
 namespace Ringdown.Tests;
 
-/// <summary>All that an instruction can read or change in a processor, in the form that the thunk loads and stores.</summary>
+/// <summary>
+/// All that an instruction can read or change in a processor, in the form that the thunk loads and stores.
+/// </summary>
 /// <remarks>Lies in memory that the thunk reaches; offsets are written into its code.</remarks>
 [StructLayout(LayoutKind.Explicit, Size = 0x600)]
 unsafe struct OracleState

@@ -2,7 +2,9 @@ using Ringdown.Machine;
 
 namespace Ringdown.Tests;
 
-/// <summary>Fills registers and memory with values that matter: edges, floats of every class, equal halves, noise.</summary>
+/// <summary>
+/// Fills registers and memory with values that matter: edges, floats of every class, equal halves, noise.
+/// </summary>
 sealed unsafe class StateMaker(Chance chance)
 {
     /// <summary>Registers of every kind, for one run. Those that form addresses are set afterwards.</summary>
@@ -57,7 +59,8 @@ sealed unsafe class StateMaker(Chance chance)
             FillVector(OracleState.Low(s, i), kind);
             FillVector(OracleState.High(s, i), kind);
             if (i > 0 && chance.OneIn(6))
-                new Span<ulong>(OracleState.Low(s, chance.Next(i)), 2).CopyTo(new Span<ulong>(OracleState.Low(s, i), 2));
+                new Span<ulong>(OracleState.Low(s, chance.Next(i)), 2).CopyTo(new Span<ulong>(OracleState.Low(s, i),
+                    2));
         }
     }
 

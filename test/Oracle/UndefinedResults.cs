@@ -57,7 +57,8 @@ static unsafe class UndefinedResults
     }
 
     /// <summary>RCPPS and its like: each processor has its own table, within 1.5 / 4096 of the value.</summary>
-    public static bool IsEstimate(in Instruction i) => i.Mnemonic is Mnemonic.Rcpps or Mnemonic.Rcpss or Mnemonic.Rsqrtps
+    public static bool IsEstimate(in Instruction i) =>
+        i.Mnemonic is Mnemonic.Rcpps or Mnemonic.Rcpss or Mnemonic.Rsqrtps
         or Mnemonic.Rsqrtss or Mnemonic.Vrcpps or Mnemonic.Vrcpss or Mnemonic.Vrsqrtps or Mnemonic.Vrsqrtss;
 
     /// <summary>Whether two estimates of the same value may stand beside each other.</summary>
@@ -66,22 +67,30 @@ static unsafe class UndefinedResults
         for (int n = 0; n < host.Length; n++)
         {
             float a = BitConverter.UInt32BitsToSingle(host[n]), b = BitConverter.UInt32BitsToSingle(guest[n]);
-            if (host[n] == guest[n] || Math.Abs(a) < 3e-38f && Math.Abs(b) < 3e-38f && (host[n] ^ guest[n]) < 1u << 31) continue;
+            if (host[n] == guest[n]
+                || Math.Abs(a) < 3e-38f && Math.Abs(b) < 3e-38f && (host[n] ^ guest[n]) < 1u << 31) continue;
             if (!float.IsFinite(a) || !(Math.Abs(a - (double)b) <= 3.0 / 4096 * Math.Abs((double)a))) return false;
         }
         return true;
     }
 
-    /// <summary>The bits of a fault's address that count: none where the processor may access the operand in any order.</summary>
+    /// <summary>
+    /// The bits of a fault's address that count: none where the processor may access the operand in any order.
+    /// </summary>
     public static ulong DefinedFaultAddress(in Instruction i) => IsImage(i) ? 0 : ulong.MaxValue;
 
-    /// <summary>The bits of a page fault's error code that count; the host is in user mode, the engine is not.</summary>
+    /// <summary>
+    /// The bits of a page fault's error code that count; the host is in user mode, the engine is not.
+    /// </summary>
     public static ulong DefinedErrorBits(in Instruction i) => IsImage(i) ? 2UL : 0x13;
 
     static bool IsImage(in Instruction i) => i.Mnemonic is Mnemonic.Fldenv or Mnemonic.Fnstenv or Mnemonic.Fnsave
-        or Mnemonic.Frstor or Mnemonic.Xsave or Mnemonic.Xsave64 or Mnemonic.Xrstor or Mnemonic.Xrstor64 or Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64;
+        or Mnemonic.Frstor or Mnemonic.Xsave or Mnemonic.Xsave64 or Mnemonic.Xrstor or Mnemonic.Xrstor64
+            or Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Fxrstor or Mnemonic.Fxrstor64;
 
-    /// <summary>Makes the engine's memory the host's where the manual leaves it open: MXCSR_MASK in FXSAVE's image.</summary>
+    /// <summary>
+    /// Makes the engine's memory the host's where the manual leaves it open: MXCSR_MASK in FXSAVE's image.
+    /// </summary>
     public static void Forget(in Instruction i, HostProcessor host, GuestProcessor guest)
     {
         if (i.Mnemonic is not (Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Xsave or Mnemonic.Xsave64)) return;
@@ -91,7 +100,9 @@ static unsafe class UndefinedResults
         guest.Overwrite(at);
     }
 
-    /// <summary>Functions that a processor rounds well but not always rightly: the last bit and C1 do not count.</summary>
+    /// <summary>
+    /// Functions that a processor rounds well but not always rightly: the last bit and C1 do not count.
+    /// </summary>
     public static bool IsTranscendental(in Instruction i) => i.Mnemonic is Mnemonic.F2xm1 or Mnemonic.Fyl2x
         or Mnemonic.Fyl2xp1 or Mnemonic.Fsin or Mnemonic.Fcos or Mnemonic.Fsincos or Mnemonic.Fptan or Mnemonic.Fpatan;
 

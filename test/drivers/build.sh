@@ -48,11 +48,14 @@ mingw() { # name, further inputs of the link
 }
 
 # GCC has no __try.
-clanged() { # name, debug flag of the compiler, debug flags of the linker
-    clang --target=x86_64-w64-windows-gnu $common -fms-extensions -O1 "$2" -Wno-pragma-pack -Wno-multichar \
+clanged() { # name, debug flags of the compiler, debug flags of the linker
+    clang --target=x86_64-w64-windows-gnu $common -fms-extensions -O1 $2 -Wno-pragma-pack -Wno-multichar \
         -Wno-unknown-pragmas -isystem "$include/ddk" -isystem "$include" \
         $maps -fdebug-compilation-dir=. -fasynchronous-unwind-tables \
-        -c "$1.c" -o "$work/$1.o"
+        -c "$1.c" -emit-llvm -o "$work/$1.bc"
+    # In one step the compiler would write its command line, with this folder in it, into the CodeView records;
+    # and the name of its output, where that is not a pipe.
+    "$(clang -print-prog-name=llc)" -O1 -filetype=obj "$work/$1.bc" -o - > "$work/$1.o"
     here=$(pwd)
     target=$(cd "$out" && pwd)
     cp "$lib/libntoskrnl.a" "$work/ntoskrnl.lib"
@@ -75,7 +78,7 @@ cp missing.def "$work/"
 (cd "$work" && "$MINGW-dlltool" --temp-prefix missing -d missing.def -l libmissing.a)
 mingw missing "$work/libmissing.a"
 clanged echo -gdwarf-4 /debug:dwarf
-clanged seh -gcodeview "/debug /pdbaltpath:seh.pdb /pdbsourcepath:/src"
+clanged seh "-g -gcodeview" "/debug /pdbaltpath:seh.pdb /pdbsourcepath:/src"
 
 versions > "$out/compilers.txt"
 chmod -x "$out"/*

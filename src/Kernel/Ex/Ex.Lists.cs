@@ -63,7 +63,7 @@ sealed partial class Ex
         return first;
     }
 
-    [Export]
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public ushort ExQueryDepthSList(SListHeader listHead) => listHead.Depth;
 
     [Export]

@@ -20,7 +20,7 @@ public readonly partial struct EResource
     [Embedded(0x00)] public partial ListEntry SystemResourcesList { get; }
     [Field(0x18)] public partial short ActiveCount { get; set; }
     [Field(0x1A)] public partial ushort Flag { get; set; }
-    [Field(0x30)] public partial Va OwnerThread { get; set; }
+    [Field(0x30, Name = "OwnerEntry.OwnerThread")] public partial Va OwnerThread { get; set; }
 }
 
 /// <summary>Fast mutexes and executive resources.</summary>
@@ -47,7 +47,7 @@ sealed partial class Ex
         fastMutex.OldIrql = (uint)old;
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMin(APC_LEVEL), IrqlRequiresMax(APC_LEVEL)]
     public void ExReleaseFastMutex([ReleasesLock] FastMutex fastMutex)
     {
         var old = (Irql)(byte)fastMutex.OldIrql;
@@ -55,7 +55,7 @@ sealed partial class Ex
         nt.Ke.Lower(old);
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMin(APC_LEVEL), IrqlRequiresMax(APC_LEVEL)]
     public void ExAcquireFastMutexUnsafe([AcquiresLock] FastMutex fastMutex)
     {
         int count = fastMutex.Count;
@@ -68,7 +68,7 @@ sealed partial class Ex
         fastMutex.Owner = nt.Ke.CurrentThread.Address;
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMin(APC_LEVEL), IrqlRequiresMax(APC_LEVEL)]
     public void ExReleaseFastMutexUnsafe([ReleasesLock] FastMutex fastMutex)
     {
         if (fastMutex.Owner != nt.Ke.CurrentThread.Address)
@@ -96,7 +96,7 @@ sealed partial class Ex
         return STATUS_SUCCESS;
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus ExDeleteResourceLite(EResource resource)
     {
         ResourceState state = StateOf(resource);

@@ -69,6 +69,11 @@ public interface IObserver
     {
     }
 
+    /// <summary>A dispatch routine is about to be called.</summary>
+    void Dispatching(NtKernel nt, Irp irp, IrpMajor major, Va routine)
+    {
+    }
+
     /// <summary>A dispatch routine has returned.</summary>
     void Dispatched(NtKernel nt, Dispatched dispatched)
     {

@@ -7,7 +7,6 @@ namespace Ringdown.Kernel;
 public sealed class Routines
 {
     const ulong Spacing = 16;
-    const int Capacity = 4096;
 
     /// <summary>Where guest code returns to when C# called it.</summary>
     static readonly Va s_return = new(0xFFFF_F8F0_0000_0000);
@@ -20,7 +19,7 @@ public sealed class Routines
     internal Routines(NtKernel nt)
     {
         _nt = nt;
-        nt.Memory.Map(s_return, Va.PageSize + Capacity * Spacing, Protection.Read | Protection.Execute | Protection.Host);
+        MapPage(s_return);
     }
 
     /// <summary>Calls of guest code from C# that have not returned, innermost last, of the thread that runs now.</summary>
@@ -29,11 +28,13 @@ public sealed class Routines
     /// <summary>A guest address for a C# routine. The machine keeps it for as long as it lives.</summary>
     public Va Add(string name, Action<NtKernel, GuestCall> routine)
     {
-        Invariant.Holds(_count < Capacity);
         Va address = s_first + _count++ * Spacing;
+        if (address.PageOffset == 0) MapPage(address);
         Bind(address, new HostRoutine(name, routine, null));
         return address;
     }
+
+    void MapPage(Va page) => _nt.Memory.Map(page, Va.PageSize, Protection.ReadExecute | Protection.Host);
 
     /// <summary>Puts a routine at an address that exists already: a stub of a synthetic image.</summary>
     internal void Bind(Va address, HostRoutine routine) => _routines[address.Value] = routine;
@@ -45,12 +46,15 @@ public sealed class Routines
 
     /// <summary>Calls a routine with integer arguments and returns RAX. Runs until it returns, whatever happens meanwhile.</summary>
     /// <exception cref="MachineStop">The machine stopped.</exception>
-    public ulong Call(Va routine, params ReadOnlySpan<ulong> arguments)
+    public ulong Call(Va routine, params ReadOnlySpan<ulong> arguments) => CallBelow(_nt.Cpu.Rsp, routine, arguments);
+
+    /// <summary>As <see cref="Call"/>, on a part of the stack further down.</summary>
+    internal ulong CallBelow(ulong stack, Va routine, params ReadOnlySpan<ulong> arguments)
     {
         Processor cpu = _nt.Cpu;
         ulong rip = cpu.Rip, rsp = cpu.Rsp;
         int onStack = Math.Max(0, arguments.Length - 4);
-        ulong top = ((rsp - 0x28 - (ulong)onStack * 8) & ~0xFUL) - 8;
+        ulong top = ReturnRspOf(stack - (ulong)onStack * 8) - 8;
         _nt.Memory.Write(new Va(top), s_return.Value);
         for (int i = 4; i < arguments.Length; i++) _nt.Memory.Write(new Va(top) + 8 + i * 8, arguments[i]);
         if (arguments.Length > 0) cpu.Rcx = arguments[0];
@@ -66,6 +70,9 @@ public sealed class Routines
         (cpu.Rsp, cpu.Rip) = (rsp, rip);
         return cpu.Rax;
     }
+
+    /// <summary>Where the stack pointer will be when a call on this stack returns.</summary>
+    internal ulong ReturnRspOf(ulong stack) => (stack - 0x28) & ~0xFUL;
 
     void Run(ulong returnRsp)
     {
@@ -85,6 +92,13 @@ public sealed class Routines
             catch (MachineStop stop) when (_nt.Ke.Report(stop))
             {
                 throw;
+            }
+            catch (PageFault fault)
+            {
+                // Not even the exception could be put on the stack: what the processor calls a double fault.
+                var stop = new BugCheck(BugCheckCode.UNEXPECTED_KERNEL_MODE_TRAP, 8, fault.Address.Value);
+                _nt.Ke.Report(stop);
+                throw stop;
             }
         }
     }

@@ -1,4 +1,5 @@
 using Ringdown.Machine;
+using static Ringdown.Kernel.Irql;
 
 namespace Ringdown.Kernel;
 
@@ -34,7 +35,7 @@ sealed partial class Hal(NtKernel nt)
         return true;
     }
 
-    [Export(Support.Partial, "There is no interrupt controller yet: vectors are numbers without lines.")]
+    [Export(Support.Partial, "There is no interrupt controller yet: vectors are numbers without lines."), IrqlRequiresMax(PASSIVE_LEVEL)]
     public uint HalGetInterruptVector(
         uint interfaceType, uint busNumber, uint busInterruptLevel, uint busInterruptVector, Va irql, Va affinity)
     {

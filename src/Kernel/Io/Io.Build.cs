@@ -20,8 +20,11 @@ sealed partial class Io
         (location.Parameter1, location.Parameter2, location.Parameter3) = (outputBufferLength, inputBufferLength, ioControlCode);
         var request = new IoRequest(location.MajorFunction, FileObject.At(nt.Memory, Va.Null))
         {
-            ControlCode = ioControlCode, InputBuffer = inputBuffer, InputLength = inputBufferLength,
-            OutputBuffer = outputBuffer, OutputLength = outputBufferLength,
+            ControlCode = ioControlCode,
+            InputBuffer = inputBuffer,
+            InputLength = inputBufferLength,
+            OutputBuffer = outputBuffer,
+            OutputLength = outputBufferLength,
         };
         return Built(irp, SetUpControl(irp, location, request), @event, ioStatusBlock);
     }
@@ -34,7 +37,7 @@ sealed partial class Io
         return irp.IsNull ? irp : Built(irp, STATUS_SUCCESS, @event, ioStatusBlock);
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public Irp IoBuildAsynchronousFsdRequest(
         uint majorFunction, DeviceObject deviceObject, Va buffer, uint length, Va startingOffset, Va ioStatusBlock)
     {
@@ -53,8 +56,10 @@ sealed partial class Io
         (location.Parameter1, location.Parameter3) = (length, startingOffset.IsNull ? 0 : nt.Memory.Read<ulong>(startingOffset));
         var request = new IoRequest(location.MajorFunction, FileObject.At(nt.Memory, Va.Null))
         {
-            InputBuffer = write ? buffer : Va.Null, InputLength = write ? length : 0,
-            OutputBuffer = write ? Va.Null : buffer, OutputLength = write ? 0 : length,
+            InputBuffer = write ? buffer : Va.Null,
+            InputLength = write ? length : 0,
+            OutputBuffer = write ? Va.Null : buffer,
+            OutputLength = write ? 0 : length,
         };
         if (SetUpTransfer(irp, request, device).IsSuccess) return irp;
         FreeIrp(irp);
@@ -142,10 +147,10 @@ sealed partial class Io
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public EProcess IoGetRequestorProcess(Irp irp) => EProcess.At(nt.Memory, irp.Thread.IsNull ? Va.Null : irp.Thread.Process);
 
-    [Export]
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool IoIs32bitProcess(Irp irp) => false;
 
-    [Export]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public bool IoIsWdmVersionAvailable(byte majorVersion, byte minorVersion) =>
         majorVersion < 6 || majorVersion == 6 && minorVersion == 0;
 
@@ -160,6 +165,6 @@ sealed partial class Io
     [Export]
     public ulong IoGetRemainingStackSize() => nt.Cpu.Rsp - nt.Ke.CurrentThread.StackLimit.Value;
 
-    [Export]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public Va IoGetInitialStack() => nt.Ke.CurrentThread.InitialStack;
 }

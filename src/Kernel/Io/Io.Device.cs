@@ -149,7 +149,7 @@ sealed partial class Io
         return IoAttachDeviceToDeviceStackSafe(sourceDevice, DeviceObject.At(nt.Memory, found.Body), attachedDevice);
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void IoDetachDevice(DeviceObject targetDevice)
     {
         DeviceObject attached = targetDevice.AttachedDevice;

@@ -106,6 +106,7 @@ sealed partial class Io
         Va address = irp.Address, dispatch = deviceObject.DriverObject.MajorFunction(major);
         IrpRecord record = Record(irp);
         record.Add(new IrpEvent(IrpEventKind.Dispatch, deviceObject.Address, dispatch, major, default));
+        nt.OnDispatching(irp, major, dispatch);
         Irql before = nt.Ke.Irql;
         var status = new NtStatus((uint)nt.Routines.Call(dispatch, deviceObject.Address.Value, address.Value));
         record.Add(new IrpEvent(IrpEventKind.Return, deviceObject.Address, dispatch, major, status));

@@ -54,7 +54,7 @@ sealed partial class Io
         return STATUS_SUCCESS;
     }
 
-    [Export(Support.Partial, "Registered; WMI sends no requests yet."), IrqlRequiresMax(APC_LEVEL)]
+    [Export(Support.Partial, "Registered; WMI sends no requests yet."), IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoWMIRegistrationControl(DeviceObject deviceObject, uint action) =>
         action > 3 ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
 
@@ -96,14 +96,26 @@ sealed partial class Io
         (location.MajorFunction, location.MinorFunction) = (IrpMajor.IRP_MJ_POWER, minor);
         (location.Parameter2, location.Parameter3) = (1, state);     // DevicePowerState
         location.Control = StackControl.SL_INVOKE_ON_SUCCESS | StackControl.SL_INVOKE_ON_ERROR | StackControl.SL_INVOKE_ON_CANCEL;
-        location.CompletionRoutine = nt.Routines.Add("PopRequestCompletion", (kernel, call) =>
-        {
-            Irp done = Irp.At(kernel.Memory, new Va(call.Argument(1)));
-            completed(done.IoStatus);
-            FreeIrp(done);
-            call.Return(STATUS_MORE_PROCESSING_REQUIRED.Value);
-        });
+        location.CompletionRoutine = PowerCompletion;
+        _powerCompletions.Add(irp.Address, completed);
         return irp;
+    }
+
+    readonly Dictionary<Va, Action<IoStatusBlock>> _powerCompletions = [];
+
+    Va PowerCompletion
+    {
+        get
+        {
+            if (field.IsNull) field = nt.Routines.Add("PopRequestCompletion", static (kernel, call) =>
+            {
+                Irp done = Irp.At(kernel.Memory, new Va(call.Argument(1)));
+                if (kernel.Io._powerCompletions.Remove(done.Address, out Action<IoStatusBlock>? completed)) completed(done.IoStatus);
+                kernel.Io.FreeIrp(done);
+                call.Return(STATUS_MORE_PROCESSING_REQUIRED.Value);
+            });
+            return field;
+        }
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
@@ -127,7 +139,7 @@ sealed partial class Io
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoFreeErrorLogEntry([FreesMem] Va elEntry) => nt.Mm.Pool.Free(elEntry);
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus IoAllocateDriverObjectExtension(
         DriverObject driverObject, Va clientIdentificationAddress, uint driverObjectExtensionSize, Va driverObjectExtension)
     {

@@ -34,8 +34,9 @@ sealed partial class Io
             request.Complete(refused, 0);
             return refused;
         }
-        NtStatus status = IofCallDriver(top, irp);
-        return request.IsComplete ? request.Status : status == STATUS_PENDING ? status : STATUS_PENDING;
+        // Whether it is complete shows in the request; what dispatch returned is the verifier's business.
+        IofCallDriver(top, irp);
+        return request.Status;
     }
 
     /// <summary>Runs the machine until the request is complete, or until nothing more happens in it.</summary>

@@ -37,7 +37,9 @@ sealed partial class Zw(NtKernel nt)
         Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, Va buffer, uint length, Va byteOffset, Va key) =>
         Transfer(fileHandle, ioStatusBlock, file => new IoRequest(IRP_MJ_READ, file)
         {
-            OutputBuffer = buffer, OutputLength = length, ByteOffset = OffsetOf(byteOffset),
+            OutputBuffer = buffer,
+            OutputLength = length,
+            ByteOffset = OffsetOf(byteOffset),
         });
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
@@ -45,7 +47,9 @@ sealed partial class Zw(NtKernel nt)
         Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, Va buffer, uint length, Va byteOffset, Va key) =>
         Transfer(fileHandle, ioStatusBlock, file => new IoRequest(IRP_MJ_WRITE, file)
         {
-            InputBuffer = buffer, InputLength = length, ByteOffset = OffsetOf(byteOffset),
+            InputBuffer = buffer,
+            InputLength = length,
+            ByteOffset = OffsetOf(byteOffset),
         });
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
@@ -54,8 +58,11 @@ sealed partial class Zw(NtKernel nt)
         Va inputBuffer, uint inputBufferLength, Va outputBuffer, uint outputBufferLength) =>
         Transfer(fileHandle, ioStatusBlock, file => new IoRequest(IRP_MJ_DEVICE_CONTROL, file)
         {
-            ControlCode = ioControlCode, InputBuffer = inputBuffer, InputLength = inputBufferLength,
-            OutputBuffer = outputBuffer, OutputLength = outputBufferLength,
+            ControlCode = ioControlCode,
+            InputBuffer = inputBuffer,
+            InputLength = inputBufferLength,
+            OutputBuffer = outputBuffer,
+            OutputLength = outputBufferLength,
         });
 
     long OffsetOf(Va byteOffset) => byteOffset.IsNull ? 0 : nt.Memory.Read<long>(byteOffset);

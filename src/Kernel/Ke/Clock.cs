@@ -49,18 +49,20 @@ sealed class Clock(NtKernel nt)
     public void OnSliceEnd()
     {
         StartSlice();
-        if (_retired >= _limit) throw EndlessLoop();
+        if (_retired >= _limit) throw TimeIsUp();
     }
 
     /// <summary>One step of kernel code that a driver can make take for ever: it counts as some instructions of the request.</summary>
     public void Spend()
     {
         _limit -= InstructionsPerStep;
-        if (Retired >= _limit) throw EndlessLoop();
+        if (Retired >= _limit) throw TimeIsUp();
     }
 
-    static Hang EndlessLoop() =>
-        new(HangKind.InstructionLimit, "The request did not end within the instruction limit: an endless loop?");
+    // At DISPATCH_LEVEL and above Windows itself stops a processor that is not given back.
+    MachineStop TimeIsUp() => nt.Ke.Irql >= Irql.DISPATCH_LEVEL
+        ? new BugCheck(BugCheckCode.DPC_WATCHDOG_VIOLATION, 1, (ulong)(Retired / InstructionsPerTick))
+        : new Hang(HangKind.InstructionLimit, "The request did not end within the instruction limit: an endless loop?");
 
     /// <summary>Jumps ahead, since all is idle. A wait beside a timer that fires again and again must end too.</summary>
     public void AdvanceTo(long time)

@@ -57,7 +57,7 @@ public enum DispatcherType : byte
 public readonly partial struct DispatcherHeader
 {
     [Field(0x00)] public partial DispatcherType Type { get; set; }
-    [Field(0x02)] public partial byte ObjectSize { get; set; }
+    [Field(0x02, Name = "Size")] public partial byte ObjectSize { get; set; }
     [Field(0x04)] public partial int SignalState { get; set; }
     [Embedded(0x08)] public partial ListEntry WaitListHead { get; }
 

@@ -8,7 +8,7 @@ sealed partial class Ke
 {
     const uint IncrementLimit = 0xC000_0047, MutantNotOwned = 0xC000_0046;
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export]
     public void KeInitializeEvent(KEvent @event, uint type, bool state) =>
         @event.Header.Initialize((DispatcherType)(type & 1), KEvent.Size, state ? 1 : 0);
 
@@ -43,7 +43,7 @@ sealed partial class Ke
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public int KeReadStateEvent(KEvent @event) => @event.Header.SignalState;
 
-    [Export]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void KeInitializeSemaphore(KSemaphore semaphore, int count, int limit)
     {
         semaphore.Header.Initialize(DispatcherType.Semaphore, KSemaphore.Size, count);
@@ -60,7 +60,7 @@ sealed partial class Ke
         return old;
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export]
     public int KeReadStateSemaphore(KSemaphore semaphore) => semaphore.Header.SignalState;
 
     [Export]
@@ -139,7 +139,7 @@ sealed partial class Ke
     [Export(Support.Partial, "There is one processor, so the target is kept and has no effect.")]
     public void KeSetTargetProcessorDpc(KDpc dpc, byte number) => dpc.Number = (ushort)(number + 0x500);
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void KeFlushQueuedDpcs() => Dpcs.Deliver();
 
     [Export]
@@ -189,13 +189,13 @@ sealed partial class Ke
         thread.KernelApcDisable++;
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool KeAreApcsDisabled() => CurrentThread.KernelApcDisable != 0;
 
     [Export]
     public KThread KeGetCurrentThread() => CurrentThread;
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public int KeSetPriorityThread(KThread thread, int priority)
     {
         int old = thread.Priority;

@@ -175,10 +175,10 @@ sealed partial class Ke
         Lower(newIrql);
     }
 
-    [Export, IrqlRequiresMin(DISPATCH_LEVEL)]
+    [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
     public void KeReleaseSpinLockFromDpcLevel([ReleasesLock] Va spinLock) => Release(spinLock);
 
-    [Export, IrqlRequiresMin(DISPATCH_LEVEL)]
+    [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool KeTryToAcquireSpinLockAtDpcLevel([AcquiresLock] Va spinLock)
     {
         if (_nt.Memory.Read<ulong>(spinLock) != 0) return false;

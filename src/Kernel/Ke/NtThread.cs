@@ -19,6 +19,12 @@ sealed class NtThread(string name, KThread thread, AddressSpace addressSpace)
     public SemaphoreSlim Baton { get; } = new(0);
     public List<NestedCall> Calls { get; } = [];
 
+    /// <summary>Exceptions whose handlers are being looked for.</summary>
+    public int Dispatching { get; set; }
+
+    /// <summary>Termination handlers that run, innermost last.</summary>
+    public Stack<TerminationCall> Terminations { get; } = new();
+
     public Va StartRoutine { get; init; }
     public Va StartContext { get; init; }
     public Va StackBase { get; init; }

@@ -34,7 +34,7 @@ sealed partial class Mm
         mdl.MdlFlags |= MdlFlags.SourceIsNonpagedPool;
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void MmProbeAndLockPages(Mdl mdl, ProcessorMode accessMode, uint operation)
     {
         Access access = operation == 0 ? Access.Read : Access.Write;
@@ -146,6 +146,6 @@ sealed partial class Mm
             target.MappedSystemVa = source.MappedSystemVa + (virtualAddress - source.VirtualAddress);
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export]
     public ulong MmSizeOfMdl(Va @base, ulong length) => (ulong)Mdl.Size + ((@base.PageOffset + length + 0xFFF) >> 12) * 8;
 }

@@ -52,16 +52,18 @@ sealed class NtObject(ObjectType type, Va body, ObjectHeader header)
 /// <summary>The open objects of one process.</summary>
 sealed class HandleTable(ulong firstHandle)
 {
-    readonly SortedDictionary<ulong, (NtObject Object, uint Access)> _entries = [];
+    readonly SortedDictionary<ulong, (NtObject Object, uint Access, Va Owner)> _entries = [];
     ulong _next = firstHandle;
 
-    public IEnumerable<(Handle Handle, NtObject Object)> Entries => _entries.Select(e => (new Handle(e.Key), e.Value.Object));
+    /// <summary>What is open, and the return address of the driver that opened it.</summary>
+    public IEnumerable<(Handle Handle, NtObject Object, Va Owner)> Entries =>
+        _entries.Select(e => (new Handle(e.Key), e.Value.Object, e.Value.Owner));
 
-    public Handle Add(NtObject target, uint access)
+    public Handle Add(NtObject target, uint access, Va owner)
     {
         ulong handle = _next;
         _next += 4;
-        _entries.Add(handle, (target, access));
+        _entries.Add(handle, (target, access, owner));
         return new Handle(handle);
     }
 

@@ -132,7 +132,7 @@ sealed partial class Ob
         Reference(target);
         ObjectHeader header = target.Header;
         header.HandleCount++;
-        return (kernelHandle ? KernelHandles : UserHandles).Add(target, access);
+        return (kernelHandle ? KernelHandles : UserHandles).Add(target, access, _nt.Caller);
     }
 
     public NtObject? Lookup(Handle handle) => handle.Value switch
@@ -195,7 +195,7 @@ sealed partial class Ob
         return STATUS_SUCCESS;
     }
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus ObOpenObjectByPointer(
         Va @object, uint handleAttributes, Va passedAccessState, uint desiredAccess, Va objectType, byte accessMode, Va handle)
     {

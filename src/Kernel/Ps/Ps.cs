@@ -50,7 +50,10 @@ sealed partial class Ps(NtKernel nt)
         thread.Priority = 8;
         var made = new NtThread(name, thread, space)
         {
-            StartRoutine = start, StartContext = context, StackBase = stack, StackBytes = Mm.StackBytes,
+            StartRoutine = start,
+            StartContext = context,
+            StackBase = stack,
+            StackBytes = Mm.StackBytes,
         };
         made.Context.Rsp = stack.Value - 0x100;
         return made;
@@ -97,7 +100,7 @@ sealed partial class Ps(NtKernel nt)
         return STATUS_SUCCESS;
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus PsTerminateSystemThread(NtStatus exitStatus)
     {
         if (nt.Ke.Scheduler.Current == nt.Ke.Scheduler.Owner) return STATUS_INVALID_PARAMETER;
@@ -123,13 +126,13 @@ sealed partial class Ps(NtKernel nt)
     [Export]
     public ulong PsGetProcessId(EProcess process) => process.UniqueProcessId;
 
-    [Export]
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public ulong PsGetThreadId(KThread thread) => thread.UniqueThread;
 
-    [Export]
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public byte ExGetPreviousMode() => nt.Ke.CurrentThread.PreviousMode;
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public bool PsGetVersion(Va majorVersion, Va minorVersion, Va buildNumber, Va csdVersion)
     {
         if (!majorVersion.IsNull) nt.Memory.Write(majorVersion, 10u);

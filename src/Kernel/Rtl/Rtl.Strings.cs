@@ -26,7 +26,7 @@ sealed partial class Rtl
         return STATUS_SUCCESS;
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export]
     public void RtlInitAnsiString(UnicodeString destinationString, Va sourceString)
     {
         int bytes = sourceString.IsNull ? 0 : Math.Min(nt.Crt.ReadAnsi(sourceString, 0x10000).Length, 0xFFFE);
@@ -36,7 +36,7 @@ sealed partial class Rtl
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void RtlInitString(UnicodeString destinationString, Va sourceString) => RtlInitAnsiString(destinationString, sourceString);
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export]
     public void RtlCopyUnicodeString(UnicodeString destinationString, UnicodeString sourceString)
     {
         if (sourceString.IsNull)
@@ -50,11 +50,11 @@ sealed partial class Rtl
         if (bytes + 2 <= destinationString.MaximumLength) nt.Memory.Write<ushort>(destinationString.Buffer + bytes, 0);
     }
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export]
     public NtStatus RtlAppendUnicodeToString(UnicodeString destination, Va source) =>
         source.IsNull ? STATUS_SUCCESS : Append(destination, nt.Crt.ReadWide(source, 0x8000));
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export]
     public NtStatus RtlAppendUnicodeStringToString(UnicodeString destination, UnicodeString source) => Append(destination, source.Text);
 
     NtStatus Append(UnicodeString destination, string text)
@@ -67,10 +67,10 @@ sealed partial class Rtl
         return STATUS_SUCCESS;
     }
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public void RtlFreeUnicodeString(UnicodeString unicodeString) => FreeBuffer(unicodeString);
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public void RtlFreeAnsiString(UnicodeString ansiString) => FreeBuffer(ansiString);
 
     void FreeBuffer(UnicodeString target)
@@ -106,10 +106,10 @@ sealed partial class Rtl
         return a.Length - b.Length;
     }
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public ushort RtlUpcaseUnicodeChar(ushort sourceCharacter) => char.ToUpperInvariant((char)sourceCharacter);
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlUpcaseUnicodeString(UnicodeString destinationString, UnicodeString sourceString, bool allocateDestinationString) =>
         Store(destinationString, Encoding.Unicode.GetBytes(sourceString.Text.ToUpperInvariant()), 0, allocateDestinationString);
 
@@ -174,7 +174,7 @@ sealed partial class Rtl
         return STATUS_SUCCESS;
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus RtlGetVersion(Va versionInformation)
     {
         nt.Memory.Write(versionInformation + 4, 10u);
@@ -196,7 +196,7 @@ sealed partial class Rtl
         return length;
     }
 
-    [Export]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public uint RtlNtStatusToDosError(NtStatus status) => (uint)Status.Win32Of(status);
 
     /// <summary>The address of an export of ntoskrnl.exe or hal.dll; null if neither has it.</summary>

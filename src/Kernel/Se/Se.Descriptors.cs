@@ -53,7 +53,7 @@ sealed partial class Se
         return STATUS_SUCCESS;
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus RtlSetDaclSecurityDescriptor(SecurityDescriptor securityDescriptor, bool daclPresent, Va dacl, bool daclDefaulted)
     {
         if (securityDescriptor.Revision != 1) return STATUS_UNKNOWN_REVISION;
@@ -71,7 +71,7 @@ sealed partial class Se
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public bool RtlValidSid(Va sid) => !sid.IsNull && nt.Memory.Read<byte>(sid) == 1 && nt.Memory.Read<byte>(sid + 1) <= 15;
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public uint RtlLengthSecurityDescriptor(SecurityDescriptor securityDescriptor)
     {
         int length = securityDescriptor.IsRelative ? RelativeSize : SecurityDescriptor.Size;
@@ -79,11 +79,11 @@ sealed partial class Se
         return (uint)length;
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public bool RtlValidSecurityDescriptor(SecurityDescriptor securityDescriptor) =>
         !securityDescriptor.IsNull && securityDescriptor.Revision == 1;
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlCreateAcl(Va acl, uint aclLength, uint aclRevision)
     {
         if (aclLength < 8) return STATUS_BUFFER_TOO_SMALL;
@@ -93,7 +93,7 @@ sealed partial class Se
         return STATUS_SUCCESS;
     }
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlAddAccessAllowedAce(Va acl, uint aceRevision, uint accessMask, Va sid)
     {
         int count = nt.Memory.Read<ushort>(acl + 4), at = 8, size = 8 + SidLength(sid);
@@ -135,7 +135,7 @@ sealed partial class Se
         }
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus RtlGetOwnerSecurityDescriptor(SecurityDescriptor securityDescriptor, Va owner, Va ownerDefaulted) =>
         GetSid(securityDescriptor, 0, owner, ownerDefaulted, 1);
 

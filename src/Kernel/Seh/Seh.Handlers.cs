@@ -33,24 +33,46 @@ sealed class DispatchArea
     public ContextView Context { get; }
     public ExceptionRecordView Record { get; }
 
+    /// <summary>Calls a frame's termination handler; <paramref name="at"/> is the frame's own context.</summary>
+    public void CallTerminationHandler(UnwoundFrame frame, CpuContext at, Va targetIp, uint scope)
+    {
+        Stack<TerminationCall> calls = _nt.Ke.Scheduler.Current.Terminations;
+        var copy = new CpuContext();
+        at.CopyTo(copy);
+        calls.Push(new TerminationCall(_nt.Routines.ReturnRspOf(Stack), copy, _dispatcher));
+        try
+        {
+            CallHandler(frame, targetIp, scope);
+        }
+        finally
+        {
+            calls.Pop();
+        }
+    }
+
+    ulong Stack => _dispatcher.Address.Value - 0x40;
+
     /// <summary>Calls a frame's language handler. Returns its EXCEPTION_DISPOSITION.</summary>
-    public uint CallHandler(UnwoundFrame frame, CpuContext unwound, Va targetIp)
+    /// <param name="scope">The scope to begin with.</param>
+    public uint CallHandler(UnwoundFrame frame, Va targetIp, uint scope)
     {
         DispatcherContext dispatcher = _dispatcher;
         (dispatcher.ControlPc, dispatcher.ImageBase, dispatcher.FunctionEntry) = (frame.ControlPc, frame.ImageBase, frame.FunctionEntry);
         (dispatcher.EstablisherFrame, dispatcher.TargetIp, dispatcher.ContextRecord) = (frame.Establisher, targetIp, Context);
         (dispatcher.LanguageHandler, dispatcher.HandlerData) = (frame.Handler!.Value.Routine, frame.Handler.Value.Data);
-        (dispatcher.HistoryTable, dispatcher.ScopeIndex) = (Va.Null, 0);
+        (dispatcher.HistoryTable, dispatcher.ScopeIndex) = (Va.Null, scope);
 
         var before = new CpuContext();
         _nt.Cpu.CopyTo(before);
-        _nt.Cpu.Rsp = dispatcher.Address.Value - 0x40;
-        uint disposition = (uint)_nt.Routines.Call(frame.Handler.Value.Routine,
+        uint disposition = (uint)_nt.Routines.CallBelow(Stack, frame.Handler.Value.Routine,
             Record.Address.Value, frame.Establisher.Value, Context.Address.Value, dispatcher.Address.Value);
         _nt.Cpu.CopyFrom(before);
         return disposition;
     }
 }
+
+/// <summary>A termination handler that an unwind called: an exception in it goes on where this unwind was.</summary>
+readonly record struct TerminationCall(ulong ReturnRsp, CpuContext Frame, DispatcherContext Dispatcher);
 
 /// <summary>The handler that compilers name for <c>__try</c>, and unwinding to the <c>__except</c> that it chooses.</summary>
 sealed partial class Seh
@@ -115,20 +137,20 @@ sealed partial class Seh
         Va targetFrame, Va targetIp, ExceptionRecordView exceptionRecord, ulong returnValue, ContextView contextRecord, Va historyTable)
     {
         var at = new CpuContext();
-        if (_dispatching.Count > 0) _dispatching.Peek().CopyTo(at);
-        else nt.Cpu.CopyTo(at);
+        nt.Cpu.CopyTo(at);
         var area = new DispatchArea(nt, at, exceptionRecord);
         var here = new CpuContext();
         ExceptionRecordView record = area.Record;
         for (int i = 0; i < MaximumFrames; i++)
         {
+            uint scope = Collide(at);
             at.CopyTo(here);
             if (!_unwinder.Step(at, 2, out UnwoundFrame frame) && frame.Handler is null) break;
             bool isTarget = frame.Establisher == targetFrame && !frame.FunctionEntry.IsNull;
             if (frame.Handler is not null)
             {
                 record.ExceptionFlags = ExceptionRecord.Unwinding | (isTarget ? ExceptionRecord.TargetUnwind : 0);
-                area.CallHandler(frame, here, targetIp);
+                area.CallTerminationHandler(frame, here, targetIp, scope);
             }
             if (!isTarget) continue;
             here.Rip = targetIp.Value;

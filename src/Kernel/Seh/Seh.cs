@@ -16,9 +16,6 @@ sealed partial class Seh(NtKernel nt)
 
     public Unwinder Unwinder => _unwinder;
 
-    /// <summary>Exceptions whose handlers are being looked for, innermost last: where each happened.</summary>
-    readonly Stack<CpuContext> _dispatching = new();
-
     /// <summary>The processor raised an exception, or executed INT n.</summary>
     public void OnTrap(Stop stop)
     {
@@ -88,15 +85,16 @@ sealed partial class Seh(NtKernel nt)
         var context = new CpuContext();
         nt.Cpu.CopyTo(context);
         if (record.Address.IsNull) record = record with { Address = new Va(context.Rip) };
-        if (_dispatching.Count > 16) throw Unhandled(record, context);
-        _dispatching.Push(context);
+        NtThread thread = nt.Ke.Scheduler.Current;
+        if (thread.Dispatching > 16) throw Unhandled(record, context);
+        thread.Dispatching++;
         try
         {
             Search(record, context);
         }
         finally
         {
-            _dispatching.Pop();
+            thread.Dispatching--;
         }
     }
 
@@ -107,9 +105,10 @@ sealed partial class Seh(NtKernel nt)
         context.CopyTo(at);
         for (int i = 0; i < MaximumFrames; i++)
         {
+            uint scope = Collide(at);
             if (!_unwinder.Step(at, 1, out UnwoundFrame frame) && frame.Handler is null) break;
             if (frame.Handler is null) continue;
-            switch (frames.CallHandler(frame, at, Va.Null))
+            switch (frames.CallHandler(frame, Va.Null, scope))
             {
                 case ContinueExecution:
                     frames.Context.Load(context);
@@ -124,6 +123,23 @@ sealed partial class Seh(NtKernel nt)
         throw Unhandled(record, context);
     }
 
+    /// <summary>
+    /// The walk has come to a termination handler's caller: an exception in the handler. What that unwind had left behind is gone,
+    /// so the walk goes on in the frame that it was at, behind the scope whose handler it ran.
+    /// </summary>
+    /// <returns>The scope to begin with.</returns>
+    uint Collide(CpuContext at)
+    {
+        if (!Routines.IsReturn(new Va(at.Rip))) return 0;
+        foreach (TerminationCall call in nt.Ke.Scheduler.Current.Terminations)
+        {
+            if (call.ReturnRsp != at.Rsp) continue;
+            call.Frame.CopyTo(at);
+            return call.Dispatcher.ScopeIndex;
+        }
+        return 0;
+    }
+
     BugCheck Unhandled(ExceptionRecord record, CpuContext context)
     {
         bool inService = nt.Ke.Scheduler.Current == nt.Ke.Scheduler.Owner && !nt.Ke.InSystemContext;
@@ -134,13 +150,13 @@ sealed partial class Seh(NtKernel nt)
             : new BugCheck(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, record.Code, record.Address.Value, p0, p1) { Context = context };
     }
 
-    [Export]
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public void ExRaiseStatus(NtStatus status) => throw new GuestException(status.Value);
 
-    [Export]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void ExRaiseAccessViolation() => throw new GuestException(STATUS_ACCESS_VIOLATION.Value);
 
-    [Export]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void ExRaiseDatatypeMisalignment() => throw new GuestException(STATUS_DATATYPE_MISALIGNMENT.Value);
 
     /// <summary>Raises STATUS_ACCESS_VIOLATION unless a buffer lies in the user half. It does not touch the buffer.</summary>

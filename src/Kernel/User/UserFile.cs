@@ -32,7 +32,10 @@ public sealed class UserFile
     public UserRequest Read(uint length, long offset = 0) =>
         Send(IRP_MJ_READ, [], length, (input, output) => new IoRequest(IRP_MJ_READ, Object)
         {
-            OutputBuffer = output, OutputLength = length, ByteOffset = offset, Mode = ProcessorMode.UserMode,
+            OutputBuffer = output,
+            OutputLength = length,
+            ByteOffset = offset,
+            Mode = ProcessorMode.UserMode,
         });
 
     public UserRequest Write(ReadOnlySpan<byte> data, long offset = 0)
@@ -40,7 +43,10 @@ public sealed class UserFile
         uint length = (uint)data.Length;
         return Send(IRP_MJ_WRITE, data, 0, (input, output) => new IoRequest(IRP_MJ_WRITE, Object)
         {
-            InputBuffer = input, InputLength = length, ByteOffset = offset, Mode = ProcessorMode.UserMode,
+            InputBuffer = input,
+            InputLength = length,
+            ByteOffset = offset,
+            Mode = ProcessorMode.UserMode,
         });
     }
 
@@ -59,18 +65,26 @@ public sealed class UserFile
     /// <summary>ReadFile with a pointer as it is, good or bad.</summary>
     public UserRequest ReadTo(Va buffer, uint length) => Run(new IoRequest(IRP_MJ_READ, Object)
     {
-        OutputBuffer = buffer, OutputLength = length, Mode = ProcessorMode.UserMode,
+        OutputBuffer = buffer,
+        OutputLength = length,
+        Mode = ProcessorMode.UserMode,
     }, Va.Null, 0);
 
     /// <summary>WriteFile with a pointer as it is, good or bad.</summary>
     public UserRequest WriteFrom(Va buffer, uint length) => Run(new IoRequest(IRP_MJ_WRITE, Object)
     {
-        InputBuffer = buffer, InputLength = length, Mode = ProcessorMode.UserMode,
+        InputBuffer = buffer,
+        InputLength = length,
+        Mode = ProcessorMode.UserMode,
     }, Va.Null, 0);
 
     IoRequest Control(uint code, Va input, uint inputLength, Va output, uint outputLength) => new(IRP_MJ_DEVICE_CONTROL, Object)
     {
-        ControlCode = code, InputBuffer = input, InputLength = inputLength, OutputBuffer = output, OutputLength = outputLength,
+        ControlCode = code,
+        InputBuffer = input,
+        InputLength = inputLength,
+        OutputBuffer = output,
+        OutputLength = outputLength,
         Mode = ProcessorMode.UserMode,
     };
 

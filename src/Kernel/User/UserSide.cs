@@ -39,7 +39,7 @@ public sealed class UserSide
         AsUser(() => _nt.Ke.RunUntilIdle());
     }
 
-    /// <summary>A service call from user mode: bad pointers fail the call, a stop of the machine gets its report.</summary>
+    /// <summary>A service call from user mode: an exception raised in it is its status, a stop of the machine gets its report.</summary>
     internal NtStatus AsUser(Func<NtStatus> service)
     {
         KThread thread = _nt.Ke.CurrentThread;
@@ -53,9 +53,15 @@ public sealed class UserSide
                 throw new BugCheck(BugCheckCode.APC_INDEX_MISMATCH, 0, 0, (ulong)(ushort)thread.KernelApcDisable);
             return status;
         }
-        catch (PageFault)
+        catch (PageFault fault)
         {
-            return STATUS_ACCESS_VIOLATION;
+            // The caller's buffers were probed: a structure of the kernel's, which a driver can write, led here.
+            ulong write = fault.Access == Access.Write ? 1UL : 0;
+            BugCheck stop = fault.Address.Value < _nt.Mm.MmUserProbeAddress
+                ? new BugCheck(BugCheckCode.SYSTEM_SERVICE_EXCEPTION, STATUS_ACCESS_VIOLATION.Value, _nt.Cpu.Rip, write, fault.Address.Value)
+                : new BugCheck(BugCheckCode.PAGE_FAULT_IN_NONPAGED_AREA, fault.Address.Value, write);
+            _nt.Ke.Report(stop);
+            throw stop;
         }
         catch (GuestException exception)
         {

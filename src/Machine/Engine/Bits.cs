@@ -232,11 +232,11 @@ unsafe struct MoveIf : IConditional
 
     static Handler Pick<TCondition, T>(PlaceKind place)
         where TCondition : ICondition where T : unmanaged => place switch
-    {
-        PlaceKind.Memory => &Run<TCondition, T, Mem>,
-        PlaceKind.MemoryIndexed => &Run<TCondition, T, MemX>,
-        _ => &Run<TCondition, T, RegS>,
-    };
+        {
+            PlaceKind.Memory => &Run<TCondition, T, Mem>,
+            PlaceKind.MemoryIndexed => &Run<TCondition, T, MemX>,
+            _ => &Run<TCondition, T, RegS>,
+        };
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Run<TCondition, T, TPlace>(Uop* op, CpuState* s)

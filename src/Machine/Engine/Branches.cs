@@ -162,17 +162,17 @@ unsafe struct CompareJump<TOp, TFlags> : IConditional where TOp : IBinary where 
 {
     public static Handler Pick<TCondition>(PlaceKind place, int size)
         where TCondition : ICondition => (place, size) switch
-    {
-        (PlaceKind.Register, 1) => &Registers<TCondition, byte>,
-        (PlaceKind.Register, 2) => &Registers<TCondition, ushort>,
-        (PlaceKind.Register, 4) => &Registers<TCondition, uint>,
-        (PlaceKind.Register, 8) => &Registers<TCondition, ulong>,
-        (PlaceKind.Immediate, 1) => &Constant<TCondition, byte>,
-        (PlaceKind.Immediate, 2) => &Constant<TCondition, ushort>,
-        (PlaceKind.Immediate, 4) => &Constant<TCondition, uint>,
-        (PlaceKind.Immediate, 8) => &Constant<TCondition, ulong>,
-        _ => null,
-    };
+        {
+            (PlaceKind.Register, 1) => &Registers<TCondition, byte>,
+            (PlaceKind.Register, 2) => &Registers<TCondition, ushort>,
+            (PlaceKind.Register, 4) => &Registers<TCondition, uint>,
+            (PlaceKind.Register, 8) => &Registers<TCondition, ulong>,
+            (PlaceKind.Immediate, 1) => &Constant<TCondition, byte>,
+            (PlaceKind.Immediate, 2) => &Constant<TCondition, ushort>,
+            (PlaceKind.Immediate, 4) => &Constant<TCondition, uint>,
+            (PlaceKind.Immediate, 8) => &Constant<TCondition, ulong>,
+            _ => null,
+        };
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static Uop* Registers<TCondition, T>(Uop* op, CpuState* s) where TCondition : ICondition where T : unmanaged =>

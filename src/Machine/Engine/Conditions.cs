@@ -111,23 +111,23 @@ static unsafe class Conditions
     /// <summary>The handler for an Iced condition code.</summary>
     public static Handler Pick<TFamily>(Iced.Intel.ConditionCode code, PlaceKind place, int size)
         where TFamily : IConditional => code switch
-    {
-        Iced.Intel.ConditionCode.o => TFamily.Pick<IfOverflow>(place, size),
-        Iced.Intel.ConditionCode.no => TFamily.Pick<Unless<IfOverflow>>(place, size),
-        Iced.Intel.ConditionCode.b => TFamily.Pick<IfBelow>(place, size),
-        Iced.Intel.ConditionCode.ae => TFamily.Pick<Unless<IfBelow>>(place, size),
-        Iced.Intel.ConditionCode.e => TFamily.Pick<IfEqual>(place, size),
-        Iced.Intel.ConditionCode.ne => TFamily.Pick<Unless<IfEqual>>(place, size),
-        Iced.Intel.ConditionCode.be => TFamily.Pick<IfBelowOrEqual>(place, size),
-        Iced.Intel.ConditionCode.a => TFamily.Pick<Unless<IfBelowOrEqual>>(place, size),
-        Iced.Intel.ConditionCode.s => TFamily.Pick<IfSign>(place, size),
-        Iced.Intel.ConditionCode.ns => TFamily.Pick<Unless<IfSign>>(place, size),
-        Iced.Intel.ConditionCode.p => TFamily.Pick<IfParity>(place, size),
-        Iced.Intel.ConditionCode.np => TFamily.Pick<Unless<IfParity>>(place, size),
-        Iced.Intel.ConditionCode.l => TFamily.Pick<IfLess>(place, size),
-        Iced.Intel.ConditionCode.ge => TFamily.Pick<Unless<IfLess>>(place, size),
-        Iced.Intel.ConditionCode.le => TFamily.Pick<IfLessOrEqual>(place, size),
-        Iced.Intel.ConditionCode.g => TFamily.Pick<Unless<IfLessOrEqual>>(place, size),
-        _ => null,
-    };
+        {
+            Iced.Intel.ConditionCode.o => TFamily.Pick<IfOverflow>(place, size),
+            Iced.Intel.ConditionCode.no => TFamily.Pick<Unless<IfOverflow>>(place, size),
+            Iced.Intel.ConditionCode.b => TFamily.Pick<IfBelow>(place, size),
+            Iced.Intel.ConditionCode.ae => TFamily.Pick<Unless<IfBelow>>(place, size),
+            Iced.Intel.ConditionCode.e => TFamily.Pick<IfEqual>(place, size),
+            Iced.Intel.ConditionCode.ne => TFamily.Pick<Unless<IfEqual>>(place, size),
+            Iced.Intel.ConditionCode.be => TFamily.Pick<IfBelowOrEqual>(place, size),
+            Iced.Intel.ConditionCode.a => TFamily.Pick<Unless<IfBelowOrEqual>>(place, size),
+            Iced.Intel.ConditionCode.s => TFamily.Pick<IfSign>(place, size),
+            Iced.Intel.ConditionCode.ns => TFamily.Pick<Unless<IfSign>>(place, size),
+            Iced.Intel.ConditionCode.p => TFamily.Pick<IfParity>(place, size),
+            Iced.Intel.ConditionCode.np => TFamily.Pick<Unless<IfParity>>(place, size),
+            Iced.Intel.ConditionCode.l => TFamily.Pick<IfLess>(place, size),
+            Iced.Intel.ConditionCode.ge => TFamily.Pick<Unless<IfLess>>(place, size),
+            Iced.Intel.ConditionCode.le => TFamily.Pick<IfLessOrEqual>(place, size),
+            Iced.Intel.ConditionCode.g => TFamily.Pick<Unless<IfLessOrEqual>>(place, size),
+            _ => null,
+        };
 }

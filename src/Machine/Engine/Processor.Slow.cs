@@ -35,7 +35,9 @@ public sealed unsafe partial class Processor
         ulong none = Tlb.NoTag((int)((address >> 12) & (Tlb.Count - 1)));
         *line = new TlbEntry
         {
-            Host = host, TagRead = use == Use.Read ? address : none, TagWrite = use == Use.Read ? none : address,
+            Host = host,
+            TagRead = use == Use.Read ? address : none,
+            TagWrite = use == Use.Read ? none : address,
         };
         _retry = true;
         return op;

@@ -2,7 +2,9 @@ using System.Numerics;
 
 namespace Ringdown.Machine;
 
-/// <summary>Elementary functions on fixed-point numbers with 256 bits of fraction: enough to round 64 bits rightly.</summary>
+/// <summary>
+/// Elementary functions on fixed-point numbers with 256 bits of fraction: enough to round 64 bits rightly.
+/// </summary>
 static class BigFixed
 {
     public const int Bits = 256;
@@ -57,6 +59,20 @@ static class BigFixed
 
     /// <summary>The natural logarithm of 1 + x, where that lies between 1/2 and 2.</summary>
     public static BigInteger LogOnePlus(in BigInteger x) => 2 * ArcTanh(Divide(x, 2 * One + x));
+
+    /// <summary>The logarithm to base 2 of a positive number.</summary>
+    public static BigInteger Log2(BigInteger x)
+    {
+        // Halved or doubled until it is between 3/4 and 3/2, where the series is short.
+        int power = (int)x.GetBitLength() - 1 - Bits;
+        BigInteger m = power >= 0 ? x >> power : x << -power;
+        if (m > One * 3 / 2)
+        {
+            power++;
+            m = power > 0 ? x >> power : x << -power;
+        }
+        return Divide(LogOnePlus(m - One), Ln2) + power * One;
+    }
 
     /// <summary>Sine and cosine of an angle below 1.</summary>
     public static (BigInteger Sine, BigInteger Cosine) SineCosine(in BigInteger x)

@@ -85,7 +85,8 @@ static unsafe class FxState
         for (int i = 0; i < 16; i++) Vector128.Load(p + 160 + 16 * i).Store(s->Vector + 32 * i);
     }
 
-    static ulong Requested(CpuState* s) => (s->Gpr[2] << 32 | (uint)s->Gpr[0]) & (s->Xcr0 | X87Bit) & (X87Bit | SseBit | AvxBit);
+    static ulong Requested(CpuState* s) =>
+        (s->Gpr[2] << 32 | (uint)s->Gpr[0]) & (s->Xcr0 | X87Bit) & (X87Bit | SseBit | AvxBit);
 
     /// <summary>XSAVE. All components count as in use.</summary>
     [MethodImpl(Optimized)]
@@ -118,7 +119,8 @@ static unsafe class FxState
         if (p == null) return Fault.At(op, s);
         ulong present = *(ulong*)(p + HeaderOffset);
         bool loadsMxcsr = (wanted & (SseBit | AvxBit)) != 0;
-        if ((present & ~(s->Xcr0 | X87Bit)) != 0 || *(ulong*)(p + HeaderOffset + 8) != 0 || *(ulong*)(p + HeaderOffset + 16) != 0
+        if ((present & ~(s->Xcr0 | X87Bit)) != 0 || *(ulong*)(p + HeaderOffset + 8) != 0
+            || *(ulong*)(p + HeaderOffset + 16) != 0
             || loadsMxcsr && (*(uint*)(p + 24) & ~MxcsrMask) != 0)
             return Fault.Raise(op, s, Fault.GeneralProtection);
         if ((wanted & X87Bit) != 0) RestoreX87(s, p, (present & X87Bit) != 0);
@@ -126,7 +128,8 @@ static unsafe class FxState
         for (int i = 0; i < 16; i++)
         {
             if ((wanted & SseBit) != 0) RestorePart(s->Vector + 32 * i, p + 160 + 16 * i, (present & SseBit) != 0);
-            if ((wanted & AvxBit) != 0) RestorePart(s->Vector + 32 * i + 16, p + AvxOffset + 16 * i, (present & AvxBit) != 0);
+            if ((wanted & AvxBit) != 0)
+                RestorePart(s->Vector + 32 * i + 16, p + AvxOffset + 16 * i, (present & AvxBit) != 0);
         }
         return op + 1;
     }

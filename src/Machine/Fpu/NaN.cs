@@ -19,7 +19,9 @@ static class NaN
         return a.IsNaN;
     }
 
-    /// <summary>x87: of two NaNs the one with the larger significand, but a quiet one before a signalling one.</summary>
+    /// <summary>
+    /// x87: of two NaNs the one with the larger significand, but a quiet one before a signalling one.
+    /// </summary>
     public static bool X87(ref RealContext c, in Real a, in Real b, out Real result)
     {
         result = a;

@@ -4,7 +4,8 @@ enum RealKind : byte { Zero, Finite, Infinity, QuietNaN, SignalingNaN, Unsupport
 
 /// <summary>A floating-point number taken apart: what all formats have in common.</summary>
 /// <remarks>
-/// A finite value is <see cref="Significand"/> / 2^63 * 2^<see cref="Exponent"/>, bit 63 set, also when its format held it
+/// A finite value is <see cref="Significand"/> / 2^63 * 2^<see cref="Exponent"/>, bit 63 set, also when its format held
+/// it
 /// as a denormal. A NaN keeps its significand as the 80-bit format has it.
 /// </remarks>
 readonly record struct Real(RealKind Kind, bool Sign, int Exponent, ulong Significand, bool Denormal = false)
@@ -37,7 +38,9 @@ readonly record struct Real(RealKind Kind, bool Sign, int Exponent, ulong Signif
     }
 }
 
-/// <summary>A format's limits: bits of the significand with the integer bit, and the exponents of normal numbers.</summary>
+/// <summary>
+/// A format's limits: bits of the significand with the integer bit, and the exponents of normal numbers.
+/// </summary>
 readonly record struct RealFormat(int Precision, int MinExponent, int MaxExponent)
 {
     public static readonly RealFormat Half = new(11, -14, 15);

@@ -1,8 +1,11 @@
 namespace Ringdown.Machine;
 
-/// <summary>How to round, and what happened: the part of MXCSR or of the x87 control word that arithmetic needs.</summary>
+/// <summary>
+/// How to round, and what happened: the part of MXCSR or of the x87 control word that arithmetic needs.
+/// </summary>
 /// <remarks>
-/// Exceptions found in the operands stand apart from those of the result: if one of the former is unmasked, the latter do
+/// Exceptions found in the operands stand apart from those of the result: if one of the former is unmasked, the latter
+/// do
 /// not happen.
 /// </remarks>
 struct RealContext
@@ -70,7 +73,9 @@ struct RealContext
         if (a.Denormal || b.Denormal) Before |= Denormal;
     }
 
-    /// <summary>Rounds to a format: <paramref name="significand"/> / 2^127 * 2^<paramref name="exponent"/>, bit 0 is sticky.</summary>
+    /// <summary>
+    /// Rounds to a format: <paramref name="significand"/> / 2^127 * 2^<paramref name="exponent"/>, bit 0 is sticky.
+    /// </summary>
     public Real Round(bool sign, int exponent, UInt128 significand, in RealFormat format)
     {
         RoundedUp = false;
@@ -90,21 +95,25 @@ struct RealContext
     Real Underflows(
         bool sign, int exponent, UInt128 significand, in RealFormat format, in Real full, bool fullInexact)
     {
-        // What wrapping cannot bring back into range ends as if the exception were masked.
-        if (!IsMasked(Underflow) && !(WrapsExponent && full.Exponent + ExponentWrap < RealFormat.Extended.MinExponent))
+        if (!IsMasked(Underflow))
         {
+            // What wrapping cannot bring back into range is zero.
+            if (WrapsExponent && full.Exponent + ExponentWrap < RealFormat.Extended.MinExponent) return Nothing(sign);
             After |= Underflow;
             if (fullInexact) After |= Inexact;
             return WrapsExponent ? full with { Exponent = full.Exponent + ExponentWrap } : full;
         }
-        if (FlushToZero)
-        {
-            After |= Underflow | Inexact;
-            return Real.Zero(sign);
-        }
+        if (FlushToZero) return Nothing(sign);
         Real result = RoundDenormal(sign, exponent, significand, format, out bool inexact);
         if (inexact) After |= Underflow | Inexact;
         return result;
+    }
+
+    Real Nothing(bool sign)
+    {
+        After |= Underflow | Inexact;
+        RoundedUp = false;
+        return Real.Zero(sign);
     }
 
     Real RoundDenormal(bool sign, int exponent, UInt128 significand, in RealFormat format, out bool inexact)
@@ -123,7 +132,8 @@ struct RealContext
             return WrapsExponent ? full with { Exponent = full.Exponent - ExponentWrap } : full;
         }
         After |= Inexact;
-        bool away = tooLarge && !IsMasked(Overflow) || Rounding == Nearest || Rounding == Up && !full.Sign || Rounding == Down && full.Sign;
+        bool away = tooLarge && !IsMasked(Overflow) || Rounding == Nearest || Rounding == Up && !full.Sign
+            || Rounding == Down && full.Sign;
         RoundedUp = away;
         if (away) return Real.Infinity(full.Sign);
         return new Real(RealKind.Finite, full.Sign, format.MaxExponent, ~0UL << (64 - format.Precision));

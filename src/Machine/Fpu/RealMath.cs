@@ -1,6 +1,8 @@
 namespace Ringdown.Machine;
 
-/// <summary>Exact arithmetic on <see cref="Real"/>, rounded once, with the exceptions of IEEE 754 as x86 has them.</summary>
+/// <summary>
+/// Exact arithmetic on <see cref="Real"/>, rounded once, with the exceptions of IEEE 754 as x86 has them.
+/// </summary>
 /// <remarks>Operands are no NaN: which NaN goes on is a matter of the instruction set, see <see cref="NaN"/>.</remarks>
 static class RealMath
 {

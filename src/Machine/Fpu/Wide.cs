@@ -1,6 +1,8 @@
 namespace Ringdown.Machine;
 
-/// <summary>A number with 256 bits of significand, for the one sum that needs them: of a product and an addend.</summary>
+/// <summary>
+/// A number with 256 bits of significand, for the one sum that needs them: of a product and an addend.
+/// </summary>
 /// <remarks>The value is high:low / 2^255 * 2^exponent; the top bit is set.</remarks>
 readonly record struct Wide(bool Sign, int Exponent, UInt128 High, UInt128 Low)
 {

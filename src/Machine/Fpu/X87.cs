@@ -4,7 +4,8 @@ namespace Ringdown.Machine;
 
 /// <summary>The x87's registers and status, as its instructions see them.</summary>
 /// <remarks>
-/// Registers lie at their physical places; ST(i) counts from the top in the status word. The pointers to the last instruction
+/// Registers lie at their physical places; ST(i) counts from the top in the status word. The pointers to the last
+/// instruction
 /// and operand are kept as loaded: nothing here updates them.
 /// </remarks>
 static unsafe class X87
@@ -70,7 +71,8 @@ static unsafe class X87
         if (!integer) return new Real(RealKind.Unsupported, sign, 0, significand);
         if (exponent != 0x7FFF) return new Real(RealKind.Finite, sign, exponent - 16383, significand);
         if (significand == Real.Integer) return Real.Infinity(sign);
-        return new Real((significand & Real.Quiet) != 0 ? RealKind.QuietNaN : RealKind.SignalingNaN, sign, 0, significand);
+        RealKind kind = (significand & Real.Quiet) != 0 ? RealKind.QuietNaN : RealKind.SignalingNaN;
+        return new Real(kind, sign, 0, significand);
     }
 
     /// <summary>Ten bytes.</summary>
@@ -93,7 +95,9 @@ static unsafe class X87
         *(ushort*)(p + 8) = (ushort)(exponent | (value.Sign ? 0x8000 : 0));
     }
 
-    /// <summary>Makes flags sticky and C1 as the last rounding was. False: unmasked before the operation, so nothing happens.</summary>
+    /// <summary>
+    /// Makes flags sticky and C1 as the last rounding was. False: unmasked before the operation, so nothing happens.
+    /// </summary>
     public static bool Finish(CpuState* s, in RealContext c)
     {
         uint flags = c.Flags(out _);
@@ -103,7 +107,9 @@ static unsafe class X87
         return !c.Stopped;
     }
 
-    /// <summary>As <see cref="Finish"/> for a store: overflow and underflow, unmasked, keep it from happening too.</summary>
+    /// <summary>
+    /// As <see cref="Finish"/> for a store: overflow and underflow, unmasked, keep it from happening too.
+    /// </summary>
     public static bool FinishStore(CpuState* s, RealContext c)
     {
         uint unmasked = c.After & ~c.Masks & (RealContext.Overflow | RealContext.Underflow);
@@ -124,7 +130,9 @@ static unsafe class X87
         else s->FpuStatus &= unchecked((ushort)~Summary);
     }
 
-    /// <summary>An empty register was read, or a full one pushed upon. True if that is masked: the result is a NaN then.</summary>
+    /// <summary>
+    /// An empty register was read, or a full one pushed upon. True if that is masked: the result is a NaN then.
+    /// </summary>
     public static bool StackFaults(CpuState* s, bool overflow)
     {
         s->FpuStatus &= unchecked((ushort)~C1);

@@ -44,7 +44,10 @@ static unsafe class X87Arithmetic
 
     public static int SizeOf(X87Source kind) => kind switch
     {
-        X87Source.Int16 => 2, X87Source.Single or X87Source.Int32 => 4, X87Source.Extended or X87Source.Bcd => 10, _ => 8,
+        X87Source.Int16 => 2,
+        X87Source.Single or X87Source.Int32 => 4,
+        X87Source.Extended or X87Source.Bcd => 10,
+        _ => 8,
     };
 
     public static Real Load(X87Source kind, byte* p) => kind switch

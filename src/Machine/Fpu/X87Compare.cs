@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace Ringdown.Machine;
 
-/// <summary>FCOM and its relatives. S is the other register; Imm has the options below, and the number of pops in bits 2 and 3.</summary>
+/// <summary>
+/// FCOM and its relatives. S is the other register; Imm has the options below, and the number of pops in bits 2 and 3.
+/// </summary>
 static unsafe class X87Compare
 {
     /// <summary>Only a signalling NaN is invalid.</summary>
@@ -77,12 +79,18 @@ static unsafe class X87Compare
 
     static int Codes(int comparison) => comparison switch
     {
-        2 => X87.C3 | X87.C2 | X87.C0, 0 => X87.C3, < 0 => X87.C0, _ => 0,
+        2 => X87.C3 | X87.C2 | X87.C0,
+        0 => X87.C3,
+        < 0 => X87.C0,
+        _ => 0,
     };
 
     static void SetFlags(CpuState* s, int comparison) => Width.SetFlags(s, comparison switch
     {
-        2 => Flags.ZF | Flags.PF | Flags.CF, 0 => Flags.ZF, < 0 => Flags.CF, _ => 0,
+        2 => Flags.ZF | Flags.PF | Flags.CF,
+        0 => Flags.ZF,
+        < 0 => Flags.CF,
+        _ => 0,
     });
 
     /// <summary>FXAM: what ST(0) is.</summary>

@@ -5,7 +5,8 @@ namespace Ringdown.Machine;
 
 /// <summary>The transcendental functions: of ST(0), or of ST(1) and ST(0) with a pop.</summary>
 /// <remarks>
-/// Results are rounded rightly; a real processor may differ in the last bit. C1 says whether that was up, as for arithmetic.
+/// Results are rounded rightly; a real processor may differ in the last bit. C1 says whether that was up, as for
+/// arithmetic.
 /// </remarks>
 static unsafe class X87Functions
 {
@@ -94,10 +95,14 @@ static unsafe class X87Functions
         (BigInteger sine, BigInteger cosine) = BigFixed.SineCosine(rest);
         (sine, cosine) = (int)(turns & 3) switch
         {
-            0 => (sine, cosine), 1 => (cosine, -sine), 2 => (-sine, -cosine), _ => (-cosine, sine),
+            0 => (sine, cosine),
+            1 => (cosine, -sine),
+            2 => (-sine, -cosine),
+            _ => (-cosine, sine),
         };
         if (a.Sign) sine = -sine;
-        if (function == Tangent) return (BigFixed.Round(ref c, BigFixed.Divide(sine, cosine), 0, RealFormat.Extended), one);
+        if (function == Tangent)
+            return (BigFixed.Round(ref c, BigFixed.Divide(sine, cosine), 0, RealFormat.Extended), one);
         Real first = function == Cosine ? default : BigFixed.Round(ref c, sine, 0, RealFormat.Extended);
         if (function == Sine) return (first, default);
         Real second = BigFixed.Round(ref c, cosine, 0, RealFormat.Extended);
@@ -178,7 +183,12 @@ static unsafe class X87Functions
 
     static Real Product(ref RealContext c, in Real y, in BigInteger factor, int exponent, bool exact)
     {
-        if (exact) return RealMath.Multiply(ref c, y, Real.Of((long)(factor >> BigFixed.Bits)), RealFormat.Extended);
+        if (exact)
+        {
+            // The processor does not find out that this one is.
+            c.After |= RealContext.Inexact;
+            return RealMath.Multiply(ref c, y, Real.Of((long)(factor >> BigFixed.Bits)), RealFormat.Extended);
+        }
         BigInteger value = factor * (y.Sign ? -1 : 1) * y.Significand;
         return BigFixed.Round(ref c, value, exponent + y.Exponent - 63, RealFormat.Extended);
     }
@@ -198,7 +208,7 @@ static unsafe class X87Functions
         if (x.Exponent >= 0) return x.Sign ? c.MakeInvalid() : Real.Infinity(y.Sign);
         if (x.Exponent >= Tiny)
         {
-            BigInteger log = BigFixed.Divide(BigFixed.LogOnePlus(BigFixed.Of(x)), BigFixed.Ln2);
+            BigInteger log = BigFixed.Log2(BigFixed.One + BigFixed.Of(x));
             return Product(ref c, y, log, 0, exact: false);
         }
         BigInteger small = BigFixed.Divide(BigFixed.One, BigFixed.Ln2) * (x.Sign ? -1 : 1) * x.Significand >> 63;
@@ -237,7 +247,8 @@ static unsafe class X87Functions
     }
 
     static BigInteger Ratio(ulong a, ulong b, int exponent) =>
-        exponent >= 0 ? ((BigInteger)a << (BigFixed.Bits + exponent)) / b : ((BigInteger)a << BigFixed.Bits) / b >> -exponent;
+        exponent >= 0 ? ((BigInteger)a << (BigFixed.Bits + exponent)) / b
+            : ((BigInteger)a << BigFixed.Bits) / b >> -exponent;
 
     // The angle is a little less than its tangent.
     static Real SmallRatio(ref RealContext c, in Real y, in Real x)

@@ -27,7 +27,8 @@ static unsafe class X87Scale
         c.NoteDenormal(a, b);
         if (!a.IsFinite || !b.IsFinite) return a;
         int power = b.Exponent < 0 ? 0 : b.Exponent > 16 ? 1 << 17 : (int)(b.Significand >> (63 - b.Exponent));
-        return c.Round(a.Sign, a.Exponent + (b.Sign ? -power : power), (UInt128)a.Significand << 64, RealFormat.Extended);
+        if (b.Sign) power = -power;
+        return c.Round(a.Sign, a.Exponent + power, (UInt128)a.Significand << 64, RealFormat.Extended);
     }
 
     /// <summary>FXTRACT: the exponent in ST(0)'s place, the significand pushed.</summary>

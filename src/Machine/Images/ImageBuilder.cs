@@ -3,9 +3,10 @@ using System.Text;
 
 namespace Ringdown.Machine;
 
-/// <summary>Makes an image out of names: the kernel's own <c>ntoskrnl.exe</c>, whose export directory drivers walk.</summary>
-/// <remarks>Functions become stubs at a fixed spacing in pages of their own, so that these can be mapped as entries of host
-/// routines; variables become room in a section that can be written.</remarks>
+/// <summary>Makes an image out of names: the kernel's own <c>ntoskrnl.exe</c>, whose export directory drivers
+/// walk.</summary>
+/// <remarks>Functions become stubs at a fixed spacing in pages of their own, so that these can be mapped as entries
+/// of host routines; variables become room in a section that can be written.</remarks>
 public sealed class ImageBuilder(string name, ulong imageBase)
 {
     /// <summary>Bytes from one function's stub to the next.</summary>

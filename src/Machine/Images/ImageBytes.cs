@@ -11,7 +11,8 @@ readonly struct ImageBytes(ReadOnlyMemory<byte> bytes, string name)
 
     public ReadOnlySpan<byte> All => bytes.Span;
 
-    public bool Has(ulong offset, ulong length) => offset <= (ulong)bytes.Length && length <= (ulong)bytes.Length - offset;
+    public bool Has(ulong offset, ulong length) =>
+        offset <= (ulong)bytes.Length && length <= (ulong)bytes.Length - offset;
 
     public ReadOnlySpan<byte> Span(ulong offset, ulong length, string what)
     {

@@ -4,12 +4,14 @@ namespace Ringdown.Machine;
 
 public sealed partial class PeImage
 {
-    // The largest drivers that are sold have some 100 MiB; what claims more is a broken file, not memory to be reserved.
+    // The largest drivers that are sold have some 100 MiB; what claims more is a broken file, not memory to be
+    // reserved.
     const uint LargestImage = 256 << 20;
     const int MostSections = 96;
     const ushort Native = 1;
 
-    /// <summary>The checksum that the header should have: the file's 16-bit words with carry, plus its length.</summary>
+    /// <summary>The checksum that the header should have: the file's 16-bit words with carry, plus its
+    /// length.</summary>
     public uint ComputeChecksum()
     {
         ReadOnlySpan<byte> file = File.Span;
@@ -60,11 +62,14 @@ public sealed partial class PeImage
         if (SizeOfImage is 0 or > LargestImage)
             throw new BadImageException($"The image claims to have {SizeOfImage:X} bytes.");
         if (SizeOfHeaders > fileLength)
-            throw new BadImageException($"The file is truncated: its headers end at {SizeOfHeaders:X}, it at {fileLength:X}.");
+            throw new BadImageException(
+                $"The file is truncated: its headers end at {SizeOfHeaders:X}, it at {fileLength:X}.");
         if (SizeOfHeaders > SizeOfImage)
-            throw new BadImageException($"The headers end at {SizeOfHeaders:X}, past the image's end at {SizeOfImage:X}.");
+            throw new BadImageException(
+                $"The headers end at {SizeOfHeaders:X}, past the image's end at {SizeOfImage:X}.");
         if (EntryPointRva >= SizeOfImage)
-            throw new BadImageException($"The entry point {EntryPointRva:X} lies past the image's end at {SizeOfImage:X}.");
+            throw new BadImageException(
+                $"The entry point {EntryPointRva:X} lies past the image's end at {SizeOfImage:X}.");
         if ((PreferredBase & 0xFFFF) != 0)
             throw new BadImageException($"The image's base {PreferredBase:X} is not a multiple of 64 KiB.");
     }
@@ -85,7 +90,8 @@ public sealed partial class PeImage
         PeDirectory[] all = new PeDirectory[16];
         uint count = Math.Min(bytes.U32(optional + 108, "the optional header"), 16);
         if (112 + count * 8 > optionalSize)
-            throw new BadImageException($"The optional header of {optionalSize} bytes has no room for {count} directories.");
+            throw new BadImageException(
+                $"The optional header of {optionalSize} bytes has no room for {count} directories.");
         for (uint i = 0; i < count; i++)
         {
             ulong at = optional + 112 + i * 8;
@@ -104,7 +110,8 @@ public sealed partial class PeImage
             PeSection section = ReadSection(bytes, table + (ulong)i * 40, i);
             if (section.Rva < end)
                 throw new BadImageException(
-                    $"The sections overlap: {section.Name} begins at {section.Rva:X}, what is before it ends at {end:X}.");
+                    $"The sections overlap: {section.Name} begins at {section.Rva:X}, "
+                    + $"what is before it ends at {end:X}.");
             end = section.Rva + section.VirtualSize;
             sections[i] = section;
         }
@@ -119,7 +126,8 @@ public sealed partial class PeImage
         uint virtualSize = Field(entry, 8), rva = Field(entry, 12), rawSize = Field(entry, 16), raw = Field(entry, 20);
         if (virtualSize == 0) virtualSize = rawSize;
         if (rva < SizeOfHeaders && SectionAlignment >= 0x1000)
-            throw new BadImageException($"Section {name} at {rva:X} overlaps the headers, which end at {SizeOfHeaders:X}.");
+            throw new BadImageException(
+                $"Section {name} at {rva:X} overlaps the headers, which end at {SizeOfHeaders:X}.");
         if ((rva & (SectionAlignment - 1)) != 0)
             throw new BadImageException($"Section {name} at {rva:X} is not aligned to {SectionAlignment:X}.");
         if (rva > SizeOfImage || virtualSize > SizeOfImage - rva)
@@ -129,7 +137,8 @@ public sealed partial class PeImage
         if (rawSize == 0) raw = 0;
         if (!bytes.Has(raw, Math.Min(rawSize, virtualSize)))
             throw new BadImageException(
-                $"The file is truncated: section {name} has {rawSize:X} bytes at {raw:X}, the file ends at {bytes.Length:X}.");
+                $"The file is truncated: section {name} has {rawSize:X} bytes at {raw:X}, "
+                + $"the file ends at {bytes.Length:X}.");
         return new PeSection(name, rva, virtualSize, raw, Math.Min(rawSize, virtualSize), Field(entry, 36));
     }
 
@@ -153,7 +162,8 @@ public sealed partial class PeImage
             PeDirectoryKind kind = (PeDirectoryKind)i;
             // The certificate is not mapped; signed drivers that lost its end are still run.
             uint limit = kind == PeDirectoryKind.Certificate ? (uint)fileLength : SizeOfImage;
-            if (kind is PeDirectoryKind.GlobalPointer or PeDirectoryKind.Architecture or PeDirectoryKind.Reserved) continue;
+            if (kind is PeDirectoryKind.GlobalPointer or PeDirectoryKind.Architecture or PeDirectoryKind.Reserved)
+                continue;
             if (d.Rva >= limit || d.Size > limit - d.Rva)
                 throw new BadImageException(
                     $"The {kind} directory is wild: {d.Size:X} bytes at {d.Rva:X}, the end is at {limit:X}.");

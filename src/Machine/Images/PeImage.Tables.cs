@@ -53,7 +53,8 @@ public sealed partial class PeImage
             for (ulong at = table.Rva; ; at += 20)
             {
                 string what = "the import table, which is not terminated,";
-                uint names = _mapped.U32(at, what), library = _mapped.U32(at + 12, what), slots = _mapped.U32(at + 16, what);
+                uint names = _mapped.U32(at, what), library = _mapped.U32(at + 12, what);
+                uint slots = _mapped.U32(at + 16, what);
                 if (library == 0 || slots == 0) break;
                 // Old linkers leave the table of names empty: the slots hold the names until they are bound.
                 ReadThunks(imports, library, names == 0 ? slots : names, slots, false);
@@ -82,7 +83,8 @@ public sealed partial class PeImage
                 throw new BadImageException($"The import table is not terminated after {MostImports} functions.");
             uint slot = (uint)(slots + i);
             if (!_mapped.Has(slots + i, 8))
-                throw new BadImageException($"An import of {library} has its slot at {slots + i:X}, outside the image.");
+                throw new BadImageException(
+                    $"An import of {library} has its slot at {slots + i:X}, outside the image.");
             if (thunk >> 63 != 0)
             {
                 imports.Add(new PeImport(library, null, (ushort)thunk, 0, slot, delayed));
@@ -108,7 +110,8 @@ public sealed partial class PeImage
         uint ordinals = _mapped.U32(at + 36, What);
         if (nameRva != 0) ExportName = _mapped.Text(nameRva, "the image's name in the export directory", 256);
         if (functionCount > MostExports || nameCount > MostExports)
-            throw new BadImageException($"The export directory claims {functionCount} functions and {nameCount} names.");
+            throw new BadImageException(
+                $"The export directory claims {functionCount} functions and {nameCount} names.");
         _mapped.Span(functions, functionCount * 4UL, "the table of exported functions");
         _mapped.Span(names, nameCount * 4UL, "the table of exported names");
         _mapped.Span(ordinals, nameCount * 2UL, "the table of exported ordinals");
@@ -138,7 +141,8 @@ public sealed partial class PeImage
     PeExport ReadExport(string? name, uint ordinal, uint rva, PeDirectory directory)
     {
         if (rva >= SizeOfImage)
-            throw new BadImageException($"Export {name ?? $"#{ordinal}"} is at {rva:X}, past the end at {SizeOfImage:X}.");
+            throw new BadImageException(
+                $"Export {name ?? $"#{ordinal}"} is at {rva:X}, past the end at {SizeOfImage:X}.");
         // What points into the export directory itself is text: the function's real place.
         bool forwards = rva >= directory.Rva && rva - directory.Rva < directory.Size;
         return new PeExport(name, ordinal, rva, forwards ? _mapped.Text(rva, "a forwarder", 512) : null);
@@ -163,7 +167,8 @@ public sealed partial class PeImage
                 ulong rva = page + (ulong)(value & 0xFFF);
                 if (type == 0) continue;
                 if (type != 10)
-                    throw new BadImageException($"The relocation at {entry:X} has type {type}; an x64 image has only 10.");
+                    throw new BadImageException(
+                        $"The relocation at {entry:X} has type {type}; an x64 image has only 10.");
                 if (!_mapped.Has(rva, 8))
                     throw new BadImageException($"The relocation at {entry:X} is for {rva:X}, outside the image.");
                 all.Add((uint)rva);
@@ -181,7 +186,8 @@ public sealed partial class PeImage
         foreach (uint rva in _relocations)
         {
             Span<byte> slot = image.AsSpan((int)rva, 8);
-            BinaryPrimitives.WriteUInt64LittleEndian(slot, unchecked(BinaryPrimitives.ReadUInt64LittleEndian(slot) + delta));
+            ulong address = BinaryPrimitives.ReadUInt64LittleEndian(slot);
+            BinaryPrimitives.WriteUInt64LittleEndian(slot, unchecked(address + delta));
         }
         // The header says where the image is; NT writes that too.
         uint header = BinaryPrimitives.ReadUInt32LittleEndian(image.AsSpan(0x3C));

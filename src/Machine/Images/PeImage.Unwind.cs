@@ -7,21 +7,24 @@ public readonly record struct RuntimeFunction(uint Begin, uint End, uint UnwindI
 /// <param name="PrologOffset">Where in the prolog the instruction ends.</param>
 /// <param name="Operation">UWOP_*, 0 to 10.</param>
 /// <param name="Info">The four bits beside the operation: a register, or the kind of it.</param>
-/// <param name="Operand">The bytes that it allocates or the offset of what it saves, scaled; zero when it has none.</param>
+/// <param name="Operand">The bytes that it allocates or the offset of what it saves, scaled; zero when it has
+/// none.</param>
 public readonly record struct UnwindCode(byte PrologOffset, byte Operation, byte Info, uint Operand);
 
 /// <summary>UNWIND_INFO as data. Epilog codes of version 2 are in <see cref="Codes"/> as operation 6.</summary>
 /// <param name="Flags">1 an exception handler, 2 a termination handler, 4 chained.</param>
 /// <param name="FrameOffset">In bytes.</param>
 /// <param name="HandlerRva">The language's handler; zero without one.</param>
-/// <param name="HandlerDataRva">What is behind the handler's RVA, such as its scope table; zero without a handler.</param>
+/// <param name="HandlerDataRva">What is behind the handler's RVA, such as its scope table; zero without a
+/// handler.</param>
 /// <param name="Chained">The function whose unwind data continues this one's.</param>
 public sealed record UnwindInfo(
     byte Version, byte Flags, byte PrologSize, byte FrameRegister, uint FrameOffset, IReadOnlyList<UnwindCode> Codes,
     uint HandlerRva, uint HandlerDataRva, RuntimeFunction? Chained);
 
 /// <summary>One __try of __C_specific_handler's scope table.</summary>
-/// <param name="Handler">The filter's RVA, 1 for "always", or the __finally when <paramref name="Target"/> is zero.</param>
+/// <param name="Handler">The filter's RVA, 1 for "always", or the __finally when <paramref name="Target"/> is
+/// zero.</param>
 public readonly record struct ScopeEntry(uint Begin, uint End, uint Handler, uint Target);
 
 public sealed partial class PeImage
@@ -67,8 +70,8 @@ public sealed partial class PeImage
             if (!_mapped.Has(tail, 4)) return null;
             (handler, data) = (_mapped.U32(tail, ""), (uint)tail + 4);
         }
-        return new UnwindInfo((byte)version, (byte)flags, head[1], (byte)(head[3] & 15), (uint)(head[3] >> 4) * 16, list,
-            handler, data, chained);
+        return new UnwindInfo((byte)version, (byte)flags, head[1], (byte)(head[3] & 15), (uint)(head[3] >> 4) * 16,
+            list, handler, data, chained);
     }
 
     /// <summary>The scope table of __C_specific_handler at an RVA; null when it is broken.</summary>
@@ -87,7 +90,8 @@ public sealed partial class PeImage
         return all;
     }
 
-    RuntimeFunction FunctionEntry(ulong at) => new(_mapped.U32(at, ""), _mapped.U32(at + 4, ""), _mapped.U32(at + 8, ""));
+    RuntimeFunction FunctionEntry(ulong at) =>
+        new(_mapped.U32(at, ""), _mapped.U32(at + 4, ""), _mapped.U32(at + 8, ""));
 
     List<UnwindCode>? ReadCodes(ulong at, int count, int version)
     {

@@ -1,8 +1,9 @@
 namespace Ringdown.Machine;
 
 /// <summary>A PE32+ image read from the bytes of a file: a driver, or a library that drivers import.</summary>
-/// <remarks>Pure data. The bytes may be anything: <see cref="Parse"/> refuses with a <see cref="BadImageException"/> what
-/// cannot be loaded; what is read later (unwind data, version, debug data) is absent when it is broken.</remarks>
+/// <remarks>Pure data. The bytes may be anything: <see cref="Parse"/> refuses with a <see cref="BadImageException"/>
+/// what cannot be loaded; what is read later (unwind data, version, debug data) is absent when it is
+/// broken.</remarks>
 public sealed partial class PeImage
 {
     readonly PeDirectory[] _directories;
@@ -21,7 +22,8 @@ public sealed partial class PeImage
         Characteristics = bytes.U16(header + 22, "the COFF header");
         CheckMachine(bytes.U16(header + 4, "the COFF header"), bytes.U16(optional, "the optional header"));
         if (optionalSize < 112)
-            throw new BadImageException($"The optional header has {optionalSize} bytes, a 64-bit image's has at least 112.");
+            throw new BadImageException(
+                $"The optional header has {optionalSize} bytes, a 64-bit image's has at least 112.");
         bytes.Span(optional, 112, "the optional header");
         EntryPointRva = bytes.U32(optional + 16, "");
         PreferredBase = bytes.U64(optional + 24, "");
@@ -40,7 +42,8 @@ public sealed partial class PeImage
         SymbolCount = bytes.U32(header + 16, "the COFF header");
         ulong tableEnd = optional + (ulong)optionalSize + (ulong)count * 40;
         if (tableEnd > SizeOfHeaders)
-            throw new BadImageException($"The headers end at {tableEnd:X}, but say that they end at {SizeOfHeaders:X}.");
+            throw new BadImageException(
+                $"The headers end at {tableEnd:X}, but say that they end at {SizeOfHeaders:X}.");
         _sections = ReadSections(bytes, optional + (ulong)optionalSize, count);
         _mappedBytes = Map(file.Span);
         _mapped = new ImageBytes(_mappedBytes, "the image");
@@ -108,7 +111,8 @@ public sealed partial class PeImage
 
     public PeSection? FindSection(string name) => Array.Find(_sections, s => s.Name == name);
 
-    /// <summary>The image as it is in memory at an address: sections in place, relocations applied, imports not bound.</summary>
+    /// <summary>The image as it is in memory at an address: sections in place, relocations applied, imports not
+    /// bound.</summary>
     /// <exception cref="BadImageException">It is fixed to another address.</exception>
     public byte[] Layout(ulong actualBase)
     {

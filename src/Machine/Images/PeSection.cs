@@ -21,9 +21,11 @@ public sealed record PeSection(
     /// <summary>NT pages out what stands in sections with names that begin with PAGE.</summary>
     public bool IsPageable => Name.StartsWith("PAGE", StringComparison.Ordinal);
 
-    /// <summary>What may be done with its pages. Writable code is readable too, as the processor cannot do otherwise.</summary>
+    /// <summary>What may be done with its pages. Writable code is readable too, as the processor cannot do
+    /// otherwise.</summary>
     public Protection Protection =>
-        (IsReadable ? Protection.Read : 0) | (IsWritable ? Protection.ReadWrite : 0) | (IsExecutable ? Protection.ReadExecute : 0);
+        (IsReadable ? Protection.Read : 0) | (IsWritable ? Protection.ReadWrite : 0)
+        | (IsExecutable ? Protection.ReadExecute : 0);
 
     public bool Contains(uint rva) => rva >= Rva && rva - Rva < VirtualSize;
 }

@@ -7,28 +7,39 @@ namespace Ringdown.Machine;
 public readonly record struct Symbol(string Name, uint Rva);
 
 /// <summary>A line of source code.</summary>
+/// <param name="File">The file's name without its folder.</param>
+/// <param name="Line">Counted from one.</param>
 public sealed record SourceLine(string File, int Line);
 
-/// <summary>Names of an image's code, from its COFF symbols, its exports and its .pdata, read at the first question.</summary>
-/// <remarks>Broken symbols are no symbols: nothing here throws. Lines and the .pdb are not read yet.</remarks>
+/// <summary>Names of an image's code, from its .pdb, COFF symbols, exports and .pdata, and its lines, from DWARF and
+/// the .pdb; each read at the first question.</summary>
+/// <remarks>Broken symbols are no symbols, and so is the .pdb of another build: nothing here throws.</remarks>
 public sealed class Symbols
 {
     public static readonly Symbols None = new(null, null);
 
     readonly PeImage? _image;
     readonly Lazy<Symbol[]> _functions;
+    readonly Lazy<LineTable?> _lines;
+    readonly Lazy<PdbReader?> _pdb;
 
     public Symbols(PeImage? image, byte[]? pdb)
     {
         _image = image;
         Pdb = pdb;
         _functions = new Lazy<Symbol[]>(Read);
+        _lines = new Lazy<LineTable?>(ReadLines);
+        _pdb = new Lazy<PdbReader?>(OpenPdb);
     }
 
     /// <summary>The bytes of the .pdb beside the image.</summary>
     public byte[]? Pdb { get; }
 
-    /// <summary>The function that an RVA is in: the last one that starts at or before it, in the same section.</summary>
+    /// <summary>The .pdb was made with the image, and is read.</summary>
+    public bool HasPdb => _pdb.Value is not null;
+
+    /// <summary>The function that an RVA is in: the last one that starts at or before it, in the same
+    /// section.</summary>
     public Symbol? FunctionAt(uint rva)
     {
         if (_image?.SectionAt(rva) is not { IsExecutable: true } section) return null;
@@ -43,8 +54,23 @@ public sealed class Symbols
         return low > 0 && section.Contains(all[low - 1].Rva) ? all[low - 1] : null;
     }
 
-    /// <summary>The source line of an RVA; null, for no source of lines is read yet.</summary>
-    public SourceLine? LineAt(uint rva) => null;
+    /// <summary>The source line of an RVA; null when nothing tells it, or when the code there is of no line.</summary>
+    public SourceLine? LineAt(uint rva) => _lines.Value?.Find(rva);
+
+    PdbReader? OpenPdb()
+    {
+        if (Pdb is null || _image?.CodeView is not { } wanted || PdbReader.Open(Pdb) is not { } pdb) return null;
+        return pdb.Guid == wanted.Guid && pdb.Age == wanted.Age ? pdb : null;
+    }
+
+    LineTable? ReadLines()
+    {
+        if (_image is null) return null;
+        LineTable.Builder lines = new(_image);
+        DwarfLines.Read(_image, lines);
+        _pdb.Value?.AddLines(lines);
+        return lines.Build();
+    }
 
     Symbol[] Read()
     {
@@ -55,6 +81,7 @@ public sealed class Symbols
         foreach (PeExport export in _image.Exports)
             if (export is { Name: { } name, Forwarder: null }) names[export.Rva] = name;
         AddCoff(_image, names);
+        _pdb.Value?.AddFunctions(_image, names);
         Symbol[] all = new Symbol[names.Count];
         int i = 0;
         foreach ((uint rva, string name) in names) all[i++] = new Symbol(name, rva);

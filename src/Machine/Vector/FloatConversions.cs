@@ -34,7 +34,8 @@ unsafe struct ConvertFloat<TFrom, TTo, TExtent> : IFloatRead
         for (int i = 0; i < Count(mode); i++)
         {
             Real value = Element.Unpack(x[i]);
-            values[i] = NaN.Sse(ref c, value, out Real nan) ? nan : RealMath.Convert(ref c, value, Element.Format<TTo>());
+            values[i] = NaN.Sse(ref c, value, out Real nan)
+                ? nan : RealMath.Convert(ref c, value, Element.Format<TTo>());
         }
         for (int i = 0; i < Count(mode); i++) ((TTo*)r)[i] = Element.Pack<TTo>(values[i]);
         if (!TExtent.Scalar) new Span<byte>(r + Count(mode) * sizeof(TTo), 32 - Count(mode) * sizeof(TTo)).Clear();
@@ -103,7 +104,9 @@ unsafe struct ToInteger<TFrom, TTo, TTruncates> : IFloatRead
     }
 }
 
-/// <summary>CVTPS2DQ, CVTPD2DQ and their truncating forms: to signed 32-bit integers; from doubles the rest is zero.</summary>
+/// <summary>
+/// CVTPS2DQ, CVTPD2DQ and their truncating forms: to signed 32-bit integers; from doubles the rest is zero.
+/// </summary>
 unsafe struct ToIntegers<TFrom, TTruncates> : IFloatRead where TFrom : unmanaged where TTruncates : IExtent
 {
     public static int Bytes(int mode) => mode;

@@ -15,9 +15,12 @@ struct ReciprocalRoot : IEstimate
     public static double Of(double value) => 1 / Math.Sqrt(value);
 }
 
-/// <summary>RCPPS, RSQRTPS and their like: no flags, no rounding mode, and an error of at most 1.5 / 4096 of the value.</summary>
+/// <summary>
+/// RCPPS, RSQRTPS and their like: no flags, no rounding mode, and an error of at most 1.5 / 4096 of the value.
+/// </summary>
 /// <remarks>
-/// Each maker of processors has a table of its own; this gives the value rounded to 12 bits. Denormals count as zero and
+/// Each maker of processors has a table of its own; this gives the value rounded to 12 bits. Denormals count as zero
+/// and
 /// results that would be denormal are zero.
 /// </remarks>
 unsafe struct Estimate<TFunction, TExtent> : IFloatRead where TFunction : IEstimate where TExtent : IExtent

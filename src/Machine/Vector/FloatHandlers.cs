@@ -20,7 +20,9 @@ static unsafe class Float
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void SetInexact(CpuState* s) => s->Mxcsr |= Inexact;
 
-    /// <summary>Makes the flags sticky. False: one is unmasked, so the instruction is to raise #XM and change nothing.</summary>
+    /// <summary>
+    /// Makes the flags sticky. False: one is unmasked, so the instruction is to raise #XM and change nothing.
+    /// </summary>
     public static bool Finish(CpuState* s, in RealContext c)
     {
         uint flags = c.Flags(out bool raises);
@@ -69,7 +71,8 @@ static unsafe class Float
 
 /// <summary>Packed arithmetic: D = S op source, element by element.</summary>
 static unsafe class FloatPacked<TOp, T, TPlace, TMode>
-    where TOp : IFloatOp where T : unmanaged, IBinaryFloatingPointIeee754<T> where TPlace : IPlace where TMode : IVectorMode
+    where TOp : IFloatOp where T : unmanaged, IBinaryFloatingPointIeee754<T> where TPlace : IPlace
+        where TMode : IVectorMode
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* Run(Uop* op, CpuState* s)
@@ -88,7 +91,8 @@ static unsafe class FloatPacked<TOp, T, TPlace, TMode>
 
 /// <summary>Scalar arithmetic: the lowest element; the others come from S.</summary>
 static unsafe class FloatScalar<TOp, T, TPlace, TMode>
-    where TOp : IFloatOp where T : unmanaged, IBinaryFloatingPointIeee754<T> where TPlace : IPlace where TMode : IVectorMode
+    where TOp : IFloatOp where T : unmanaged, IBinaryFloatingPointIeee754<T> where TPlace : IPlace
+        where TMode : IVectorMode
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* Run(Uop* op, CpuState* s)
@@ -105,7 +109,9 @@ static unsafe class FloatScalar<TOp, T, TPlace, TMode>
     }
 }
 
-/// <summary>An operation with elements of its own kind, that may raise #XM: comparisons, conversions, rounding.</summary>
+/// <summary>
+/// An operation with elements of its own kind, that may raise #XM: comparisons, conversions, rounding.
+/// </summary>
 unsafe interface IFloatRead
 {
     /// <summary>Bytes of the source.</summary>
@@ -114,7 +120,9 @@ unsafe interface IFloatRead
     /// <summary>SSE wants the operand aligned.</summary>
     static virtual bool Aligned => false;
 
-    /// <summary>Computes from S and the source into a buffer of 32 bytes, which comes with the rest of S in it.</summary>
+    /// <summary>
+    /// Computes from S and the source into a buffer of 32 bytes, which comes with the rest of S in it.
+    /// </summary>
     static abstract void Do(ref RealContext c, Uop* op, CpuState* s, byte* a, byte* b, byte* r, int mode);
 
     /// <summary>Does the common case without the context, if this is one: nothing to raise, ordinary numbers.</summary>

@@ -44,7 +44,8 @@ static unsafe class Element
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool IsModerate<T>(T value) where T : unmanaged
     {
-        int exponent = sizeof(T) == 4 ? (int)(*(uint*)&value >> 23 & 0xFF) - 127 : (int)(*(ulong*)&value >> 52 & 0x7FF) - 1023;
+        int exponent = sizeof(T) == 4
+            ? (int)(*(uint*)&value >> 23 & 0xFF) - 127 : (int)(*(ulong*)&value >> 52 & 0x7FF) - 1023;
         return exponent is > -40 and < 40 || IsZero(value);
     }
 }
@@ -90,11 +91,13 @@ struct AddReal : IRounding
     public static T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => a + b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static T Error<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T> => RoundingError.OfSum(a, b, result);
+    public static T Error<T>(T a, T b, T result)
+        where T : unmanaged, IBinaryFloatingPointIeee754<T> => RoundingError.OfSum(a, b, result);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => true;
-    public static Real Do(ref RealContext c, in Real a, in Real b, in RealFormat format) => RealMath.Add(ref c, a, b, format);
+    public static Real Do(ref RealContext c, in Real a, in Real b, in RealFormat format) =>
+        RealMath.Add(ref c, a, b, format);
 }
 
 struct SubtractReal : IRounding
@@ -103,7 +106,8 @@ struct SubtractReal : IRounding
     public static T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => a - b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static T Error<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T> => RoundingError.OfSum(a, -b, result);
+    public static T Error<T>(T a, T b, T result)
+        where T : unmanaged, IBinaryFloatingPointIeee754<T> => RoundingError.OfSum(a, -b, result);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => true;
@@ -117,10 +121,12 @@ struct MultiplyReal : IRounding
     public static T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => a * b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static T Error<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.FusedMultiplyAdd(a, b, -result);
+    public static T Error<T>(T a, T b, T result)
+        where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.FusedMultiplyAdd(a, b, -result);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.IsZero(a) || T.IsZero(b);
+    public static bool GivesZero<T>(T a, T b)
+        where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.IsZero(a) || T.IsZero(b);
     public static Real Do(ref RealContext c, in Real a, in Real b, in RealFormat format) =>
         RealMath.Multiply(ref c, a, b, format);
 }
@@ -131,7 +137,8 @@ struct DivideReal : IRounding
     public static T Fast<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => a / b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static T Error<T>(T a, T b, T result) where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.FusedMultiplyAdd(result, b, -a);
+    public static T Error<T>(T a, T b, T result)
+        where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.FusedMultiplyAdd(result, b, -a);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => T.IsZero(a);
@@ -150,7 +157,8 @@ struct Rounded<TOp> : IFloatOp where TOp : IRounding
         T.IsZero(TOp.Error(a, b, result));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool GivesZero<T>(T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T> => TOp.GivesZero(a, b);
+    public static bool GivesZero<T>(T a, T b)
+        where T : unmanaged, IBinaryFloatingPointIeee754<T> => TOp.GivesZero(a, b);
 
     public static T Slow<T>(ref RealContext c, T a, T b) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
@@ -220,7 +228,9 @@ struct Extreme<TChoice> : IFloatOp where TChoice : IChoice
     }
 }
 
-/// <summary>CMPPS and its like: all ones or zero. The predicate is a type so that it can be left to chance at run time.</summary>
+/// <summary>
+/// CMPPS and its like: all ones or zero. The predicate is a type so that it can be left to chance at run time.
+/// </summary>
 static class Predicate
 {
     /// <summary>Whether a comparison of -1, 0, 1, or 2 for unordered fulfils one of AVX's 32 predicates.</summary>
@@ -229,8 +239,22 @@ static class Predicate
         // Bits: less, equal, greater, unordered.
         int accepts = (predicate & 15) switch
         {
-            0 => 0b0010, 1 => 0b0001, 2 => 0b0011, 3 => 0b1000, 4 => 0b1101, 5 => 0b1110, 6 => 0b1100, 7 => 0b0111,
-            8 => 0b1010, 9 => 0b1001, 10 => 0b1011, 11 => 0b0000, 12 => 0b0101, 13 => 0b0110, 14 => 0b0100, _ => 0b1111,
+            0 => 0b0010,
+            1 => 0b0001,
+            2 => 0b0011,
+            3 => 0b1000,
+            4 => 0b1101,
+            5 => 0b1110,
+            6 => 0b1100,
+            7 => 0b0111,
+            8 => 0b1010,
+            9 => 0b1001,
+            10 => 0b1011,
+            11 => 0b0000,
+            12 => 0b0101,
+            13 => 0b0110,
+            14 => 0b0100,
+            _ => 0b1111,
         };
         return (accepts >> (comparison == 2 ? 3 : comparison + 1) & 1) != 0;
     }

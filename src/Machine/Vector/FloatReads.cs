@@ -112,7 +112,9 @@ unsafe struct AddSubtract<T> : IFloatRead where T : unmanaged, System.Numerics.I
     }
 }
 
-/// <summary>DPPS and DPPD: products chosen by the upper bits of the immediate, their sum to places chosen by the lower.</summary>
+/// <summary>
+/// DPPS and DPPD: products chosen by the upper bits of the immediate, their sum to places chosen by the lower.
+/// </summary>
 unsafe struct DotProduct<T> : IFloatRead where T : unmanaged, System.Numerics.IBinaryFloatingPointIeee754<T>
 {
     public static int Bytes(int mode) => mode;

@@ -32,7 +32,8 @@ static unsafe class Fma<T, TPlace, TMode>
         if (Float.IsQuick(s) && Quick(a, b, c, r, count, options)) return true;
         RealContext context = RealContext.FromMxcsr(s->Mxcsr);
         for (int i = 0; i < count; i++)
-            r[i] = Slow(ref context, a[i], b[i], c[i], (options & FmaOptions.Negates) != 0, FmaOptions.Subtracts(options, i));
+            r[i] = Slow(ref context, a[i], b[i], c[i], (options & FmaOptions.Negates) != 0,
+                FmaOptions.Subtracts(options, i));
         return Float.Finish(s, context);
     }
 

@@ -95,7 +95,8 @@ static class Lanes
         (short)(imm & 3), (short)((imm >> 2) & 3), (short)((imm >> 4) & 3), (short)((imm >> 6) & 3), 4, 5, 6, 7);
 
     public static Vector128<short> SelectHigh(int imm) => Vector128.Create(0, 1, 2, 3,
-        (short)(4 + (imm & 3)), (short)(4 + ((imm >> 2) & 3)), (short)(4 + ((imm >> 4) & 3)), (short)(4 + ((imm >> 6) & 3)));
+        (short)(4 + (imm & 3)), (short)(4 + ((imm >> 2) & 3)), (short)(4 + ((imm >> 4) & 3)),
+            (short)(4 + ((imm >> 6) & 3)));
 
     [MethodImpl(Inline)] public static ulong Count(Vector128<byte> v) => v.AsUInt64().ToScalar();
 

@@ -599,7 +599,8 @@ struct PSrlW : IPacked
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Do(V a, V b, int imm) =>
-        Lanes.Count(b) < 16 ? Vector128.ShiftRightLogical(a.AsUInt16(), (int)Lanes.Count(b)).AsByte() : Vector128<byte>.Zero;
+        Lanes.Count(b) < 16 ? Vector128.ShiftRightLogical(a.AsUInt16(), (int)Lanes.Count(b)).AsByte()
+            : Vector128<byte>.Zero;
 }
 
 struct PSllWI : IPacked
@@ -631,7 +632,8 @@ struct PSrlD : IPacked
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Do(V a, V b, int imm) =>
-        Lanes.Count(b) < 32 ? Vector128.ShiftRightLogical(a.AsUInt32(), (int)Lanes.Count(b)).AsByte() : Vector128<byte>.Zero;
+        Lanes.Count(b) < 32 ? Vector128.ShiftRightLogical(a.AsUInt32(), (int)Lanes.Count(b)).AsByte()
+            : Vector128<byte>.Zero;
 }
 
 struct PSllDI : IPacked
@@ -663,7 +665,8 @@ struct PSrlQ : IPacked
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Do(V a, V b, int imm) =>
-        Lanes.Count(b) < 64 ? Vector128.ShiftRightLogical(a.AsUInt64(), (int)Lanes.Count(b)).AsByte() : Vector128<byte>.Zero;
+        Lanes.Count(b) < 64 ? Vector128.ShiftRightLogical(a.AsUInt64(), (int)Lanes.Count(b)).AsByte()
+            : Vector128<byte>.Zero;
 }
 
 struct PSllQI : IPacked
@@ -751,7 +754,8 @@ struct PHSubSw : IPacked
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Do(V a, V b, int imm) =>
-        Vector128.SubtractSaturate(Lanes.Evens(a.AsInt32(), b.AsInt32()), Lanes.Odds(a.AsInt32(), b.AsInt32())).AsByte();
+        Vector128.SubtractSaturate(Lanes.Evens(a.AsInt32(), b.AsInt32()), Lanes.Odds(a.AsInt32(),
+            b.AsInt32())).AsByte();
 }
 
 struct PMinPosUw : IPacked

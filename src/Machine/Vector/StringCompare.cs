@@ -73,7 +73,8 @@ static unsafe class StringCompare
         uint result = Compare(a, b, imm, na, nb);
         if (TResult.Scalar)
         {
-            int none = count, first = BitOperations.TrailingZeroCount(result), last = 31 - BitOperations.LeadingZeroCount(result);
+            int none = count, first = BitOperations.TrailingZeroCount(result),
+                last = 31 - BitOperations.LeadingZeroCount(result);
             s->Gpr[1] = (ulong)(result == 0 ? none : (imm & 0x40) != 0 ? last : first);
         }
         else

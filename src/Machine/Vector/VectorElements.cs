@@ -71,7 +71,9 @@ unsafe struct Extract<T> : IVectorWrite where T : unmanaged
     }
 }
 
-/// <summary>INSERTPS: an element of B (bits 7 and 6) or memory to a place (5 and 4), then some elements zero (3 to 0).</summary>
+/// <summary>
+/// INSERTPS: an element of B (bits 7 and 6) or memory to a place (5 and 4), then some elements zero (3 to 0).
+/// </summary>
 unsafe struct InsertSingle<TPlace> : IVectorRead where TPlace : IPlace
 {
     public static int Bytes(int mode) => 4;
@@ -110,7 +112,8 @@ unsafe struct TestAligned : IVectorRead
 {
     public static bool Aligned => true;
 
-    public static void Do<TMode>(Uop* op, CpuState* s, byte* b) where TMode : IVectorMode => Test<byte>.Do<TMode>(op, s, b);
+    public static void Do<TMode>(Uop* op, CpuState* s, byte* b)
+        where TMode : IVectorMode => Test<byte>.Do<TMode>(op, s, b);
 }
 
 /// <summary>PBLENDVB, BLENDVPS, BLENDVPD: chosen by the top bits of a register, whose offset is in Imm.</summary>
@@ -119,7 +122,8 @@ unsafe struct BlendBy<T> : IVectorRead where T : unmanaged
     public static void Do<TMode>(Uop* op, CpuState* s, byte* b) where TMode : IVectorMode
     {
         byte* a = (byte*)s + op->S, d = (byte*)s + op->D, mask = (byte*)s + (int)op->Imm;
-        Vector128<byte> low = Choose(a, b, mask), high = TMode.Bytes == 32 ? Choose(a + 16, b + 16, mask + 16) : default;
+        Vector128<byte> low = Choose(a, b, mask);
+        Vector128<byte> high = TMode.Bytes == 32 ? Choose(a + 16, b + 16, mask + 16) : default;
         if (TMode.Bytes == 32)
         {
             low.Store(d);
@@ -146,5 +150,6 @@ unsafe struct BlendByAligned<T> : IVectorRead where T : unmanaged
 {
     public static bool Aligned => true;
 
-    public static void Do<TMode>(Uop* op, CpuState* s, byte* b) where TMode : IVectorMode => BlendBy<T>.Do<TMode>(op, s, b);
+    public static void Do<TMode>(Uop* op, CpuState* s, byte* b)
+        where TMode : IVectorMode => BlendBy<T>.Do<TMode>(op, s, b);
 }

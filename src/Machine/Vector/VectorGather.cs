@@ -2,9 +2,12 @@ using System.Runtime.CompilerServices;
 
 namespace Ringdown.Machine;
 
-/// <summary>VPGATHERDD and its like: elements from addresses that a vector gives, those whose mask has its top bit set.</summary>
+/// <summary>
+/// VPGATHERDD and its like: elements from addresses that a vector gives, those whose mask has its top bit set.
+/// </summary>
 /// <remarks>
-/// B is the base, X the vector of indices, S the mask, D the destination; Imm has the bytes of the destination. A fault leaves
+/// B is the base, X the vector of indices, S the mask, D the destination; Imm has the bytes of the destination. A fault
+/// leaves
 /// the elements that were done, with their masks cleared.
 /// </remarks>
 static unsafe class Gather<T, TIndex> where T : unmanaged where TIndex : unmanaged

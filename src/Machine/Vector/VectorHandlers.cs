@@ -22,7 +22,8 @@ unsafe interface IVectorWrite
     static abstract void Do<TMode>(Uop* op, CpuState* s, byte* d, bool memory) where TMode : IVectorMode;
 }
 
-static unsafe class VectorRead<TOp, TPlace, TMode> where TOp : IVectorRead where TPlace : IPlace where TMode : IVectorMode
+static unsafe class VectorRead<TOp, TPlace, TMode> where TOp : IVectorRead where TPlace : IPlace
+    where TMode : IVectorMode
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* Run(Uop* op, CpuState* s)
@@ -47,7 +48,8 @@ static unsafe class VectorRead<TOp, TPlace, TMode> where TOp : IVectorRead where
     }
 }
 
-static unsafe class VectorWrite<TOp, TPlace, TMode> where TOp : IVectorWrite where TPlace : IPlace where TMode : IVectorMode
+static unsafe class VectorWrite<TOp, TPlace, TMode> where TOp : IVectorWrite where TPlace : IPlace
+    where TMode : IVectorMode
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* Run(Uop* op, CpuState* s)

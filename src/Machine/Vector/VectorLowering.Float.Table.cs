@@ -54,7 +54,8 @@ static unsafe partial class VectorLowering
         Mnemonic.Cvtps2dq or Mnemonic.Vcvtps2dq => Floats<ToIntegers<float, All>>(b),
         Mnemonic.Cvttps2dq or Mnemonic.Vcvttps2dq => Floats<ToIntegers<float, One>>(b),
         Mnemonic.Cmppd or Mnemonic.Vcmppd => Floats<CompareFloat<double, All>>(b),
-        Mnemonic.Cmpsd or Mnemonic.Vcmpsd when b.Instruction.Op0Register.IsXMM() => Floats<CompareFloat<double, One>>(b),
+        Mnemonic.Cmpsd or Mnemonic.Vcmpsd when b.Instruction.Op0Register.IsXMM() =>
+            Floats<CompareFloat<double, One>>(b),
         Mnemonic.Ucomisd or Mnemonic.Vucomisd => Floats<CompareFlags<double, All>>(b),
         Mnemonic.Comisd or Mnemonic.Vcomisd => Floats<CompareFlags<double, One>>(b),
         Mnemonic.Roundpd or Mnemonic.Vroundpd => Floats<RoundFloat<double, All>>(b),

@@ -58,7 +58,8 @@ static unsafe partial class VectorLowering
     {
         ref Instruction i = ref b.Instruction;
         int last = i.OpCount - 1;
-        bool wide = i.GetOpKind(last) == OpKind.Memory ? i.MemorySize == MemorySize.Int64 : i.GetOpRegister(last).IsGPR64();
+        bool wide = i.GetOpKind(last) == OpKind.Memory
+            ? i.MemorySize == MemorySize.Int64 : i.GetOpRegister(last).IsGPR64();
         return wide ? Floats<FromInteger<long, T>>(b) : Floats<FromInteger<int, T>>(b);
     }
 

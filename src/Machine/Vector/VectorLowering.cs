@@ -30,7 +30,9 @@ static unsafe partial class VectorLowering
 
     static bool HasImmediate(in Instruction i) => i.OpCount > 0 && i.GetOpKind(i.OpCount - 1) == OpKind.Immediate8;
 
-    /// <summary>D from operand 0, S from operand 1 (or D where there are two), the source into B or the address fields.</summary>
+    /// <summary>
+    /// D from operand 0, S from operand 1 (or D where there are two), the source into B or the address fields.
+    /// </summary>
     static bool Operands(BlockBuilder b, ref Uop u)
     {
         ref Instruction i = ref b.Instruction;

@@ -23,7 +23,9 @@ static unsafe class Masked
         return op + 1;
     }
 
-    /// <summary>The same to memory: from D where S has its bits. Nothing is written if one of the elements faults.</summary>
+    /// <summary>
+    /// The same to memory: from D where S has its bits. Nothing is written if one of the elements faults.
+    /// </summary>
     public static Uop* Store<T>(Uop* op, CpuState* s, int bytes) where T : unmanaged
     {
         byte* mask = (byte*)s + op->S, source = (byte*)s + op->D;

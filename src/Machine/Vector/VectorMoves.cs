@@ -30,7 +30,8 @@ unsafe struct LoadAligned : IVectorRead
     public static bool Aligned => true;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Do<TMode>(Uop* op, CpuState* s, byte* b) where TMode : IVectorMode => LoadWhole.Do<TMode>(op, s, b);
+    public static void Do<TMode>(Uop* op, CpuState* s, byte* b)
+        where TMode : IVectorMode => LoadWhole.Do<TMode>(op, s, b);
 }
 
 unsafe struct StoreWhole : IVectorWrite

@@ -5,11 +5,18 @@ namespace Ringdown.Tests;
 /// <summary>The built guest drivers of test/drivers/bin.</summary>
 static class Drivers
 {
-    public static byte[] Read(string name)
+    /// <summary>Where the sources of the drivers are.</summary>
+    public static string Folder
     {
-        DirectoryInfo? folder = new(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "Ringdown.slnx"))) folder = folder.Parent;
-        Assert.NotNull(folder);
-        return File.ReadAllBytes(Path.Combine(folder.FullName, "test", "drivers", "bin", name));
+        get
+        {
+            DirectoryInfo? folder = new(AppContext.BaseDirectory);
+            while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "Ringdown.slnx")))
+                folder = folder.Parent;
+            Assert.NotNull(folder);
+            return Path.Combine(folder.FullName, "test", "drivers");
+        }
     }
+
+    public static byte[] Read(string name) => File.ReadAllBytes(Path.Combine(Folder, "bin", name));
 }

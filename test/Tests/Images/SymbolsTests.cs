@@ -9,7 +9,8 @@ public sealed class SymbolsTests
     public void The_entry_point_of_a_driver_of_gcc_has_its_name()
     {
         PeImage image = PeImage.Parse(Drivers.Read("misbehave.sys"));
-        Assert.Equal(new Symbol("DriverEntry", image.EntryPointRva), new Symbols(image, null).FunctionAt(image.EntryPointRva + 5));
+        Symbol entry = Assert.NotNull(new Symbols(image, null).FunctionAt(image.EntryPointRva + 5));
+        Assert.Equal(new Symbol("DriverEntry", image.EntryPointRva), entry);
     }
 
     [Fact]

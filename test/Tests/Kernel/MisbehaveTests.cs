@@ -140,7 +140,7 @@ public sealed class MisbehaveTests
     public void A_crash_in_pool_tells_of_the_block_and_who_allocated_it()
     {
         var bugCheck = Assert.IsType<BugCheck>(Make(19).Stop);
-        Assert.Contains("16 bytes inside of a freed NonPagedExecute block of 64 bytes, tag 'Ring'", bugCheck.Report!.Note);
+        Assert.Contains("16 bytes into a freed NonPagedExecute block of 64 bytes, tag 'Ring'", bugCheck.Report!.Note);
         Assert.Contains("allocated by misbehave!UseAfterFree", bugCheck.Report.Note);
     }
 

@@ -49,7 +49,8 @@ static class CheckCommand
                 console.MarkupLineInterpolated($"[bold]device[/]        {(device.Name.Length == 0 ? "(unnamed)" : device.Name.Clean())}  [grey]{device.OpenedBy}[/]");
             foreach ((string link, string target) in surface.Links) console.MarkupLineInterpolated($"[bold]link[/]          {link.Clean()} -> {target.Clean()}");
             console.MarkupLineInterpolated($"[bold]handles[/]       {string.Join(", ", surface.Majors)}");
-            console.MarkupLineInterpolated($"[bold]control codes[/] {(surface.ControlCodes.Count == 0 ? "none found" : string.Join(", ", surface.ControlCodes.Select(c => $"0x{c:X}")))}");
+            string codes = string.Join(", ", surface.ControlCodes.Select(c => $"0x{c:X}"));
+            console.MarkupLineInterpolated($"[bold]control codes[/] {(codes.Length == 0 ? "none found" : codes)}");
         }
         RunText.WriteFindings(console, run.Findings.All, registers: false);
         int requests = run.Phases.Sum(p => p.Requests), machines = run.Phases.Sum(p => p.Machines);

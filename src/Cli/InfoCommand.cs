@@ -56,7 +56,8 @@ static class InfoCommand
     {
         PeImage image = file.Image;
         IAnsiConsole console = AnsiConsole.Console;
-        console.MarkupLineInterpolated($"[bold]{Path.GetFileName(file.Path)}[/]  {KindOf(image)}, x64, {image.SizeOfImage} bytes in memory, entry point 0x{image.EntryPointRva:x}");
+        string size = $"{image.SizeOfImage} bytes in memory, entry point 0x{image.EntryPointRva:x}";
+        console.MarkupLineInterpolated($"[bold]{Path.GetFileName(file.Path)}[/]  {KindOf(image)}, x64, {size}");
         if (image.Version is { } version)
         {
             console.MarkupLineInterpolated($"[bold]version[/]  {version.FileVersion}");

@@ -41,7 +41,8 @@ public sealed class ExportGenerator : IIncrementalGenerator
         string call = $"nt.{name}({froms})";
         string entry = $"    public static readonly Export {name} = new(\"{module}\", \"{name}\", {support}, {missing}, "
             + $"(Irql){Level(method, "IrqlRequiresMinAttribute", 0)}, (Irql){Level(method, "IrqlRequiresMaxAttribute", 15)}, "
-            + $"[{facts}], {(method.ReturnType.Name == "NtStatus" ? "true" : "false")},\n        static (nt, call) => {(returns ? $"call.Return(Abi.ToRaw({call}))" : call)});";
+            + $"[{facts}], {(method.ReturnType.Name == "NtStatus" ? "true" : "false")},\n"
+            + $"        static (nt, call) => {(returns ? $"call.Return(Abi.ToRaw({call}))" : call)});";
 
         var gate = new StringBuilder();
         gate.AppendLine($"    public {Type(method.ReturnType)} {name}({parameters})");

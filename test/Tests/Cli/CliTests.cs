@@ -11,7 +11,8 @@ public sealed class CliTests
     public void Run_prints_one_JSON_document_with_everything_that_happened()
     {
         CommandLine run = CommandLine.Run("run", Repository.Driver("echo"), "--json",
-            @"open \\.\Echo", "write 48656c6c6f", "read 64", "ioctl 0x222004 in=cafe out=64", "ioctl 0x223ffc", "close");
+            @"open \\.\Echo", "write 48656c6c6f", "read 64", "ioctl 0x222004 in=cafe out=64",
+            "ioctl 0x223ffc", "close");
         Assert.Equal((0, ""), (run.ExitCode, run.Errors));
         JsonObject json = run.Json;
         Assert.Equal("STATUS_SUCCESS", (string?)json["driverEntry"]!["status"]);
@@ -24,7 +25,8 @@ public sealed class CliTests
         Assert.Equal(5, (int)requests[1]!["information"]!);
         Assert.Equal("48656c6c6f", (string?)requests[2]!["output"]);
         Assert.Equal("cafe", (string?)requests[3]!["output"]);
-        Assert.Equal(("STATUS_INVALID_DEVICE_REQUEST", 1), ((string)requests[4]!["status"]!, (int)requests[4]!["win32"]!));
+        Assert.Equal(("STATUS_INVALID_DEVICE_REQUEST", 1),
+            ((string)requests[4]!["status"]!, (int)requests[4]!["win32"]!));
         Assert.True((bool)json["unloaded"]!);
         Assert.Null(json["bugCheck"]);
         Assert.Empty(json["findings"]!.AsArray());
@@ -35,7 +37,8 @@ public sealed class CliTests
     [Fact]
     public void A_bug_check_is_exit_code_1_and_stands_in_the_document()
     {
-        CommandLine run = CommandLine.Run("run", Repository.Driver("misbehave"), "--json", @"open \\.\Misbehave", "ioctl 0x222000", "close");
+        CommandLine run = CommandLine.Run("run", Repository.Driver("misbehave"), "--json",
+            @"open \\.\Misbehave", "ioctl 0x222000", "close");
         Assert.Equal(1, run.ExitCode);
         JsonNode bugCheck = run.Json["bugCheck"]!;
         Assert.Equal(("0x3B", "SYSTEM_SERVICE_EXCEPTION"), ((string)bugCheck["code"]!, (string)bugCheck["name"]!));
@@ -48,7 +51,8 @@ public sealed class CliTests
     [Fact]
     public void A_finding_without_a_crash_is_exit_code_1_too()
     {
-        CommandLine run = CommandLine.Run("run", Repository.Driver("misbehave"), @"open \\.\Misbehave", "ioctl 0x222088");
+        CommandLine run = CommandLine.Run("run", Repository.Driver("misbehave"),
+            @"open \\.\Misbehave", "ioctl 0x222088");
         Assert.Equal(1, run.ExitCode);
         Assert.Contains("returned STATUS_UNSUCCESSFUL", run.Output);
     }
@@ -58,7 +62,8 @@ public sealed class CliTests
     {
         CommandLine run = CommandLine.Run("run", Repository.Driver("missing"), "--json");
         Assert.Equal(0, run.ExitCode);
-        Assert.Equal(["ntoskrnl.exe!#4711", "ntoskrnl.exe!RingdownNoSuchFunction"], Texts(run.Json["missingImports"]).Order(StringComparer.Ordinal));
+        Assert.Equal(["ntoskrnl.exe!#4711", "ntoskrnl.exe!RingdownNoSuchFunction"],
+            Texts(run.Json["missingImports"]).Order(StringComparer.Ordinal));
     }
 
     [Theory]
@@ -144,8 +149,8 @@ public sealed class CliTests
     {
         CommandLine alone = CommandLine.Run("run", Repository.Driver("filter"), "--json");
         Assert.Equal("STATUS_OBJECT_NAME_NOT_FOUND", (string?)alone.Json["driverEntry"]!["status"]);
-        CommandLine above = CommandLine.Run("run", Repository.Driver("filter"), "--json", "--with", Repository.Driver("echo"),
-            @"open \\.\Echo", "write 01");
+        CommandLine above = CommandLine.Run("run", Repository.Driver("filter"), "--json",
+            "--with", Repository.Driver("echo"), @"open \\.\Echo", "write 01");
         Assert.Equal("STATUS_SUCCESS", (string?)above.Json["driverEntry"]!["status"]);
         Assert.Equal(1, (int)above.Json["requests"]![1]!["information"]!);
     }
@@ -163,7 +168,8 @@ public sealed class CliTests
     [Fact]
     public void A_driver_stays_loaded_with_no_unload()
     {
-        CommandLine run = CommandLine.Run("run", Repository.Driver("misbehave"), "--json", "--no-unload", @"open \\.\Misbehave", "ioctl 0x222068");
+        CommandLine run = CommandLine.Run("run", Repository.Driver("misbehave"), "--json", "--no-unload",
+            @"open \\.\Misbehave", "ioctl 0x222068");
         Assert.Equal(0, run.ExitCode);
         Assert.Null(run.Json["unloaded"]);
     }
@@ -185,7 +191,8 @@ public sealed class CliTests
     {
         CommandLine info = CommandLine.Run("info", Repository.Driver("missing"), "--json");
         Assert.Equal(0, info.ExitCode);
-        var imports = info.Json["imports"]!.AsArray().ToDictionary(i => (string)i!["name"]!, i => (string)i!["support"]!);
+        var imports = info.Json["imports"]!.AsArray()
+            .ToDictionary(i => (string)i!["name"]!, i => (string)i!["support"]!);
         Assert.Equal("missing", imports["RingdownNoSuchFunction"]);
         Assert.Equal("supported", imports["IoCreateDevice"]);
     }
@@ -195,7 +202,8 @@ public sealed class CliTests
     {
         CommandLine exports = CommandLine.Run("exports");
         Assert.Equal(0, exports.ExitCode);
-        string[] names = [.. exports.Output.TrimEnd().Split('\n').Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1])];
+        string[] names = [.. exports.Output.TrimEnd().Split('\n')
+            .Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1])];
         Assert.Contains("IofCompleteRequest", names);
         Assert.Equal(names.Length, names.Distinct().Count());
         Assert.Equal(Kernel.Exports.All.Length + Kernel.Exports.Data.Length, names.Length);

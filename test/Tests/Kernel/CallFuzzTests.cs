@@ -5,7 +5,7 @@ using Xunit;
 
 namespace Ringdown.Tests;
 
-/// <summary>Whatever a driver passes to whatever export: a result, a fault, an exception of the guest's, or a stop of the machine.</summary>
+/// <summary>Any arguments to any export end in a result, a fault, a guest's exception, or a stop of the machine.</summary>
 public sealed class CallFuzzTests
 {
     const int Shares = 4;
@@ -15,12 +15,12 @@ public sealed class CallFuzzTests
     public void No_argument_of_any_export_raises_an_exception_of_the_hosts(int share) =>
         Fuzz(share, seed: 11, rounds: 10, (machine, export) => machine.CallThunk(export));
 
-    /// <summary>As guest code calls: faults go to the guest's handlers, and without one they stop the machine.</summary>
+    /// <summary>As guest code calls: a fault goes to the guest's handlers; without one it stops the machine.</summary>
     [Theory, InlineData(0), InlineData(1), InlineData(2), InlineData(3)]
     public void No_call_from_guest_code_raises_an_exception_of_the_hosts(int share) =>
         Fuzz(share, seed: 22, rounds: 6, (machine, export) => machine.CallAsGuest(export));
 
-    static void Fuzz(int share, ulong seed, int rounds, Action<FuzzMachine, Export> call)
+    static void Fuzz(int share, ulong seed, int rounds, Action<FuzzMachine, Export> send)
     {
         var failures = new SortedSet<string>(StringComparer.Ordinal);
         FuzzMachine machine = new(seed);
@@ -34,7 +34,7 @@ public sealed class CallFuzzTests
 
                 try
                 {
-                    call(machine, export);
+                    send(machine, export);
                     continue;
                 }
                 catch (Exception e) when (e is PageFault or GuestException)
@@ -46,7 +46,8 @@ public sealed class CallFuzzTests
                 }
                 catch (Exception e)
                 {
-                    failures.Add($"{export.Name}({machine.Arguments}) at {machine.Level}, seed {own}: {e.GetType().Name} {e.Message} {Place(e)}");
+                    string call = $"{export.Name}({machine.Arguments}) at {machine.Level}, seed {own}";
+                    failures.Add($"{call}: {e.GetType().Name} {e.Message} {Place(e)}");
                 }
                 machine.Dispose();
                 machine = new FuzzMachine(own);
@@ -56,7 +57,8 @@ public sealed class CallFuzzTests
         Assert.True(failures.Count == 0, string.Join("\n", failures));
     }
 
-    static string Place(Exception e) => string.Join(" <", (e.StackTrace ?? "").Split('\n').Take(6).Select(l => l.Trim()[2..].Split('(')[0]));
+    static string Place(Exception e) =>
+        string.Join(" <", (e.StackTrace ?? "").Split('\n').Take(6).Select(l => l.Trim()[2..].Split('(')[0]));
 }
 
 /// <summary>A machine with things to pass to exports, good, bad and broken.</summary>
@@ -64,8 +66,10 @@ sealed class FuzzMachine : IDisposable
 {
     static readonly ulong[] s_numbers =
     [
-        0, 0, 0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 100, 255, 256, 512, 0xFFF, 0x1000, 0x7FFF, 0x8000, 0xFFFF, 0x10000,
-        0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x1_0000_0000, long.MaxValue, 1UL << 63, ulong.MaxValue, ulong.MaxValue - 15,
+        0, 0, 0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 100, 255, 256, 512, 0xFFF, 0x1000, 0x7FFF,
+        0x8000, 0xFFFF, 0x10000,
+        0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x1_0000_0000, long.MaxValue, 1UL << 63, ulong.MaxValue,
+        ulong.MaxValue - 15,
         0x8000_0000_0000, 0xFFFF_7FFF_FFFF_FFFF, 0xFFFF_8000_0000_0000, 0xFFFF_FFFF_FFFF_F000, 0xFFFF_F780_0000_0000,
     ];
 
@@ -107,8 +111,10 @@ sealed class FuzzMachine : IDisposable
         Va freed = Block(64);
         _nt.Mm.Pool.Free(freed);
         Va user = _nt.Mm.AllocateUser(4096), image = _nt.Loader.Images[0].Base;
-        _things.AddRange([routine.Value, driver.Address.Value, text.Value, name.Value, attributes.Value, list.Value, freed.Value,
-            user.Value, user.Value + 4090, image.Value, _nt.Ke.CurrentThread.Address.Value, _nt.Ke.Pcr.Address.Value, _stack]);
+        _things.AddRange([routine.Value, driver.Address.Value, text.Value, name.Value, attributes.Value, list.Value,
+            freed.Value, user.Value, user.Value + 4090, image.Value, _nt.Ke.CurrentThread.Address.Value,
+            _nt.Ke.Pcr.Address.Value,
+            _stack]);
         foreach (ushort size in (ushort[])[0xD0 + 0x48, 0xD0 + 3 * 0x48])
         {
             Irp irp = _nt.Io.IoAllocateIrp((sbyte)((size - 0xD0) / 0x48), false);
@@ -120,7 +126,8 @@ sealed class FuzzMachine : IDisposable
         _things.AddRange(_nt.Ob.OfType(_nt.Ob.DeviceType).Select(d => d.Body.Value).Take(2));
     }
 
-    Va Block(ulong bytes) => _nt.Mm.Pool.Allocate(bytes, PoolKind.NonPaged, 0x7A7A7566, new Va(0xFFFF_F801_7000_0010), zero: true);
+    Va Block(ulong bytes) =>
+        _nt.Mm.Pool.Allocate(bytes, PoolKind.NonPaged, 0x7A7A7566, new Va(0xFFFF_F801_7000_0010), zero: true);
 
     ulong Below(ulong limit) => _chance.Next() % limit;
 
@@ -164,7 +171,8 @@ sealed class FuzzMachine : IDisposable
         export.Thunk(_nt, new GuestCall(cpu, _nt.Memory));
     }
 
-    public void CallAsGuest(Export export) => _nt.Routines.Call(_nt.Loader.FindExport(export.Name), _arguments.AsSpan(0, Math.Max(_count, 8)));
+    public void CallAsGuest(Export export) =>
+        _nt.Routines.Call(_nt.Loader.FindExport(export.Name), _arguments.AsSpan(0, Math.Max(_count, 8)));
 
     public void Dispose() => _nt.Dispose();
 }

@@ -114,7 +114,10 @@ public sealed class EchoTests
             Assert.Equal(STATUS_ACCESS_VIOLATION, file.ReadTo(new Va(bad), 64).Status);
             Assert.Equal(STATUS_ACCESS_VIOLATION, file.WriteFrom(new Va(bad), 64).Status);
             foreach (uint code in (uint[])[Buffered, InDirect, OutDirect, Neither])
-                Assert.Equal(STATUS_ACCESS_VIOLATION, file.DeviceIoControl(code, new Va(bad), 64, new Va(bad), 64).Status);
+            {
+                UserRequest control = file.DeviceIoControl(code, new Va(bad), 64, new Va(bad), 64);
+                Assert.Equal(STATUS_ACCESS_VIOLATION, control.Status);
+            }
         }
         Assert.Equal(s_hello, file.Read(64).Output);
         Assert.Empty(m.Findings);
@@ -133,8 +136,8 @@ public sealed class EchoTests
     public void A_handle_without_the_right_is_refused_before_the_driver_sees_the_request()
     {
         using TestMachine m = WithEcho();
-        Assert.Equal(STATUS_SUCCESS, m.Nt.User.CreateFile(@"\\.\Echo", out UserFile? reader, new OpenOptions(GENERIC_READ | SYNCHRONIZE)));
-        Assert.Equal(STATUS_SUCCESS, m.Nt.User.CreateFile(@"\\.\Echo", out UserFile? writer, new OpenOptions(GENERIC_WRITE | SYNCHRONIZE)));
+        m.Nt.User.CreateFile(@"\\.\Echo", out UserFile? reader, new OpenOptions(GENERIC_READ | SYNCHRONIZE));
+        m.Nt.User.CreateFile(@"\\.\Echo", out UserFile? writer, new OpenOptions(GENERIC_WRITE | SYNCHRONIZE));
         int before = m.Trace.Lines.Count;
         Assert.Equal(STATUS_ACCESS_DENIED, reader!.Write(s_hello).Status);
         Assert.Equal(STATUS_ACCESS_DENIED, writer!.Read(8).Status);
@@ -158,7 +161,8 @@ public sealed class EchoTests
     {
         using TestMachine m = WithEcho();
         Driver echo = m.Nt.Loader.Drivers[0];
-        Assert.Equal([@"\Device\Echo", @"\Device\EchoDirect", @"\Device\EchoNeither"], m.Nt.DevicesOf(echo).Select(d => d.Name));
+        Assert.Equal([@"\Device\Echo", @"\Device\EchoDirect", @"\Device\EchoNeither"],
+            m.Nt.DevicesOf(echo).Select(d => d.Name));
         m.Open(@"\\.\Echo").Close();
         Assert.True(m.Nt.Loader.Unload(echo));
         Assert.Empty(m.Nt.DevicesOf(echo));

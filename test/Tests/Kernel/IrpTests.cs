@@ -20,7 +20,8 @@ public sealed class IrpTests
         for (IrpMajor major = IRP_MJ_CREATE; major <= IRP_MJ_PNP; major++) driver.SetMajorFunction(major, routine);
         Va made = nt.Mm.Pool.Allocate(8, 0);
         Va path = nt.Rtl.AllocateString(@"\Device\" + name);
-        Assert.Equal(STATUS_SUCCESS, nt.IoCreateDevice(driver, 0, UnicodeString.At(nt.Memory, path), 0x22, 0, false, made));
+        NtStatus created = nt.IoCreateDevice(driver, 0, UnicodeString.At(nt.Memory, path), 0x22, 0, false, made);
+        Assert.Equal(STATUS_SUCCESS, created);
         DeviceObject device = DeviceObject.At(nt.Memory, nt.Memory.Read<Va>(made));
         device.Flags &= ~Io.DO_DEVICE_INITIALIZING;
         return device;
@@ -72,9 +73,10 @@ public sealed class IrpTests
             order.Add("completion");
             call.Return(STATUS_MORE_PROCESSING_REQUIRED.Value);
         });
-        Driver(m, "Upper", (nt, _, irp) =>
+        DeviceObject upper = Driver(m, "Upper", (nt, _, irp) =>
         {
-            if (irp.CurrentStackLocation.MajorFunction != IRP_MJ_FLUSH_BUFFERS) return Complete(nt, irp, STATUS_SUCCESS);
+            IrpMajor major = irp.CurrentStackLocation.MajorFunction;
+            if (major != IRP_MJ_FLUSH_BUFFERS) return Complete(nt, irp, STATUS_SUCCESS);
             IoStackLocation next = irp.CurrentStackLocation.Below;
             irp.CurrentStackLocation.CopyTo(next);
             (next.CompletionRoutine, next.Control) = (completion, (StackControl)0xE0);
@@ -82,7 +84,7 @@ public sealed class IrpTests
             order.Add("again");
             return Complete(nt, irp, STATUS_SUCCESS, 77);
         });
-        DeviceObject.At(m.Nt.Memory, m.Nt.Ob.OfType(m.Nt.Ob.DeviceType).Single(d => d.Name == "Upper").Body).StackSize = 2;
+        upper.StackSize = 2;
         UserRequest flush = m.Open(@"\Device\Upper").Flush();
         Assert.Equal(["completion", "again"], order);
         Assert.Equal((STATUS_SUCCESS, 77UL), (flush.Status, flush.Information));
@@ -102,7 +104,8 @@ public sealed class IrpTests
         m.Nt.KeInitializeDpc(dpc, later, Va.Null);
         Driver(m, "Deferred", (nt, _, irp) =>
         {
-            if (irp.CurrentStackLocation.MajorFunction != IRP_MJ_FLUSH_BUFFERS) return Complete(nt, irp, STATUS_SUCCESS);
+            IrpMajor major = irp.CurrentStackLocation.MajorFunction;
+            if (major != IRP_MJ_FLUSH_BUFFERS) return Complete(nt, irp, STATUS_SUCCESS);
             IoStackLocation here = irp.CurrentStackLocation;
             here.Control |= (StackControl)1;        // SL_PENDING_RETURNED
             kept = irp.Address;

@@ -11,7 +11,8 @@ namespace Ringdown.Tests;
 /// <summary>Pool, waits, timers, MDLs and formats, called from C#.</summary>
 public sealed class KernelTests
 {
-    static Va Pool(TestMachine m, ulong bytes) => m.Nt.Mm.Pool.Allocate(bytes, PoolKind.NonPaged, 0x74736574, Va.Null, zero: true);
+    static Va Pool(TestMachine m, ulong bytes) =>
+        m.Nt.Mm.Pool.Allocate(bytes, PoolKind.NonPaged, 0x74736574, Va.Null, zero: true);
 
     [Fact]
     public void A_block_of_a_multiple_of_16_faults_at_the_first_byte_behind_it()
@@ -106,12 +107,13 @@ public sealed class KernelTests
         Assert.Equal(0x1122_3344, nt.Memory.Read<int>(user + 0xFFE));
         nt.MmUnlockPages(mdl);
         Assert.Throws<PageFault>(() => nt.Memory.Read<int>(mapped));
-        Assert.Equal(BugCheckCode.SYSTEM_PTE_MISUSE, Assert.Throws<BugCheck>(() => nt.MmUnmapLockedPages(mapped, mdl)).Code);
+        BugCheck again = Assert.Throws<BugCheck>(() => nt.MmUnmapLockedPages(mapped, mdl));
+        Assert.Equal(BugCheckCode.SYSTEM_PTE_MISUSE, again.Code);
         nt.IoFreeMdl(mdl);
     }
 
     [Theory]
-    [InlineData("echo", new uint[] { 0x222000, 0x222001, 0x222002, 0x222003, 0x222004, 0x222005, 0x222006, 0x222007 })]
+    [InlineData("echo", new uint[] { 0x222000, 0x222004, 0x222005, 0x222006, 0x222007 })]
     [InlineData("quiet", new uint[] { 0x222000 })]
     [InlineData("filter", new uint[] { 0x222000 })]
     [InlineData("pending", new uint[] { 0x222000, 0x222004 })]

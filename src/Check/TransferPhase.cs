@@ -20,7 +20,8 @@ sealed class TransferPhase : IPhase
             {
                 if (writes) run.WithFile(path, $"write of {size} bytes", (_, file) => file.Write(Bytes(size)));
                 if (reads) run.WithFile(path, $"read of {size} bytes", (_, file) => file.Read(size));
-                if (reads) run.WithFile(path, $"read of {size} bytes at offset -1", (_, file) => file.Read(size, -1));
+                if (reads) run.WithFile(path, $"read of {size} bytes far behind the end", (_, file) => file.Read(size, long.MaxValue));
+                if (writes) run.WithFile(path, $"write of {size} bytes at the end", (_, file) => file.Write(Bytes(size), -1));
             }
             foreach ((string what, Va buffer) in BadBuffers.All)
             {

@@ -67,7 +67,8 @@ public sealed record CrashReport
         {
             Va pc = new(context.Rip);
             if (!Routines.IsReturn(pc)) frames.Add(nt.Loader.FrameAt(pc, isReturnAddress: !first));
-            first = nt.Routines.TryFind(pc, out _) && first;
+            // Outside of a nested call is where an exception happened, or a kernel routine: no return address.
+            first = Routines.IsReturn(pc);
             ulong rsp = context.Rsp;
             if (!nt.Seh.Unwinder.Step(context, 0, out _)) break;
             if (context.Rsp <= rsp && !Routines.IsReturn(pc)) break;

@@ -20,6 +20,9 @@ public sealed class Driver
     /// <summary>What DriverEntry returned.</summary>
     public NtStatus EntryStatus { get; internal set; } = STATUS_PENDING;
     public bool IsLoaded { get; internal set; }
+
+    /// <summary>Another driver imports from it, and its DllInitialize was called.</summary>
+    internal bool IsLibrary { get; set; }
 }
 
 /// <summary>Loading and unloading of drivers.</summary>
@@ -49,6 +52,7 @@ public sealed partial class Loader
         _drivers.Add(driver);
         string key = _nt.Cm.CreateServiceKey(name, registry ?? []);
         Va path = _nt.Rtl.AllocateString(key);
+        InitializeLibraries(image);
         driver.EntryStatus = new NtStatus((uint)InSystem(entry, driverObject.Address.Value, path.Value));
         driver.IsLoaded = driver.EntryStatus.IsSuccess;
         _nt.Mm.Pool.Free(UnicodeString.At(_nt.Memory, path).Buffer);
@@ -124,7 +128,8 @@ public sealed partial class Loader
         foreach (PeImport import in image.Image.Imports)
         {
             string symbol = import.Name ?? $"#{import.Ordinal}";
-            Va address = import.Name is null ? Va.Null : FindExport(import.Library, import.Name);
+            Va address = import.Name is null
+                ? FindInDriver(import.Library, image => image.FindExport(import.Ordinal)) : FindExport(import.Library, import.Name);
             if (address.IsNull)
             {
                 missing.Add(new MissingImport(import.Library, symbol));
@@ -140,11 +145,30 @@ public sealed partial class Loader
         throw new MissingExport(module, name);
     });
 
-    Va FindInDriver(string module, string name)
+    /// <summary>An export of a driver that is loaded, by the file name that it has or that its export directory gives.</summary>
+    Va FindInDriver(string module, Func<PeImage, PeExport?> find)
     {
-        LoadedImage? image = _images.Find(i => !i.IsKernel && i.Name.Equals(module, StringComparison.OrdinalIgnoreCase));
-        if (image is null) return Va.Null;
-        return image.Image.FindExport(name) is { Forwarder: null } export ? image.Base + (ulong)export.Rva : Va.Null;
+        LoadedImage? image = DriverNamed(module);
+        return image is not null && find(image.Image) is { Forwarder: null } export ? image.Base + (ulong)export.Rva : Va.Null;
+    }
+
+    LoadedImage? DriverNamed(string module) =>
+        _images.Find(i => !i.IsKernel && i.Name.Equals(module, StringComparison.OrdinalIgnoreCase))
+        ?? _images.Find(i => !i.IsKernel && module.Equals(i.Image.ExportName, StringComparison.OrdinalIgnoreCase));
+
+    // A driver that another one imports from is told by DllInitialize, once, before the other's entry point runs.
+    void InitializeLibraries(PeImage importer)
+    {
+        foreach (string library in importer.Imports.Select(i => i.Library).Distinct(StringComparer.OrdinalIgnoreCase))
+        {
+            if (IsCore(library) || _drivers.Find(d => d.Image == DriverNamed(library)) is not { IsLibrary: false } driver) continue;
+            driver.IsLibrary = true;
+            if (driver.Image.Image.FindExport("DllInitialize") is not { Forwarder: null } export) continue;
+            Va path = _nt.Rtl.AllocateString(_nt.Cm.CreateServiceKey(driver.Name, []));
+            InSystem(driver.Image.Base + (ulong)export.Rva, path.Value);
+            _nt.Mm.Pool.Free(UnicodeString.At(_nt.Memory, path).Buffer);
+            _nt.Mm.Pool.Free(path);
+        }
     }
 
     // As the real loader does: the cookie that compilers put in by default is replaced, so that it cannot be guessed.

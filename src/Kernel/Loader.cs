@@ -85,7 +85,7 @@ public sealed partial class Loader
             if (_exports.TryGetValue(("ntoskrnl.exe", name), out address)) return address;
             if (_exports.TryGetValue(("hal.dll", name), out address)) return address;
         }
-        return FindInDriver(module, name);
+        return FindInDriver(module, image => image.FindExport(name));
     }
 
     static bool IsCore(string module) =>

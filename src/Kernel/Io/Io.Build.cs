@@ -111,29 +111,22 @@ sealed partial class Io
     {
         Irql old = nt.Ke.Raise(DISPATCH_LEVEL);
         if (!cancelFunction.IsNull) irp.CancelRoutine = cancelFunction;
-        DeviceQueue queue = QueueOf(deviceObject);
-        if (queue.Busy) queue.Insert(irp.ListEntry, key.IsNull ? null : nt.Memory.Read<uint>(key));
-        else
-        {
-            queue.Busy = true;
-            Start(deviceObject, irp);
-        }
+        uint? sortKey = key.IsNull ? null : nt.Memory.Read<uint>(key);
+        if (!QueueOf(deviceObject).TryInsert(irp.DeviceQueueEntry.Address, sortKey)) Start(deviceObject, irp);
         nt.Ke.Lower(old);
     }
 
     [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoStartNextPacket(DeviceObject deviceObject, bool cancelable)
+    public void IoStartNextPacket(DeviceObject deviceObject, bool cancelable) => StartNext(deviceObject, null);
+
+    [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void IoStartNextPacketByKey(DeviceObject deviceObject, bool cancelable, uint key) => StartNext(deviceObject, key);
+
+    void StartNext(DeviceObject device, uint? key)
     {
-        DeviceQueue queue = QueueOf(deviceObject);
-        deviceObject.CurrentIrp = Irp.At(nt.Memory, Va.Null);
-        ListEntry first = queue.Head.Flink;
-        if (queue.Head.IsEmpty)
-        {
-            queue.Busy = false;
-            return;
-        }
-        first.Remove();
-        Start(deviceObject, Irp.At(nt.Memory, first.Address - 0xA8));
+        device.CurrentIrp = Irp.At(nt.Memory, Va.Null);
+        Va next = QueueOf(device).RemoveNext(key);
+        if (!next.IsNull) Start(device, Irp.FromDeviceQueueEntry(nt.Memory, next));
     }
 
     void Start(DeviceObject device, Irp irp)

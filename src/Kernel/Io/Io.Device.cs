@@ -194,36 +194,3 @@ sealed partial class Io
         return STATUS_SUCCESS;
     }
 }
-
-/// <summary>KDEVICE_QUEUE inside a device object: IRPs that wait for StartIo.</summary>
-readonly struct DeviceQueue(Memory memory, Va address)
-{
-    public ListEntry Head => ListEntry.At(memory, address + 8);
-
-    public bool Busy
-    {
-        get => memory.Read<byte>(address + 0x20) != 0;
-        set => memory.Write(address + 0x20, (byte)(value ? 1 : 0));
-    }
-
-    /// <summary>At the end; with a key, before the first entry with a greater one.</summary>
-    public void Insert(ListEntry entry, uint? key)
-    {
-        ListEntry before = Head;
-        if (key is { } sort)
-        {
-            memory.Write(entry.Address + 0x10, sort);
-            for (before = Head.Flink; before != Head && memory.Read<uint>(before.Address + 0x10) <= sort;) before = before.Flink;
-        }
-        before.InsertTail(entry);
-    }
-
-    public void Initialize()
-    {
-        memory.Write<short>(address, 20);       // DeviceQueueObject
-        memory.Write<short>(address + 2, 0x28);
-        memory.Write(address + 0x18, 0UL);
-        Head.Initialize();
-        Busy = false;
-    }
-}

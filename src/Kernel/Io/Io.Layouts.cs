@@ -87,6 +87,8 @@ public readonly partial struct DevobjExtension
 [Layout("_IRP", Size = 0xD0)]
 public readonly partial struct Irp
 {
+    const int DeviceQueueEntryOffset = 0x78;
+
     [Field(0x00)] public partial short Type { get; set; }
     [Field(0x02, Name = "Size")] public partial ushort ObjectSize { get; set; }
     [Field(0x08)] public partial Mdl MdlAddress { get; set; }
@@ -107,10 +109,13 @@ public readonly partial struct Irp
     [Field(0x60, Name = "Overlay.AsynchronousParameters.UserApcContext")] public partial Va UserApcContext { get; set; }
     [Field(0x68)] public partial Va CancelRoutine { get; set; }
     [Field(0x70)] public partial Va UserBuffer { get; set; }
+    [Embedded(DeviceQueueEntryOffset, Name = "Tail.Overlay.DeviceQueueEntry")] public partial ListEntry DeviceQueueEntry { get; }
     [Field(0x98, Name = "Tail.Overlay.Thread")] public partial KThread Thread { get; set; }
     [Embedded(0xA8, Name = "Tail.Overlay.ListEntry")] public partial ListEntry ListEntry { get; }
     [Field(0xB8, Name = "Tail.Overlay.CurrentStackLocation")] public partial IoStackLocation CurrentStackLocation { get; set; }
     [Field(0xC0, Name = "Tail.Overlay.OriginalFileObject")] public partial FileObject OriginalFileObject { get; set; }
+
+    public static Irp FromDeviceQueueEntry(Memory memory, Va entry) => At(memory, entry - DeviceQueueEntryOffset);
 
     /// <summary>The n-th location, 1 for the lowest driver's up to <see cref="StackCount"/> for the highest one's.</summary>
     public IoStackLocation Location(int n) => IoStackLocation.At(_memory, Address + Size + (n - 1) * IoStackLocation.Size);

@@ -17,6 +17,12 @@ sealed partial class Io
     /// <summary>Sends a request to the top of the file's device stack. It may be pending when this returns.</summary>
     public NtStatus Send(IoRequest request)
     {
+        // A write at -1 appends; every other negative offset is refused before an IRP is made.
+        if (request.ByteOffset < 0 && !(request.Major == IRP_MJ_WRITE && request.ByteOffset == -1))
+        {
+            request.Complete(STATUS_INVALID_PARAMETER, 0);
+            return STATUS_INVALID_PARAMETER;
+        }
         DeviceObject top = TopOf(request.File.DeviceObject);
         Irp irp = AllocateIrp(top.StackSize, Va.Null);
         irp.RequestorMode = request.Mode;

@@ -65,7 +65,8 @@ sealed partial class Zw(NtKernel nt)
             OutputLength = outputBufferLength,
         });
 
-    long OffsetOf(Va byteOffset) => byteOffset.IsNull ? 0 : nt.Memory.Read<long>(byteOffset);
+    // No file position is kept: "from the present one" (none, or -2) is from the start.
+    long OffsetOf(Va byteOffset) => byteOffset.IsNull || nt.Memory.Read<long>(byteOffset) is not (not -2 and var offset) ? 0 : offset;
 
     // The caller waits: what a synchronous handle means, and an asynchronous one may do.
     NtStatus Transfer(Handle handle, Va ioStatusBlock, Func<FileObject, IoRequest> make)

@@ -186,6 +186,33 @@ sealed partial class Ke
         return true;
     }
 
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void KeAcquireInStackQueuedSpinLock([AcquiresLock] Va spinLock, Va lockHandle)
+    {
+        Irql old = Raise(DISPATCH_LEVEL);
+        KeAcquireInStackQueuedSpinLockAtDpcLevel(spinLock, lockHandle);
+        _nt.Memory.Write(lockHandle + 0x10, (byte)old);
+    }
+
+    /// <summary>KLOCK_QUEUE_HANDLE: next, the lock, and the IRQL to go back to.</summary>
+    [Export, IrqlRequiresMin(DISPATCH_LEVEL)]
+    public void KeAcquireInStackQueuedSpinLockAtDpcLevel([AcquiresLock] Va spinLock, Va lockHandle)
+    {
+        Acquire(spinLock);
+        _nt.Memory.Write(lockHandle, 0UL);
+        _nt.Memory.Write(lockHandle + 8, spinLock);
+    }
+
+    [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void KeReleaseInStackQueuedSpinLock([ReleasesLock] Va lockHandle)
+    {
+        KeReleaseInStackQueuedSpinLockFromDpcLevel(lockHandle);
+        Lower((Irql)_nt.Memory.Read<byte>(lockHandle + 0x10));
+    }
+
+    [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void KeReleaseInStackQueuedSpinLockFromDpcLevel([ReleasesLock] Va lockHandle) => Release(_nt.Memory.Read<Va>(lockHandle + 8));
+
     [Export]
     public bool KeTestSpinLock(Va spinLock) => _nt.Memory.Read<ulong>(spinLock) == 0;
 

@@ -86,9 +86,14 @@ sealed class Pool(NtKernel nt)
         if (_freed.Count > FreedKept) Forget(_freed.Dequeue());
     }
 
-    /// <summary>The block, allocated or freed not long ago, in whose pages an address lies, or whose end is just before it.</summary>
-    public PoolBlock? Near(Va address) =>
-        _byPage.GetValueOrDefault(address.Page) ?? _byPage.GetValueOrDefault(address.Page - 1);
+    /// <summary>The block, allocated or freed not long ago, in whose pages an address lies, or else the nearer of those beside it.</summary>
+    public PoolBlock? Near(Va address)
+    {
+        if (_byPage.TryGetValue(address.Page, out PoolBlock? block)) return block;
+        PoolBlock? before = _byPage.GetValueOrDefault(address.Page - 1), after = _byPage.GetValueOrDefault(address.Page + 1);
+        if (before is null || after is null) return before ?? after;
+        return address - (before.Address + before.Bytes) <= after.Address - address ? before : after;
+    }
 
     /// <summary>Maps the page of a freed block again, zeroed, so that a late touch of it does not end the run.</summary>
     public void Revive(PoolBlock block) =>

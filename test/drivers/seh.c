@@ -191,6 +191,75 @@ NOINLINE static ULONG ReturnInside(PANSWER a)
     return 0;
 }
 
+// 13: an exception in __finally takes the place of the one that is unwinding; no __finally runs twice.
+NOINLINE static void Collided(PANSWER a)
+{
+    __try {
+        __try {
+            __try {
+                Step(a, 1);
+                Raise(STATUS_DATA_ERROR);
+            } __finally {
+                Step(a, 2);
+                Raise(STATUS_CRC_ERROR);
+            }
+        } __finally {
+            Step(a, 3);
+        }
+    } __except (EXCEPTION_EXECUTE_HANDLER) {
+        a->Result = GetExceptionCode();
+        Step(a, 4);
+    }
+}
+
+// 14: two threads look for handlers at once, and wait while they do. Result: what was caught as it was raised.
+typedef struct {
+    NTSTATUS Status;
+    volatile LONG *Caught;
+    PKSEMAPHORE Done;
+} RAISER, *PRAISER;
+
+NOINLINE static LONG Sleep(PRAISER r)
+{
+    LARGE_INTEGER time;
+    time.QuadPart = -1000 * (r->Status & 3);
+    KeDelayExecutionThread(KernelMode, FALSE, &time);
+    return EXCEPTION_EXECUTE_HANDLER;
+}
+
+static void NTAPI RaiseOften(PVOID context)
+{
+    PRAISER r = context;
+    for (int i = 0; i < 5; i++) {
+        __try {
+            __try {
+                Raise(r->Status);
+            } __finally {
+                Sleep(r);
+            }
+        } __except (Sleep(r)) {
+            if ((NTSTATUS)GetExceptionCode() == r->Status) InterlockedIncrement(r->Caught);
+        }
+    }
+    KeReleaseSemaphore(r->Done, 0, 1, FALSE);
+    PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
+NOINLINE static void Threads(PANSWER a)
+{
+    volatile LONG caught = 0;
+    KSEMAPHORE done;
+    RAISER raisers[2] = { { STATUS_DATA_ERROR, &caught, &done }, { STATUS_CRC_ERROR, &caught, &done } };
+    KeInitializeSemaphore(&done, 0, 2);
+    for (int i = 0; i < 2; i++) {
+        HANDLE thread;
+        PsCreateSystemThread(&thread, THREAD_ALL_ACCESS, NULL, NULL, NULL, RaiseOften, &raisers[i]);
+        ZwClose(thread);
+    }
+    for (int i = 0; i < 2; i++) KeWaitForSingleObject(&done, Executive, KernelMode, FALSE, NULL);
+    a->Result = caught;
+}
+
 static BOOLEAN Run(ULONG code, PANSWER a)
 {
     switch (code) {
@@ -207,6 +276,8 @@ static BOOLEAN Run(ULONG code, PANSWER a)
     case IOCTL_SEH(10): ContinueExecution(a); break;
     case IOCTL_SEH(11): DivideByZero(a); break;
     case IOCTL_SEH(12): a->Result = ReturnInside(a); break;
+    case IOCTL_SEH(13): Collided(a); break;
+    case IOCTL_SEH(14): Threads(a); break;
     default: return FALSE;
     }
     return TRUE;

@@ -172,7 +172,7 @@ sealed partial class Io
     // IoBuildDeviceIoControlRequest and its kin: the status block and the event are the driver's.
     void FinishDriverIrp(Irp irp, IoStatusBlock result)
     {
-        if ((irp.Flags & IRP_INPUT_OPERATION) != 0 && result.Status.IsSuccess && !irp.UserBuffer.IsNull)
+        if ((irp.Flags & IRP_INPUT_OPERATION) != 0 && !IsError(result.Status) && !irp.UserBuffer.IsNull)
         {
             ulong room = irp.SystemBuffer.IsNull ? 0 : SystemBufferSize(irp);
             nt.Memory.Write(irp.UserBuffer, nt.Memory.ReadBytes(irp.SystemBuffer, (int)Math.Min(result.Information, room)));
@@ -183,12 +183,14 @@ sealed partial class Io
         FreeIrp(irp);
     }
 
+    // A warning, such as STATUS_BUFFER_OVERFLOW, brings its data.
+    static bool IsError(NtStatus status) => status.Value >= 0xC000_0000;
+
     ulong SystemBufferSize(Irp irp) => nt.Mm.Pool.TryFind(irp.SystemBuffer, out PoolBlock? block) ? block!.Bytes : 0;
 
     void CopyOut(Irp irp, IoRequest request, IoStatusBlock result)
     {
-        bool isError = result.Status.Value >= 0xC000_0000;
-        if ((irp.Flags & IRP_INPUT_OPERATION) == 0 || isError) return;
+        if ((irp.Flags & IRP_INPUT_OPERATION) == 0 || IsError(result.Status)) return;
         // Windows copies what Information says, past the buffer's end if need be; that is reported, not repeated here.
         int count = (int)Math.Min(result.Information, request.OutputLength);
         if (nt.Memory.CanAccess(request.OutputBuffer, (ulong)count, Access.Write))

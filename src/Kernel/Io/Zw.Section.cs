@@ -27,9 +27,11 @@ sealed partial class Zw
     {
         if (nt.Ob.Lookup(sectionHandle) is not { } section) return STATUS_INVALID_HANDLE;
         if (section.Type != nt.Ob.SectionType) return STATUS_OBJECT_TYPE_MISMATCH;
-        ulong offset = sectionOffset.IsNull ? 0 : nt.Memory.Read<ulong>(sectionOffset) & ~0xFFFFUL;
+        ulong wanted = sectionOffset.IsNull ? 0 : nt.Memory.Read<ulong>(sectionOffset), offset = wanted & ~0xFFFFUL;
         ulong size = nt.Memory.Read<ulong>(viewSize);
         if (size is 0 or > 1UL << 28) return STATUS_INVALID_VIEW_SIZE;
+        // The view begins up to 64 KB early, and still reaches as far as was asked for.
+        size += wanted - offset;
         ulong pages = (size + 0xFFF) >> 12;
         Va view = nt.Mm.AllocateUser(pages << 12);
         for (ulong i = 0; i < pages; i++) nt.Mm.MapPhysical(view + (i << 12), (offset >> 12) + i, Protection.User);

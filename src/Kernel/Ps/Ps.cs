@@ -79,6 +79,8 @@ sealed partial class Ps(NtKernel nt)
     {
         NtThread current = nt.Ke.Scheduler.Current;
         KThread thread = current.Object;
+        if (thread.KernelApcDisable != 0)
+            throw new BugCheck(BugCheckCode.KERNEL_APC_PENDING_DURING_EXIT, 0, (ulong)(ushort)thread.KernelApcDisable, 0, 1);
         thread.ExitStatus = status;
         thread.SignalState = 1;
         nt.Ke.WakeWaiters(thread.Header);

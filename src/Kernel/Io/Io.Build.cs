@@ -112,7 +112,7 @@ sealed partial class Io
         Irql old = nt.Ke.Raise(DISPATCH_LEVEL);
         if (!cancelFunction.IsNull) irp.CancelRoutine = cancelFunction;
         uint? sortKey = key.IsNull ? null : nt.Memory.Read<uint>(key);
-        if (!QueueOf(deviceObject).TryInsert(irp.DeviceQueueEntry.Address, sortKey)) Start(deviceObject, irp);
+        if (!QueueOf(deviceObject).TryInsert(irp.DeviceQueueEntry, sortKey)) Start(deviceObject, irp);
         nt.Ke.Lower(old);
     }
 

@@ -109,11 +109,13 @@ public readonly partial struct Irp
     [Field(0x60, Name = "Overlay.AsynchronousParameters.UserApcContext")] public partial Va UserApcContext { get; set; }
     [Field(0x68)] public partial Va CancelRoutine { get; set; }
     [Field(0x70)] public partial Va UserBuffer { get; set; }
-    [Embedded(DeviceQueueEntryOffset, Name = "Tail.Overlay.DeviceQueueEntry")] public partial ListEntry DeviceQueueEntry { get; }
     [Field(0x98, Name = "Tail.Overlay.Thread")] public partial KThread Thread { get; set; }
     [Embedded(0xA8, Name = "Tail.Overlay.ListEntry")] public partial ListEntry ListEntry { get; }
     [Field(0xB8, Name = "Tail.Overlay.CurrentStackLocation")] public partial IoStackLocation CurrentStackLocation { get; set; }
     [Field(0xC0, Name = "Tail.Overlay.OriginalFileObject")] public partial FileObject OriginalFileObject { get; set; }
+
+    /// <summary>Tail.Overlay.DeviceQueueEntry: by it an IRP waits in a device queue.</summary>
+    public Va DeviceQueueEntry => Address + DeviceQueueEntryOffset;
 
     public static Irp FromDeviceQueueEntry(Memory memory, Va entry) => At(memory, entry - DeviceQueueEntryOffset);
 

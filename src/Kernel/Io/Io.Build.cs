@@ -135,7 +135,7 @@ sealed partial class Io
         nt.Routines.Call(device.DriverObject.DriverStartIo, device.Address.Value, irp.Address.Value);
     }
 
-    DeviceQueue QueueOf(DeviceObject device) => new(nt.Memory, device.Address + 0xA0);
+    DeviceQueue QueueOf(DeviceObject device) => new(nt, device.Address + 0xA0);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public EProcess IoGetRequestorProcess(Irp irp) => EProcess.At(nt.Memory, irp.Thread.IsNull ? Va.Null : irp.Thread.Process);

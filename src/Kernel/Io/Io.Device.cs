@@ -47,7 +47,7 @@ sealed partial class Io
         device.DeviceExtension = extensionSize == 0 ? Va.Null : device.Address + DeviceObject.Size;
         device.SectorSize = type is 7 or 2 ? (ushort)(type == 7 ? 512 : 2048) : (ushort)0;
         device.DeviceLock.Header.Initialize(DispatcherType.SynchronizationEvent, KEvent.Size, 1);
-        new DeviceQueue(nt.Memory, device.Address + 0xA0).Initialize();
+        new DeviceQueue(nt, device.Address + 0xA0).Initialize();
         var extension = DevobjExtension.At(nt.Memory, device.Address + DeviceObject.Size + (int)((extensionSize + 15) & ~15u));
         (extension.Type, extension.ObjectSize, extension.DeviceObject) = (IO_TYPE_DEVICE_OBJECT_EXTENSION, 0, device);
         device.DeviceObjectExtension = extension;

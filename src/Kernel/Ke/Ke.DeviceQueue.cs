@@ -7,40 +7,40 @@ namespace Ringdown.Kernel;
 sealed partial class Ke
 {
     [Export]
-    public void KeInitializeDeviceQueue(Va deviceQueue) => new DeviceQueue(_nt.Memory, deviceQueue).Initialize();
+    public void KeInitializeDeviceQueue(Va deviceQueue) => new DeviceQueue(_nt, deviceQueue).Initialize();
 
     [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool KeInsertDeviceQueue(Va deviceQueue, Va deviceQueueEntry) =>
-        new DeviceQueue(_nt.Memory, deviceQueue).TryInsert(deviceQueueEntry, null);
+        new DeviceQueue(_nt, deviceQueue).TryInsert(deviceQueueEntry, null);
 
     [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool KeInsertByKeyDeviceQueue(Va deviceQueue, Va deviceQueueEntry, uint sortKey) =>
-        new DeviceQueue(_nt.Memory, deviceQueue).TryInsert(deviceQueueEntry, sortKey);
+        new DeviceQueue(_nt, deviceQueue).TryInsert(deviceQueueEntry, sortKey);
 
     [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public Va KeRemoveDeviceQueue(Va deviceQueue) => new DeviceQueue(_nt.Memory, deviceQueue).RemoveNext(null);
+    public Va KeRemoveDeviceQueue(Va deviceQueue) => new DeviceQueue(_nt, deviceQueue).RemoveNext(null);
 
     [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public Va KeRemoveByKeyDeviceQueue(Va deviceQueue, uint sortKey) => new DeviceQueue(_nt.Memory, deviceQueue).RemoveNext(sortKey);
+    public Va KeRemoveByKeyDeviceQueue(Va deviceQueue, uint sortKey) => new DeviceQueue(_nt, deviceQueue).RemoveNext(sortKey);
 
     /// <summary>Takes an entry out, wherever it is. The queue stays busy.</summary>
     /// <returns>Whether it was queued.</returns>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool KeRemoveEntryDeviceQueue(Va deviceQueue, Va deviceQueueEntry) =>
-        new DeviceQueue(_nt.Memory, deviceQueue).TryRemove(deviceQueueEntry);
+        new DeviceQueue(_nt, deviceQueue).TryRemove(deviceQueueEntry);
 }
 
 /// <summary>KDEVICE_QUEUE and its KDEVICE_QUEUE_ENTRY.</summary>
-readonly struct DeviceQueue(Memory memory, Va address)
+readonly struct DeviceQueue(NtKernel nt, Va address)
 {
     const int HeadOffset = 8, LockOffset = 0x18, BusyOffset = 0x20, SortKeyOffset = 0x10, InsertedOffset = 0x14;
 
-    ListEntry Head => ListEntry.At(memory, address + HeadOffset);
+    ListEntry Head => ListEntry.At(nt.Memory, address + HeadOffset);
 
     bool Busy
     {
-        get => memory.Read<byte>(address + BusyOffset) != 0;
-        set => memory.Write(address + BusyOffset, (byte)(value ? 1 : 0));
+        get => nt.Memory.Read<byte>(address + BusyOffset) != 0;
+        set => nt.Memory.Write(address + BusyOffset, (byte)(value ? 1 : 0));
     }
 
     /// <summary>Makes an idle queue busy, or puts an entry into a busy one: at the end, or before the first greater key.</summary>
@@ -49,14 +49,14 @@ readonly struct DeviceQueue(Memory memory, Va address)
     {
         bool queued = Busy;
         Busy = true;
-        if (key is { } sort) memory.Write(entry + SortKeyOffset, sort);
+        if (key is { } sort) nt.Memory.Write(entry + SortKeyOffset, sort);
         if (queued)
         {
             ListEntry before = Head;
             if (key is { } mine) before = FirstFrom(Head.Flink, k => k > mine);
-            before.InsertTail(ListEntry.At(memory, entry));
+            before.InsertTail(ListEntry.At(nt.Memory, entry));
         }
-        memory.Write(entry + InsertedOffset, (byte)(queued ? 1 : 0));
+        nt.Memory.Write(entry + InsertedOffset, (byte)(queued ? 1 : 0));
         return queued;
     }
 
@@ -77,24 +77,26 @@ readonly struct DeviceQueue(Memory memory, Va address)
 
     public bool TryRemove(Va entry)
     {
-        if (memory.Read<byte>(entry + InsertedOffset) == 0) return false;
-        memory.Write<byte>(entry + InsertedOffset, 0);
-        ListEntry.At(memory, entry).Remove();
+        if (nt.Memory.Read<byte>(entry + InsertedOffset) == 0) return false;
+        nt.Memory.Write<byte>(entry + InsertedOffset, 0);
+        ListEntry.At(nt.Memory, entry).Remove();
         return true;
     }
 
     public void Initialize()
     {
-        memory.Write<short>(address, 20);       // DeviceQueueObject
-        memory.Write<short>(address + 2, 0x28);
-        memory.Write(address + LockOffset, 0UL);
+        nt.Memory.Write<short>(address, 20);       // DeviceQueueObject
+        nt.Memory.Write<short>(address + 2, 0x28);
+        nt.Memory.Write(address + LockOffset, 0UL);
         Head.Initialize();
         Busy = false;
     }
 
     ListEntry FirstFrom(ListEntry entry, Func<uint, bool> holds)
     {
-        while (entry != Head && !holds(memory.Read<uint>(entry.Address + SortKeyOffset))) entry = entry.Flink;
+        // The links lie in guest memory: a list that a driver has broken may lead round and round.
+        for (; entry != Head && !holds(nt.Memory.Read<uint>(entry.Address + SortKeyOffset)); entry = entry.Flink)
+            nt.Ke.Clock.Spend();
         return entry;
     }
 }

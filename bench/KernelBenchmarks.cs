@@ -9,7 +9,8 @@ using Ringdown.Machine;
 
 namespace Ringdown.Bench;
 
-/// <summary>What a user waits for: a machine, a device control, a step back. Beside them a plain call of C# as the measure.</summary>
+/// <summary>What a user waits for: a machine, a device control, a step back. Beside them a plain call of C# as the
+/// measure.</summary>
 public class KernelBenchmarks
 {
     readonly CodeCache _code = new();
@@ -23,7 +24,8 @@ public class KernelBenchmarks
     public static int Run()
     {
         var job = Job.Default.WithToolchain(InProcessNoEmitToolchain.Instance).WithWarmupCount(3).WithIterationCount(9);
-        BenchmarkRunner.Run<KernelBenchmarks>(DefaultConfig.Instance.AddJob(job).WithOptions(ConfigOptions.DisableOptimizationsValidator));
+        BenchmarkRunner.Run<KernelBenchmarks>(
+            DefaultConfig.Instance.AddJob(job).WithOptions(ConfigOptions.DisableOptimizationsValidator));
         return 0;
     }
 

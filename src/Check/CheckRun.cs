@@ -14,12 +14,14 @@ public interface IPhase
 
 /// <summary>What a driver offers to the outside.</summary>
 public sealed record Surface(
-    IReadOnlyList<DeviceInfo> Devices, IReadOnlyList<(string Link, string Target)> Links, IReadOnlyList<IrpMajor> Majors,
+    IReadOnlyList<DeviceInfo> Devices, IReadOnlyList<(string Link, string Target)> Links,
+        IReadOnlyList<IrpMajor> Majors,
     IReadOnlyList<uint> ControlCodes)
 {
     /// <summary>A path for each device that has a name; its link's, if it has one.</summary>
     public IReadOnlyList<string> Paths =>
-        [.. Devices.Where(d => d.Name.Length > 0).Select(d => Links.FirstOrDefault(l => l.Target == d.Name).Link ?? d.Name)];
+        [.. Devices.Where(d => d.Name.Length > 0).Select(
+            d => Links.FirstOrDefault(l => l.Target == d.Name).Link ?? d.Name)];
 }
 
 /// <summary>What a phase did.</summary>
@@ -28,7 +30,8 @@ public sealed record PhaseResult(string Name, int Requests, int Machines, int Ne
 /// <summary>The battery behind <c>ringdown check</c>, over one driver: all phases, one list of findings.</summary>
 public sealed class CheckRun
 {
-    static readonly IPhase[] s_phases = [new LoadPhase(), new OpenPhase(), new TransferPhase(), new ControlPhase(), new UnloadPhase()];
+    static readonly IPhase[] s_phases =
+        [new LoadPhase(), new OpenPhase(), new TransferPhase(), new ControlPhase(), new UnloadPhase()];
 
     readonly SessionOptions _options;
     readonly List<PhaseResult> _phases = [];
@@ -70,7 +73,8 @@ public sealed class CheckRun
         return new DriverSession(File, _options, Findings);
     }
 
-    /// <summary>Does something with a file opened at a path, on a machine that lives on until something stops it.</summary>
+    /// <summary>Does something with a file opened at a path, on a machine that lives on until something stops
+    /// it.</summary>
     /// <returns>Whether the machine still runs.</returns>
     public bool WithFile(string path, string during, Action<DriverSession, UserFile> action)
     {

@@ -6,7 +6,8 @@ namespace Ringdown.Check;
 
 /// <summary>Finds the I/O control codes that a driver knows, in the comparisons of its code.</summary>
 /// <remarks>
-/// A switch compares with each code, or subtracts one and then the distances to the next, or subtracts the lowest and uses
+/// A switch compares with each code, or subtracts one and then the distances to the next, or subtracts the lowest and
+/// uses
 /// a table. All three are followed by adding up what is compared and subtracted along the code.
 /// </remarks>
 public sealed class ControlCodes
@@ -20,16 +21,19 @@ public sealed class ControlCodes
     /// <summary>What was taken from each register so far.</summary>
     readonly Dictionary<Register, Taken> _taken = [];
 
-    /// <summary>A comparison with the last index of a table; which entries are codes shows when the table is read.</summary>
+    /// <summary>A comparison with the last index of a table; which entries are codes shows when the table is
+    /// read.</summary>
     (Taken Taken, uint Last, ulong Default)? _table;
     (Register Register, ulong Rva) _address;
 
     ControlCodes(PeImage image) => _image = image;
 
-    /// <summary>A sum of constants, and how many codes apart the register's values are: 4 once it was divided.</summary>
+    /// <summary>A sum of constants, and how many codes apart the register's values are: 4 once it was
+    /// divided.</summary>
     readonly record struct Taken(uint Base, uint Step);
 
-    /// <summary>The codes, ascending. Only constants that look like CTL_CODE count: a device type and a function of 0x800 or more.</summary>
+    /// <summary>The codes, ascending. Only constants that look like CTL_CODE count: a device type and a function of
+    /// 0x800 or more.</summary>
     public static IReadOnlyList<uint> Find(PeImage image)
     {
         var scan = new ControlCodes(image);
@@ -41,13 +45,20 @@ public sealed class ControlCodes
     /// <summary>A code with its way of passing buffers: <c>0x222004 (METHOD_BUFFERED)</c>.</summary>
     public static string Describe(uint code)
     {
-        string method = (code & 3) switch { 0 => "METHOD_BUFFERED", 1 => "METHOD_IN_DIRECT", 2 => "METHOD_OUT_DIRECT", _ => "METHOD_NEITHER" };
+        string method = (code & 3) switch
+        {
+            0 => "METHOD_BUFFERED",
+            1 => "METHOD_IN_DIRECT",
+            2 => "METHOD_OUT_DIRECT",
+            _ => "METHOD_NEITHER"
+        };
         return $"0x{code:X} ({method})";
     }
 
     void Scan(PeSection section)
     {
-        byte[] code = _image.File.Span.Slice((int)section.RawOffset, (int)Math.Min(section.RawSize, section.VirtualSize)).ToArray();
+        byte[] code = _image.File.Span.Slice(
+            (int)section.RawOffset, (int)Math.Min(section.RawSize, section.VirtualSize)).ToArray();
         var decoder = Decoder.Create(64, code);
         decoder.IP = section.Rva;
         int age = 0;
@@ -67,7 +78,8 @@ public sealed class ControlCodes
 
     void Follow(in Instruction instruction)
     {
-        Register register = instruction.Op0Kind == OpKind.Register ? instruction.Op0Register.GetFullRegister() : Register.None;
+        Register register = instruction.Op0Kind == OpKind.Register ? instruction.Op0Register.GetFullRegister()
+            : Register.None;
         Taken before = _taken.GetValueOrDefault(register, new Taken(0, 1));
         uint? immediate = Immediate(instruction);
         switch (instruction.Mnemonic)
@@ -114,7 +126,8 @@ public sealed class ControlCodes
 
     void Move(Register register, in Instruction instruction, uint? immediate)
     {
-        if (instruction.Op1Kind == OpKind.Register && _taken.TryGetValue(instruction.Op1Register.GetFullRegister(), out Taken copied))
+        if (instruction.Op1Kind == OpKind.Register
+            && _taken.TryGetValue(instruction.Op1Register.GetFullRegister(), out Taken copied))
             _taken[register] = copied;
         // "mov eax, -base; add eax, [code]" is clang's way to subtract.
         else if (immediate is { } negated) _taken[register] = new Taken(unchecked(0 - negated), 1);
@@ -135,8 +148,10 @@ public sealed class ControlCodes
         for (uint i = 0; i <= table.Last; i++)
         {
             ulong entry = tableRva + i * 4;
-            if (_image.SectionAt((uint)entry) is not { } section || (uint)entry - section.Rva + 4 > section.RawSize) return;
-            int offset = BinaryPrimitives.ReadInt32LittleEndian(_image.File.Span[(int)(section.RawOffset + (uint)entry - section.Rva)..]);
+            if (_image.SectionAt((uint)entry) is not { } section || (uint)entry - section.Rva + 4 > section.RawSize)
+                return;
+            int offset = BinaryPrimitives.ReadInt32LittleEndian(
+                _image.File.Span[(int)(section.RawOffset + (uint)entry - section.Rva)..]);
             if (tableRva + (ulong)offset != table.Default) Add(table.Taken.Base + i * table.Taken.Step);
         }
     }
@@ -159,6 +174,7 @@ public sealed class ControlCodes
     void Add(uint code)
     {
         uint deviceType = code >> 16, function = (code >> 2) & 0xFFF;
-        if (deviceType is > 0 and < 0x60 or >= 0x8000 and < 0xC000 && function is >= 0x800 and < 0xF00) _found.Add(code);
+        if (deviceType is > 0 and < 0x60 or >= 0x8000 and < 0xC000 && function is >= 0x800 and < 0xF00)
+            _found.Add(code);
     }
 }

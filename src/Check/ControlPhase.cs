@@ -2,7 +2,8 @@ using Ringdown.Machine;
 
 namespace Ringdown.Check;
 
-/// <summary>Sends the control codes that the driver's code compares with, each with several sizes and contents.</summary>
+/// <summary>Sends the control codes that the driver's code compares with, each with several sizes and
+/// contents.</summary>
 sealed class ControlPhase : IPhase
 {
     /// <summary>Machines that one code may bring down before the rest of its cases is left out.</summary>

@@ -19,7 +19,8 @@ public sealed record SessionOptions
     public IReadOnlyList<IObserver> Observers { get; init; } = [];
 }
 
-/// <summary>One machine with one driver under the verifier. What stops the machine becomes a finding, and ends the session.</summary>
+/// <summary>One machine with one driver under the verifier. What stops the machine becomes a finding, and ends the
+/// session.</summary>
 public sealed class DriverSession : IDisposable
 {
     readonly DriverFile _file;

@@ -15,8 +15,10 @@ sealed class OpenPhase : IPhase
         {
             run.WithFile(path, "open and close", (_, _) => { });
             run.WithFile(path, "a second open", (session, _) => OpenClose(session, path, OpenOptions.ReadWrite));
-            run.WithFile(path, "open of a name below", (session, _) => OpenClose(session, path + @"\name\below", OpenOptions.ReadWrite));
-            run.WithFile(path, "open for reading", (session, _) => OpenClose(session, path, new OpenOptions(GENERIC_READ | SYNCHRONIZE)));
+            run.WithFile(path, "open of a name below",
+                (session, _) => OpenClose(session, path + @"\name\below", OpenOptions.ReadWrite));
+            run.WithFile(path, "open for reading",
+                (session, _) => OpenClose(session, path, new OpenOptions(GENERIC_READ | SYNCHRONIZE)));
             run.WithFile(path, "flush", (_, file) => file.Flush());
         }
     }

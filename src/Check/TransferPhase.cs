@@ -12,7 +12,8 @@ sealed class TransferPhase : IPhase
 
     public void Run(CheckRun run)
     {
-        bool reads = run.Surface!.Majors.Contains(IrpMajor.IRP_MJ_READ), writes = run.Surface.Majors.Contains(IrpMajor.IRP_MJ_WRITE);
+        bool reads = run.Surface!.Majors.Contains(IrpMajor.IRP_MJ_READ),
+            writes = run.Surface.Majors.Contains(IrpMajor.IRP_MJ_WRITE);
         if (!reads && !writes) return;
         foreach (string path in run.Surface.Paths)
         {
@@ -20,12 +21,16 @@ sealed class TransferPhase : IPhase
             {
                 if (writes) run.WithFile(path, $"write of {size} bytes", (_, file) => file.Write(Bytes(size)));
                 if (reads) run.WithFile(path, $"read of {size} bytes", (_, file) => file.Read(size));
-                if (reads) run.WithFile(path, $"read of {size} bytes far behind the end", (_, file) => file.Read(size, long.MaxValue));
-                if (writes) run.WithFile(path, $"write of {size} bytes at the end", (_, file) => file.Write(Bytes(size), -1));
+                if (reads)
+                    run.WithFile(path, $"read of {size} bytes far behind the end",
+                        (_, file) => file.Read(size, long.MaxValue));
+                if (writes)
+                    run.WithFile(path, $"write of {size} bytes at the end", (_, file) => file.Write(Bytes(size), -1));
             }
             foreach ((string what, Va buffer) in BadBuffers.All)
             {
-                if (writes) run.WithFile(path, $"write of 64 bytes from {what}", (_, file) => file.WriteFrom(buffer, 64));
+                if (writes)
+                    run.WithFile(path, $"write of 64 bytes from {what}", (_, file) => file.WriteFrom(buffer, 64));
                 if (reads) run.WithFile(path, $"read of 64 bytes to {what}", (_, file) => file.ReadTo(buffer, 64));
             }
         }

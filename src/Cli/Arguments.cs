@@ -29,11 +29,13 @@ static class Arguments
         Description = "Name=Value in the service's key (Parameters\\Name=Value below it); numbers become REG_DWORD.",
     };
 
-    public static Option<string[]> Before() => new("--with") { Description = "A driver to load first; may be given several times." };
+    public static Option<string[]> Before() =>
+        new("--with") { Description = "A driver to load first; may be given several times." };
 
     public static DriverFile[] OpenAll(string[]? paths) => [.. (paths ?? []).Select(DriverFile.Open)];
 
-    public static (string Name, RegistryValue Value)[] ParseRegistry(string[]? given) => [.. (given ?? []).Select(text =>
+    public static (string Name, RegistryValue Value)[] ParseRegistry(string[]? given) =>
+        [.. (given ?? []).Select(text =>
     {
         int at = text.IndexOf('=');
         if (at <= 0) throw new UsageException($"\"{text}\" is not Name=Value.");
@@ -47,7 +49,8 @@ static class Arguments
         {
             return action();
         }
-        catch (Exception e) when (e is UsageException or BadImageException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (
+            e is UsageException or BadImageException or IOException or UnauthorizedAccessException)
         {
             Console.Error.WriteLine(e.Message);
             return Program.Unusable;

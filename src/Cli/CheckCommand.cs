@@ -17,7 +17,9 @@ static class CheckCommand
         var timeout = Arguments.Timeout();
         var registry = Arguments.Registry();
         var before = Arguments.Before();
-        var command = new Command("check", "Exercise all of a driver and report what it does wrong.") { driver, json, seed, timeout, registry, before };
+        var command = new Command(
+            "check", "Exercise all of a driver and report what it does wrong.") { driver, json, seed, timeout, registry,
+                before };
         command.SetAction(parsed => Arguments.Guard(() =>
         {
             var run = new CheckRun(DriverFile.Open(parsed.GetValue(driver)!), new SessionOptions
@@ -41,13 +43,15 @@ static class CheckCommand
         run.Progress = name => console.MarkupLineInterpolated($"[grey]  {name} ...[/]");
         run.Run();
         foreach (MissingImport missing in run.MissingImports)
-            console.MarkupLineInterpolated($"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
+            console.MarkupLineInterpolated(
+                $"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
         if (run.EntryStatus is { } status) console.MarkupLineInterpolated($"[bold]DriverEntry[/]   {status}");
         if (run.Surface is { } surface)
         {
             foreach (DeviceInfo device in surface.Devices)
                 console.MarkupLineInterpolated($"[bold]device[/]        {(device.Name.Length == 0 ? "(unnamed)" : device.Name.Clean())}  [grey]{device.OpenedBy}[/]");
-            foreach ((string link, string target) in surface.Links) console.MarkupLineInterpolated($"[bold]link[/]          {link.Clean()} -> {target.Clean()}");
+            foreach ((string link, string target) in surface.Links)
+                console.MarkupLineInterpolated($"[bold]link[/]          {link.Clean()} -> {target.Clean()}");
             console.MarkupLineInterpolated($"[bold]handles[/]       {string.Join(", ", surface.Majors)}");
             string codes = string.Join(", ", surface.ControlCodes.Select(c => $"0x{c:X}"));
             console.MarkupLineInterpolated($"[bold]control codes[/] {(codes.Length == 0 ? "none found" : codes)}");
@@ -66,8 +70,10 @@ static class CheckCommand
         {
             ["driver"] = run.File.Name,
             ["driverEntry"] = run.EntryStatus?.ToString(),
-            ["devices"] = RunJson.Array(run.Surface?.Devices ?? [], d => new JsonObject { ["name"] = d.Name, ["openedBy"] = d.OpenedBy }),
-            ["links"] = RunJson.Array(run.Surface?.Links ?? [], l => new JsonObject { ["name"] = l.Link, ["target"] = l.Target }),
+            ["devices"] = RunJson.Array(
+                run.Surface?.Devices ?? [], d => new JsonObject { ["name"] = d.Name, ["openedBy"] = d.OpenedBy }),
+            ["links"] = RunJson.Array(
+                run.Surface?.Links ?? [], l => new JsonObject { ["name"] = l.Link, ["target"] = l.Target }),
             ["majors"] = RunJson.Array(run.Surface?.Majors ?? [], m => m.ToString()),
             ["controlCodes"] = RunJson.Array(run.Surface?.ControlCodes ?? [], c => $"0x{c:X}"),
             ["missingImports"] = RunJson.Array(run.MissingImports, m => $"{m.Module}!{m.Name}"),

@@ -5,7 +5,8 @@ namespace Ringdown.Cli;
 /// <summary>Text that a driver chose, made fit for a terminal.</summary>
 static class CleanText
 {
-    /// <summary>What is not printable ASCII becomes <c>\u1234</c>: it could move the cursor, or break the layout.</summary>
+    /// <summary>What is not printable ASCII becomes <c>\u1234</c>: it could move the cursor, or break the
+    /// layout.</summary>
     public static string Clean(this string text)
     {
         if (text.AsSpan().IndexOfAnyExceptInRange(' ', '~') < 0) return text;

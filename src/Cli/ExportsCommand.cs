@@ -8,7 +8,8 @@ static class ExportsCommand
 {
     public static Command Create()
     {
-        var command = new Command("exports", "List every kernel export with its module, IRQL contract and support level.");
+        var command = new Command(
+            "exports", "List every kernel export with its module, IRQL contract and support level.");
         command.SetAction(_ => Write());
         return command;
     }
@@ -22,7 +23,8 @@ static class ExportsCommand
             string support = export.Support == Support.Full ? "full" : $"partial: {export.Missing}";
             Console.Out.WriteLine($"{export.Module,-13} {export.Name,-45} {irql,-20} {support}");
         }
-        foreach (DataExport data in Exports.Data) Console.Out.WriteLine($"{data.Module,-13} {data.Name,-45} {"(variable)",-20} full");
+        foreach (DataExport data in Exports.Data)
+            Console.Out.WriteLine($"{data.Module,-13} {data.Name,-45} {"(variable)",-20} full");
         return Program.Ran;
     }
 }

@@ -14,7 +14,9 @@ static class InfoCommand
     {
         var driver = Arguments.Driver();
         var json = Arguments.Json();
-        var command = new Command("info", "Show what a driver is: kind, sections, imports and how far they are supported, exports.") { driver, json };
+        var command = new Command(
+            "info", "Show what a driver is: kind, sections, imports and how far they are supported, exports.") { driver,
+                json };
         command.SetAction(parsed => Arguments.Guard(() =>
         {
             DriverFile file = DriverFile.Open(parsed.GetValue(driver)!);
@@ -61,12 +63,15 @@ static class InfoCommand
         if (image.Version is { } version)
         {
             console.MarkupLineInterpolated($"[bold]version[/]  {version.FileVersion}");
-            foreach ((string name, string value) in version.Strings) console.MarkupLineInterpolated($"  {name.Clean()}: {value.Clean()}");
+            foreach ((string name, string value) in version.Strings)
+                console.MarkupLineInterpolated($"  {name.Clean()}: {value.Clean()}");
         }
-        if (image.CodeView is { } pdb) console.MarkupLineInterpolated($"[bold]symbols[/]  {pdb.Path.Clean()}{(file.Symbols.HasPdb ? ", found beside it" : "")}");
+        if (image.CodeView is { } pdb)
+            console.MarkupLineInterpolated($"[bold]symbols[/]  {pdb.Path.Clean()}{(file.Symbols.HasPdb ? ", found beside it" : "")}");
         var sections = new Table().AddColumns("section", "address", "size", "may");
         foreach (PeSection section in image.Sections)
-            sections.AddRow(section.Name.EscapeMarkup(), $"0x{section.Rva:x}", $"0x{section.VirtualSize:x}", section.Protection.ToString());
+            sections.AddRow(section.Name.EscapeMarkup(), $"0x{section.Rva:x}", $"0x{section.VirtualSize:x}",
+                section.Protection.ToString());
         console.Write(sections);
         var exports = Exports.All.ToDictionary(e => e.Name);
         foreach (var module in Imports(image).GroupBy(i => i.Import.Library))
@@ -79,7 +84,8 @@ static class InfoCommand
                 console.MarkupLine($"  [{color}]{support,-9}[/] {(import.Name ?? $"#{import.Ordinal}").Clean().EscapeMarkup()}{missing.EscapeMarkup()}");
             }
         }
-        if (image.Exports.Count > 0) console.WriteLine("exports: " + string.Join(", ", image.Exports.Select(e => e.Name ?? $"#{e.Ordinal}")));
+        if (image.Exports.Count > 0)
+            console.WriteLine("exports: " + string.Join(", ", image.Exports.Select(e => e.Name ?? $"#{e.Ordinal}")));
     }
 
     static void WriteJson(DriverFile file)

@@ -9,7 +9,8 @@ sealed class UsageException(string message) : Exception(message);
 /// <summary>One request of <c>ringdown run</c>, as its quoted word says.</summary>
 abstract record Request(string Text)
 {
-    /// <summary>The result of a request on a file; null for open and close, whose status is <paramref name="status"/>.</summary>
+    /// <summary>The result of a request on a file; null for open and close, whose status is <paramref
+    /// name="status"/>.</summary>
     public abstract UserRequest? Send(NtKernel nt, ref UserFile? file, out NtStatus status);
 
     public static Request Parse(string text)
@@ -33,7 +34,9 @@ abstract record Request(string Text)
 
     static Ioctl ParseIoctl(string text, string[] words)
     {
-        if (words.Length == 0) throw new UsageException($"\"{text}\" names no control code; write for example \"ioctl 0x222004 in=cafe out=64\".");
+        if (words.Length == 0)
+            throw new UsageException(
+                $"\"{text}\" names no control code; write for example \"ioctl 0x222004 in=cafe out=64\".");
         byte[] input = [];
         uint output = 0;
         foreach (string word in words[1..])
@@ -52,8 +55,12 @@ abstract record Request(string Text)
     public static long Number(string text)
     {
         bool hex = text.StartsWith("0x", StringComparison.OrdinalIgnoreCase);
-        bool read = uint.TryParse(hex ? text[2..] : text, hex ? NumberStyles.HexNumber : NumberStyles.None, CultureInfo.InvariantCulture, out uint number);
-        return read ? number : throw new UsageException($"\"{text}\" is no number: write decimal digits, or hexadecimal ones behind 0x.");
+        bool read = uint.TryParse(
+            hex ? text[2..] : text, hex ? NumberStyles.HexNumber
+                : NumberStyles.None, CultureInfo.InvariantCulture, out uint number);
+        return read ? number
+            : throw new UsageException(
+                $"\"{text}\" is no number: write decimal digits, or hexadecimal ones behind 0x.");
     }
 
     static byte[] Hex(string text)
@@ -83,12 +90,14 @@ abstract record Request(string Text)
 
     sealed record Read(string Text, uint Length) : Request(Text)
     {
-        public override UserRequest? Send(NtKernel nt, ref UserFile? file, out NtStatus status) => Result(Opened(file).Read(Length), out status);
+        public override UserRequest? Send(NtKernel nt, ref UserFile? file, out NtStatus status) =>
+            Result(Opened(file).Read(Length), out status);
     }
 
     sealed record Write(string Text, byte[] Data) : Request(Text)
     {
-        public override UserRequest? Send(NtKernel nt, ref UserFile? file, out NtStatus status) => Result(Opened(file).Write(Data), out status);
+        public override UserRequest? Send(NtKernel nt, ref UserFile? file, out NtStatus status) =>
+            Result(Opened(file).Write(Data), out status);
     }
 
     sealed record Ioctl(string Text, uint Code, byte[] Input, uint Output) : Request(Text)
@@ -99,7 +108,8 @@ abstract record Request(string Text)
 
     sealed record Flush(string Text) : Request(Text)
     {
-        public override UserRequest? Send(NtKernel nt, ref UserFile? file, out NtStatus status) => Result(Opened(file).Flush(), out status);
+        public override UserRequest? Send(NtKernel nt, ref UserFile? file, out NtStatus status) =>
+            Result(Opened(file).Flush(), out status);
     }
 
     sealed record Cancel(string Text) : Request(Text)

@@ -8,7 +8,8 @@ namespace Ringdown.Cli;
 /// <summary>What came of one request.</summary>
 sealed record RequestResult(Request Request, NtStatus Status, UserRequest? Io);
 
-/// <summary><c>ringdown run</c>: loads a driver, sends requests in order, unloads it, and shows what happened.</summary>
+/// <summary><c>ringdown run</c>: loads a driver, sends requests in order, unloads it, and shows what
+/// happened.</summary>
 static class RunCommand
 {
     public static Command Create()
@@ -21,7 +22,9 @@ static class RunCommand
             Arity = ArgumentArity.ZeroOrMore,
         };
         var json = Arguments.Json();
-        var trace = new Option<bool>("--trace") { Description = "Show every export call with its arguments and result." };
+        var trace = new Option<bool>(
+            "--trace")
+        { Description = "Show every export call with its arguments and result." };
         var noUnload = new Option<bool>("--no-unload") { Description = "Do not unload the driver at the end." };
         var seed = Arguments.Seed();
         var timeout = Arguments.Timeout();
@@ -43,7 +46,8 @@ static class RunCommand
                 Before = Arguments.OpenAll(parsed.GetValue(before)),
                 Observers = tracer is null ? [] : [tracer],
             };
-            return Run(DriverFile.Open(parsed.GetValue(driver)!), script, options, !parsed.GetValue(noUnload), tracer, parsed.GetValue(json));
+            return Run(DriverFile.Open(parsed.GetValue(driver)!), script, options, !parsed.GetValue(noUnload), tracer,
+                parsed.GetValue(json));
         }));
         return command;
     }

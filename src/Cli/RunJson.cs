@@ -16,7 +16,8 @@ static class RunJson
         var document = new JsonObject
         {
             ["driver"] = driver?.Name,
-            ["driverEntry"] = driver is null || driver.EntryStatus == Status.STATUS_PENDING ? null : StatusNode(driver.EntryStatus),
+            ["driverEntry"] = driver is null || driver.EntryStatus == Status.STATUS_PENDING ? null
+                : StatusNode(driver.EntryStatus),
             ["devices"] = Array(outcome.Devices, d => new JsonObject
             {
                 ["name"] = d.Name,

@@ -13,17 +13,20 @@ static class RunText
         IAnsiConsole console = AnsiConsole.Console;
         Driver? driver = outcome.Session.Driver;
         foreach (MissingImport missing in driver?.MissingImports ?? [])
-            console.MarkupLineInterpolated($"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
+            console.MarkupLineInterpolated(
+                $"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
         foreach (string line in outcome.Tracer?.Lines ?? []) console.WriteLine(line.Clean());
         if (driver is not null && driver.EntryStatus != Status.STATUS_PENDING)
             console.MarkupLineInterpolated($"[bold]DriverEntry[/] {driver.EntryStatus}");
         foreach (DeviceInfo device in outcome.Devices)
             console.MarkupLineInterpolated($"[bold]device[/]      {(device.Name.Length == 0 ? "(unnamed)" : device.Name.Clean())}");
-        foreach ((string link, string target) in outcome.Links) console.MarkupLineInterpolated($"[bold]link[/]        {link.Clean()} -> {target.Clean()}");
+        foreach ((string link, string target) in outcome.Links)
+            console.MarkupLineInterpolated($"[bold]link[/]        {link.Clean()} -> {target.Clean()}");
         foreach (RequestResult result in outcome.Results) WriteResult(console, result);
         if (outcome.Unloaded is { } unloaded)
             console.MarkupLineInterpolated($"[bold]DriverUnload[/] {(unloaded ? "done" : "the driver has none, so it stays loaded")}");
-        foreach (string line in outcome.Session.Nt.DebugPrint) console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line.Clean()}");
+        foreach (string line in outcome.Session.Nt.DebugPrint)
+            console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line.Clean()}");
         WriteFindings(console, outcome.Findings.All, registers: true);
     }
 
@@ -32,7 +35,8 @@ static class RunText
         string color = result.Status.IsSuccess ? "green" : "red";
         console.MarkupInterpolated($"[bold]{result.Request.Text}[/]  ");
         console.Markup($"[{color}]{result.Status}[/]");
-        console.WriteLine(result.Io is null ? "" : $"  information {result.Io.Information}, Win32 {Status.Win32Of(result.Status)}");
+        console.WriteLine(result.Io is null ? ""
+            : $"  information {result.Io.Information}, Win32 {Status.Win32Of(result.Status)}");
         if (result.Io is { Output.Length: > 0 } io) console.WriteLine("  " + Convert.ToHexStringLower(io.Output));
     }
 
@@ -43,15 +47,19 @@ static class RunText
 
     static void WriteFinding(IAnsiConsole console, int number, Finding finding, bool registers)
     {
-        string color = finding.Severity == Severity.Error ? "red" : finding.Severity == Severity.Warning ? "yellow" : "blue";
+        string color = finding.Severity == Severity.Error ? "red" : finding.Severity == Severity.Warning ? "yellow"
+            : "blue";
         console.WriteLine();
         console.MarkupInterpolated($"[bold]#{number}[/] ");
         console.Markup($"[{color}]{finding.Rule}[/] ");
         console.WriteLine(finding.Driver is null ? "" : $"in {finding.Driver}");
         console.WriteLine("  " + finding.Message.Clean());
         if (finding.Crash?.Note is { } note) console.WriteLine("  " + note.Clean());
-        if (finding.During is not null) console.MarkupLineInterpolated($"  [grey]during {finding.During.Clean()}, {Times(finding.Count)}, seed {finding.Seed}[/]");
-        foreach (string line in finding.Crash?.Disassembly ?? []) console.MarkupLineInterpolated($"    [grey]{line}[/]");
+        if (finding.During is not null)
+            console.MarkupLineInterpolated(
+                $"  [grey]during {finding.During.Clean()}, {Times(finding.Count)}, seed {finding.Seed}[/]");
+        foreach (string line in finding.Crash?.Disassembly ?? [])
+            console.MarkupLineInterpolated($"    [grey]{line}[/]");
         if (registers && finding.Crash is { } crash) WriteRegisters(console, crash);
         WriteStack(console, finding.Stack);
         foreach (string step in finding.IrpHistory) console.MarkupLineInterpolated($"    [grey]IRP: {step.Clean()}[/]");

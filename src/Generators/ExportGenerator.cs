@@ -29,15 +29,18 @@ public sealed class ExportGenerator : IIncrementalGenerator
     {
         string name = method.Name, owner = method.ContainingType.Name;
         string module = Module(method.ContainingType, export);
-        string support = export.ConstructorArguments.Length > 0 ? $"(Support){export.ConstructorArguments[0].Value}" : "Support.Full";
+        string support = export.ConstructorArguments.Length > 0 ? $"(Support){export.ConstructorArguments[0].Value}"
+            : "Support.Full";
         string missing = export.ConstructorArguments.Length > 1 && export.ConstructorArguments[1].Value is string text
             ? Literal(text) : "\"\"";
         bool returns = !method.ReturnsVoid;
         string parameters = string.Join(", ", method.Parameters.Select(p => $"{Type(p.Type)} @{p.Name}"));
         string arguments = string.Join(", ", method.Parameters.Select(p => "@" + p.Name));
-        string raws = string.Join(", ", method.Parameters.Where(p => !IsVarArgs(p)).Select(p => $"Abi.ToRaw(@{p.Name})"));
+        string raws = string.Join(
+            ", ", method.Parameters.Where(p => !IsVarArgs(p)).Select(p => $"Abi.ToRaw(@{p.Name})"));
         string froms = string.Join(", ", method.Parameters.Select((p, i) => FromRaw(p, i)));
-        string facts = string.Join(", ", method.Parameters.Select(p => $"new({Literal(p.Name)}, {Literal(p.Type.Name)}, {Facts(p)})"));
+        string facts = string.Join(
+            ", ", method.Parameters.Select(p => $"new({Literal(p.Name)}, {Literal(p.Type.Name)}, {Facts(p)})"));
         string call = $"nt.{name}({froms})";
         string entry = $"    public static readonly Export {name} = new(\"{module}\", \"{name}\", {support}, {missing}, "
             + $"(Irql){Level(method, "IrqlRequiresMinAttribute", 0)}, (Irql){Level(method, "IrqlRequiresMaxAttribute", 15)}, "
@@ -49,7 +52,8 @@ public sealed class ExportGenerator : IIncrementalGenerator
         gate.AppendLine("    {");
         gate.AppendLine($"        if (_observers.Length == 0) {{ {(returns ? "return " : "")}{owner}.{name}({arguments});{(returns ? "" : " return;")} }}");
         gate.AppendLine($"        Enter(Exports.{name}, [{raws}]);");
-        gate.AppendLine(returns ? $"        var result = {owner}.{name}({arguments});" : $"        {owner}.{name}({arguments});");
+        gate.AppendLine(returns ? $"        var result = {owner}.{name}({arguments});"
+            : $"        {owner}.{name}({arguments});");
         gate.AppendLine($"        Leave(Exports.{name}, {(returns ? "Abi.ToRaw(result)" : "0")});");
         if (returns) gate.AppendLine("        return result;");
         gate.AppendLine("    }");
@@ -62,10 +66,12 @@ public sealed class ExportGenerator : IIncrementalGenerator
 
     static string Module(INamedTypeSymbol owner, AttributeData? export) =>
         export?.NamedArguments.FirstOrDefault(a => a.Key == "Module").Value.Value as string
-        ?? (string)owner.GetAttributes().Single(a => a.AttributeClass!.Name == "NtModuleAttribute").ConstructorArguments[0].Value!;
+        ?? (string)owner.GetAttributes().Single(
+            a => a.AttributeClass!.Name == "NtModuleAttribute").ConstructorArguments[0].Value!;
 
     static object Level(IMethodSymbol method, string attribute, int otherwise) =>
-        method.GetAttributes().FirstOrDefault(a => a.AttributeClass!.Name == attribute)?.ConstructorArguments[0].Value ?? otherwise;
+        method.GetAttributes().FirstOrDefault(
+            a => a.AttributeClass!.Name == attribute)?.ConstructorArguments[0].Value ?? otherwise;
 
     static string Facts(IParameterSymbol parameter)
     {
@@ -78,11 +84,13 @@ public sealed class ExportGenerator : IIncrementalGenerator
     {
         string t = Type(parameter.Type), raw = $"call.Argument({index})";
         if (IsVarArgs(parameter)) return $"call.VarArgs({index})";
-        if (parameter.Type.GetAttributes().Any(a => a.AttributeClass?.Name == "LayoutAttribute")) return $"{t}.At(nt.Memory, new({raw}))";
+        if (parameter.Type.GetAttributes().Any(a => a.AttributeClass?.Name == "LayoutAttribute"))
+            return $"{t}.At(nt.Memory, new({raw}))";
         if (parameter.Type.SpecialType == SpecialType.System_Boolean) return $"(byte){raw} != 0";
         bool number = parameter.Type.TypeKind == TypeKind.Enum || parameter.Type.SpecialType != SpecialType.None;
         if (number) return $"({t}){raw}";
-        return parameter.Type.Name == "NtStatus" ? $"new {t}((uint){raw})" : $"new {t}({raw})";    // Va, Handle: one ulong under a name
+        // Va, Handle: one ulong under a name
+        return parameter.Type.Name == "NtStatus" ? $"new {t}((uint){raw})" : $"new {t}({raw})";
     }
 
     static bool IsVarArgs(IParameterSymbol parameter) => parameter.Type.Name == "VarArgs";
@@ -92,11 +100,13 @@ public sealed class ExportGenerator : IIncrementalGenerator
     static string Literal(string text) => "\"" + text.Replace("\\", "\\\\").Replace("\"", "\\\"") + "\"";
 
     static string Write(
-        ImmutableArray<(string Name, string Table, string Gate)> functions, ImmutableArray<(string Name, string Table)> data)
+        ImmutableArray<(string Name, string Table, string Gate)> functions,
+            ImmutableArray<(string Name, string Table)> data)
     {
         var sorted = functions.OrderBy(e => e.Name, System.StringComparer.Ordinal).ToArray();
         var sortedData = data.OrderBy(e => e.Name, System.StringComparer.Ordinal).ToArray();
-        var text = new StringBuilder("// <auto-generated/>\n#nullable enable\n#pragma warning disable\nnamespace Ringdown.Kernel;\n");
+        var text = new StringBuilder(
+            "// <auto-generated/>\n#nullable enable\n#pragma warning disable\nnamespace Ringdown.Kernel;\n");
         text.AppendLine("public static class Exports\n{");
         foreach (var e in sorted) text.AppendLine(e.Table);
         foreach (var e in sortedData) text.AppendLine(e.Table);

@@ -6,7 +6,8 @@ using Microsoft.CodeAnalysis.CSharp.Syntax;
 
 namespace Ringdown.Generators;
 
-/// <summary>Writes the body of each [Layout] struct: the address, equality, one accessor a [Field]; and the table of all.</summary>
+/// <summary>Writes the body of each [Layout] struct: the address, equality, one accessor a [Field]; and the table of
+/// all.</summary>
 [Generator]
 public sealed class LayoutGenerator : IIncrementalGenerator
 {
@@ -16,8 +17,10 @@ public sealed class LayoutGenerator : IIncrementalGenerator
             "Ringdown.Kernel.LayoutAttribute",
             static (node, _) => node is StructDeclarationSyntax,
             static (found, _) => Describe((INamedTypeSymbol)found.TargetSymbol, found.Attributes[0]));
-        context.RegisterSourceOutput(layouts, static (output, text) => output.AddSource(text.Name + ".g.cs", text.Source));
-        context.RegisterSourceOutput(layouts.Collect(), static (output, all) => output.AddSource("Layouts.g.cs", Table(all)));
+        context.RegisterSourceOutput(
+            layouts, static (output, text) => output.AddSource(text.Name + ".g.cs", text.Source));
+        context.RegisterSourceOutput(
+            layouts.Collect(), static (output, all) => output.AddSource("Layouts.g.cs", Table(all)));
     }
 
     static (string Name, string Source, string Entry) Describe(INamedTypeSymbol type, AttributeData layout)
@@ -45,7 +48,8 @@ public sealed class LayoutGenerator : IIncrementalGenerator
         var fields = new StringBuilder();
         foreach (var property in type.GetMembers().OfType<IPropertySymbol>())
         {
-            var field = property.GetAttributes().FirstOrDefault(a => a.AttributeClass?.Name is "FieldAttribute" or "EmbeddedAttribute");
+            var field = property.GetAttributes().FirstOrDefault(
+                a => a.AttributeClass?.Name is "FieldAttribute" or "EmbeddedAttribute");
             if (field is null) continue;
             text.AppendLine(Accessor(property, field));
             fields.Append(FieldEntry(property, field));

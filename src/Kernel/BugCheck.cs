@@ -5,7 +5,8 @@ namespace Ringdown.Kernel;
 /// <summary>The machine has stopped and cannot go on. The only exceptions that cross the kernel's edge.</summary>
 public abstract class MachineStop(string message) : Exception(message)
 {
-    /// <summary>What the machine looked like when it stopped; there as soon as it has passed the kernel's edge.</summary>
+    /// <summary>What the machine looked like when it stopped; there as soon as it has passed the kernel's
+    /// edge.</summary>
     public CrashReport? Report { get; internal set; }
 }
 
@@ -16,11 +17,14 @@ public sealed class BugCheck(BugCheckCode code, ulong p1 = 0, ulong p2 = 0, ulon
     public BugCheckCode Code { get; } = code;
     public ulong[] Parameters { get; } = [p1, p2, p3, p4];
 
-    /// <summary>The context to report, where the one of the processor is not the guilty one (a trap that is being handled).</summary>
+    /// <summary>The context to report, where the one of the processor is not the guilty one (a trap that is being
+    /// handled).</summary>
     internal CpuContext? Context { get; init; }
 
-    /// <summary>A list whose links contradict each other: what the fast-fail check in RemoveEntryList stops for.</summary>
-    internal static BugCheck CorruptListEntry(Va entry) => new(BugCheckCode.KERNEL_SECURITY_CHECK_FAILURE, 3, 0, entry.Value);
+    /// <summary>A list whose links contradict each other: what the fast-fail check in RemoveEntryList stops
+    /// for.</summary>
+    internal static BugCheck CorruptListEntry(Va entry) =>
+        new(BugCheckCode.KERNEL_SECURITY_CHECK_FAILURE, 3, 0, entry.Value);
 }
 
 /// <summary>Nothing more will happen: a loop without end, or a wait for something that nobody will do.</summary>

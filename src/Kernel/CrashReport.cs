@@ -84,7 +84,8 @@ public sealed record CrashReport
 
     static IReadOnlyList<(string, ulong)> Read(CpuContext context)
     {
-        string[] names = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
+        string[] names = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
+            "r13", "r14", "r15"];
         return [.. names.Select((name, i) => (name, context[i])), ("rip", context.Rip), ("efl", context.Rflags)];
     }
 

@@ -57,7 +57,8 @@ sealed class Dbg(NtKernel nt)
     [Export]
     public void DbgBreakPointWithStatus(uint status) => DbgBreakPoint();
 
-    /// <summary>A checked build's failed ASSERT: printed, then a breakpoint, as without a debugger that answers.</summary>
+    /// <summary>A checked build's failed ASSERT: printed, then a breakpoint, as without a debugger that
+    /// answers.</summary>
     [Export]
     public void RtlAssert(Va failedAssertion, Va fileName, uint lineNumber, Va message)
     {

@@ -35,11 +35,13 @@ public sealed partial class Loader
 
     public IReadOnlyList<Driver> Drivers => _drivers;
 
-    /// <summary>Maps a driver, binds its imports, makes its driver object and service key, and runs DriverEntry.</summary>
+    /// <summary>Maps a driver, binds its imports, makes its driver object and service key, and runs
+    /// DriverEntry.</summary>
     /// <param name="name">The service's name.</param>
     /// <exception cref="BadImageException">The bytes are no driver.</exception>
     /// <exception cref="MachineStop">DriverEntry stopped the machine.</exception>
-    public Driver Load(string name, PeImage image, Symbols symbols, IReadOnlyList<(string Name, RegistryValue Value)>? registry = null)
+    public Driver Load(string name, PeImage image, Symbols symbols,
+        IReadOnlyList<(string Name, RegistryValue Value)>? registry = null)
     {
         LoadedImage mapped = Map(name + ".sys", image, symbols);
         var missing = new List<MissingImport>();
@@ -129,7 +131,8 @@ public sealed partial class Loader
         {
             string symbol = import.Name ?? $"#{import.Ordinal}";
             Va address = import.Name is null
-                ? FindInDriver(import.Library, image => image.FindExport(import.Ordinal)) : FindExport(import.Library, import.Name);
+                ? FindInDriver(import.Library, image => image.FindExport(import.Ordinal))
+                    : FindExport(import.Library, import.Name);
             if (address.IsNull)
             {
                 missing.Add(new MissingImport(import.Library, symbol));
@@ -145,11 +148,13 @@ public sealed partial class Loader
         throw new MissingExport(module, name);
     });
 
-    /// <summary>An export of a driver that is loaded, by the file name that it has or that its export directory gives.</summary>
+    /// <summary>An export of a driver that is loaded, by the file name that it has or that its export directory
+    /// gives.</summary>
     Va FindInDriver(string module, Func<PeImage, PeExport?> find)
     {
         LoadedImage? image = DriverNamed(module);
-        return image is not null && find(image.Image) is { Forwarder: null } export ? image.Base + (ulong)export.Rva : Va.Null;
+        return image is not null && find(image.Image) is { Forwarder: null } export ? image.Base + (ulong)export.Rva
+            : Va.Null;
     }
 
     LoadedImage? DriverNamed(string module) =>
@@ -161,7 +166,9 @@ public sealed partial class Loader
     {
         foreach (string library in importer.Imports.Select(i => i.Library).Distinct(StringComparer.OrdinalIgnoreCase))
         {
-            if (IsCore(library) || _drivers.Find(d => d.Image == DriverNamed(library)) is not { IsLibrary: false } driver) continue;
+            if (IsCore(library) || _drivers.Find(
+                d => d.Image == DriverNamed(library)) is not { IsLibrary: false } driver)
+                continue;
             driver.IsLibrary = true;
             if (driver.Image.Image.FindExport("DllInitialize") is not { Forwarder: null } export) continue;
             Va path = _nt.Rtl.AllocateString(_nt.Cm.CreateServiceKey(driver.Name, []));
@@ -181,7 +188,8 @@ public sealed partial class Loader
     }
 }
 
-/// <summary>A driver called an import that nothing exports: what it would have done is not known, so the run ends.</summary>
+/// <summary>A driver called an import that nothing exports: what it would have done is not known, so the run
+/// ends.</summary>
 public sealed class MissingExport(string module, string name)
     : MachineStop($"{module}!{name} was called, and Ringdown does not have it.")
 {

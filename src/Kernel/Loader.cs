@@ -40,7 +40,8 @@ public sealed partial class Loader
     internal void Boot()
     {
         Va at = s_kernelBase;
-        foreach (string module in Exports.All.Select(e => e.Module).Concat(Exports.Data.Select(e => e.Module)).Distinct().Order())
+        foreach (string module in Exports.All.Select(e => e.Module).Concat(
+            Exports.Data.Select(e => e.Module)).Distinct().Order())
             at = MapKernelModule(module, at) + 0x10_0000;
     }
 
@@ -74,7 +75,8 @@ public sealed partial class Loader
         return start + (ulong)((built.Bytes.Length + 0xFFFF) & ~0xFFFF);
     }
 
-    /// <summary>The address of a kernel export, by name; hal.dll and ntoskrnl.exe answer for each other, as on today's systems.</summary>
+    /// <summary>The address of a kernel export, by name; hal.dll and ntoskrnl.exe answer for each other, as on today's
+    /// systems.</summary>
     public Va FindExport(string name) => FindExport("ntoskrnl.exe", name);
 
     Va FindExport(string module, string name)
@@ -89,7 +91,8 @@ public sealed partial class Loader
     }
 
     static bool IsCore(string module) =>
-        module.Equals("ntoskrnl.exe", StringComparison.OrdinalIgnoreCase) || module.Equals("hal.dll", StringComparison.OrdinalIgnoreCase);
+        module.Equals("ntoskrnl.exe", StringComparison.OrdinalIgnoreCase)
+            || module.Equals("hal.dll", StringComparison.OrdinalIgnoreCase);
 
     public LoadedImage? ImageAt(Va address) => _images.Find(i => i.Contains(address));
 

@@ -5,7 +5,8 @@ namespace Ringdown.Kernel;
 /// <summary>What the kernel tells its observers beside the calls through the gate.</summary>
 public sealed partial class NtKernel
 {
-    /// <summary>Where the guest code that called the running export goes on: in the driver that called. Null when C# called.</summary>
+    /// <summary>Where the guest code that called the running export goes on: in the driver that called. Null when C#
+    /// called.</summary>
     public Va Caller
     {
         get
@@ -29,7 +30,8 @@ public sealed partial class NtKernel
     }
 
     /// <summary>The same, below a routine that has just returned to C#.</summary>
-    public IReadOnlyList<StackFrame> StackFrom(Va routine) => [Loader.FrameAt(routine, isReturnAddress: false), .. Stack()];
+    public IReadOnlyList<StackFrame> StackFrom(Va routine) =>
+        [Loader.FrameAt(routine, isReturnAddress: false), .. Stack()];
 
     internal void OnDispatching(Irp irp, IrpMajor major, Va routine)
     {

@@ -11,13 +11,16 @@ public sealed record DeviceInfo(Va Address, string Name, uint Type, uint Charact
     /// <summary>Who may open it, in words.</summary>
     public string OpenedBy =>
         ((Flags & Io.DO_EXCLUSIVE) != 0 ? "one at a time" : "shared")
-        + ((Characteristics & FILE_DEVICE_SECURE_OPEN) != 0 ? "" : "; names below it are the driver's to guard (no FILE_DEVICE_SECURE_OPEN)");
+        + ((Characteristics & FILE_DEVICE_SECURE_OPEN) != 0 ? ""
+            : "; names below it are the driver's to guard (no FILE_DEVICE_SECURE_OPEN)");
 }
 
 /// <summary>What drivers have left behind.</summary>
 public sealed record Leftovers(
-    IReadOnlyList<(string Tag, ulong Bytes, string By)> Pool, IReadOnlyList<string> Devices, IReadOnlyList<string> Links,
-    IReadOnlyList<string> Handles, IReadOnlyList<string> Threads, IReadOnlyList<string> Timers, IReadOnlyList<string> Irps);
+    IReadOnlyList<(string Tag, ulong Bytes, string By)> Pool, IReadOnlyList<string> Devices,
+        IReadOnlyList<string> Links,
+    IReadOnlyList<string> Handles, IReadOnlyList<string> Threads, IReadOnlyList<string> Timers,
+        IReadOnlyList<string> Irps);
 
 /// <summary>Looking at a kernel from outside.</summary>
 public sealed partial class NtKernel
@@ -34,7 +37,8 @@ public sealed partial class NtKernel
 
     IReadOnlyList<(string Link, string Target)> Links(Func<Va, bool> madeBy) =>
         [.. Ob.OfType(Ob.LinkType).Where(l => l.Parent is not null && l.Parent != Ob.Root && madeBy((Va)l.State!))
-            .Select(l => (l.Path.Replace(@"\GLOBAL??", @"\??"), l.Target!)).OrderBy(l => l.Item1, StringComparer.Ordinal)];
+            .Select(l => (l.Path.Replace(@"\GLOBAL??", @"\??"), l.Target!)).OrderBy(
+                l => l.Item1, StringComparer.Ordinal)];
 
     /// <summary>The major functions for which a driver has routines, and where they are.</summary>
     public IReadOnlyList<(IrpMajor Major, Va Routine)> HandledBy(Driver driver) =>
@@ -45,13 +49,18 @@ public sealed partial class NtKernel
     {
         LoadedImage image = driver.Image;
         return new Leftovers(
-            [.. Mm.Pool.Blocks.Where(b => !b.Owner.IsNull && image.Contains(b.Owner)).Select(b => (b.TagText, b.Bytes, Loader.Describe(b.Owner)))],
-            [.. Io.Devices(driver.Object).Select(d => NameOf(d) is { Length: > 0 } name ? name : $"unnamed device {d.Address}")],
+            [.. Mm.Pool.Blocks.Where(b => !b.Owner.IsNull && image.Contains(b.Owner)).Select(
+                b => (b.TagText, b.Bytes, Loader.Describe(b.Owner)))],
+            [.. Io.Devices(driver.Object).Select(
+                d => NameOf(d) is { Length: > 0 } name ? name : $"unnamed device {d.Address}")],
             [.. Links(image.Contains).Select(l => $"{l.Link} -> {l.Target}")],
             [.. Ob.KernelHandles.Entries.Concat(Ob.UserHandles.Entries).Where(h => image.Contains(h.Owner)).Select(h =>
                 $"{h.Object.Type.Name} {h.Object.Path}, opened by {Loader.Describe(h.Owner)}")],
             [.. Ke.Scheduler.Threads.Where(t => image.Contains(t.StartRoutine)).Select(t => t.Name)],
-            [.. Ke.Timers.Pending.Where(t => Mm.Pool.Near(t) is { } block ? image.Contains(block.Owner) : image.Contains(t)).Select(t => $"KTIMER {t}")],
+            [.. Ke.Timers.Pending.Where(
+                t =>
+                    Mm.Pool.Near(t) is { } block ? image.Contains(block.Owner) : image.Contains(t)).Select(t =>
+                        $"KTIMER {t}")],
             [.. Io.LiveIrps.Select(r => $"IRP {r.Address}")]);
     }
 

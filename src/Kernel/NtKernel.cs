@@ -17,7 +17,8 @@ public sealed record KernelOptions
     public CodeCache? Code { get; init; }
 }
 
-/// <summary>One NT, booted on a computer. All state hangs from here and none is static, so a process may hold many.</summary>
+/// <summary>One NT, booted on a computer. All state hangs from here and none is static, so a process may hold
+/// many.</summary>
 public sealed partial class NtKernel : IDisposable
 {
     readonly IObserver[] _observers;

@@ -2,7 +2,8 @@ using System.Globalization;
 
 namespace Ringdown.Kernel;
 
-/// <summary>NTSTATUS: the result of an operation that may fail. Success is any non-negative value, as NT_SUCCESS.</summary>
+/// <summary>NTSTATUS: the result of an operation that may fail. Success is any non-negative value, as
+/// NT_SUCCESS.</summary>
 public readonly record struct NtStatus(uint Value)
 {
     public bool IsSuccess => (int)Value >= 0;
@@ -16,9 +17,11 @@ public static partial class Status
     /// <summary>NT's name, or null where the table has none.</summary>
     public static string? NameOf(NtStatus status) => Find(status) is [_, var name, _] && name != "-" ? name : null;
 
-    /// <summary>The Win32 error that RtlNtStatusToDosError gives; 317 (ERROR_MR_MID_NOT_FOUND) where there is none.</summary>
+    /// <summary>The Win32 error that RtlNtStatusToDosError gives; 317 (ERROR_MR_MID_NOT_FOUND) where there is
+    /// none.</summary>
     public static int Win32Of(NtStatus status) =>
-        Find(status) is [_, _, var error] && int.TryParse(error, CultureInfo.InvariantCulture, out int code) ? code : 317;
+        Find(status) is [_, _, var error] && int.TryParse(error, CultureInfo.InvariantCulture, out int code) ? code
+            : 317;
 
     static string[]? Find(NtStatus status)
     {

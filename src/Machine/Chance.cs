@@ -2,7 +2,8 @@ using System.Numerics;
 
 namespace Ringdown.Machine;
 
-/// <summary>All chance of a machine: xoshiro256**, seeded by SplitMix64. One seed, one sequence, on every host.</summary>
+/// <summary>All chance of a machine: xoshiro256**, seeded by SplitMix64. One seed, one sequence, on every
+/// host.</summary>
 public sealed class Chance
 {
     ulong _a, _b, _c, _d;

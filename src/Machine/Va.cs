@@ -1,7 +1,8 @@
 namespace Ringdown.Machine;
 
 /// <summary>A virtual address in the guest. Its own type, so it never mixes with a length or a host pointer.</summary>
-/// <remarks>Arithmetic wraps as the processor's does: an address comes from the driver, so a wild one is its fault.</remarks>
+/// <remarks>Arithmetic wraps as the processor's does: an address comes from the driver, so a wild one is its
+/// fault.</remarks>
 public readonly record struct Va(ulong Value) : IComparable<Va>
 {
     /// <summary>Bytes in a page.</summary>

@@ -5,7 +5,8 @@ using Ringdown.Verifier;
 namespace Ringdown.Testing;
 
 /// <summary>A machine for a test: a kernel under the verifier's rules, drivers in it, and the user's side.</summary>
-/// <remarks>What stops the machine is thrown as <see cref="MachineStop"/>; what rules find is in <see cref="Findings"/>.</remarks>
+/// <remarks>What stops the machine is thrown as <see cref="MachineStop"/>; what rules find is in <see
+/// cref="Findings"/>.</remarks>
 public sealed class TestMachine : IDisposable
 {
     readonly FindingList _findings = new();

@@ -21,12 +21,13 @@ public sealed class DispatchRule(Reporter reporter) : IObserver
             Report(nt, d, $"{routine} was called at IRQL {d.IrqlBefore} and returned at {nt.CurrentIrql}.");
     }
 
-    void Report(NtKernel nt, Dispatched d, string message) => reporter.Findings.Add(new Finding("Dispatch", Severity.Error, message)
-    {
-        Driver = nt.Loader.ImageAt(d.Routine)?.ModuleName,
-        During = reporter.During,
-        Stack = nt.StackFrom(d.Routine),
-        IrpHistory = IrpHistory.Of(nt, d.Irp),
-        Seed = reporter.Seed,
-    });
+    void Report(NtKernel nt, Dispatched d, string message) =>
+        reporter.Findings.Add(new Finding("Dispatch", Severity.Error, message)
+        {
+            Driver = nt.Loader.ImageAt(d.Routine)?.ModuleName,
+            During = reporter.During,
+            Stack = nt.StackFrom(d.Routine),
+            IrpHistory = IrpHistory.Of(nt, d.Irp),
+            Seed = reporter.Seed,
+        });
 }

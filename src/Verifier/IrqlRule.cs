@@ -10,6 +10,7 @@ public sealed class IrqlRule(Reporter reporter) : IObserver
         Irql irql = nt.CurrentIrql;
         if (irql >= export.MinIrql && irql <= export.MaxIrql) return;
         string limit = irql > export.MaxIrql ? $"at most {export.MaxIrql}" : $"at least {export.MinIrql}";
-        reporter.Report(nt, "Irql", Severity.Error, $"{export.Name} was called at IRQL {irql}; its contract says {limit}.");
+        reporter.Report(nt, "Irql", Severity.Error,
+            $"{export.Name} was called at IRQL {irql}; its contract says {limit}.");
     }
 }

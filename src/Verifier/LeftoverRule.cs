@@ -16,7 +16,8 @@ public static class LeftoverRule
         foreach (string link in left.Links) Report($"The symbolic link {link} is not deleted.");
         foreach (string handle in left.Handles) Report($"A handle is not closed: {handle}.");
         foreach (string thread in left.Threads) Report($"The {thread} still runs: its code is gone.");
-        foreach (string timer in left.Timers) Report($"The timer {timer} is still set: it lies in memory that is gone.");
+        foreach (string timer in left.Timers)
+            Report($"The timer {timer} is still set: it lies in memory that is gone.");
         if (left.Irps.Count > 0) Report($"{left.Irps.Count} request(s) are never completed.");
 
         void Report(string message) => reporter.Findings.Add(new Finding("Leftover", Severity.Error, message)

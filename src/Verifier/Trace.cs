@@ -21,7 +21,8 @@ public sealed class Trace : IObserver
 
     public void Dispatching(NtKernel nt, Irp irp, IrpMajor major, Va routine)
     {
-        string code = major == IrpMajor.IRP_MJ_DEVICE_CONTROL ? $" 0x{(uint)irp.CurrentStackLocation.Parameter3:X}" : "";
+        string code = major == IrpMajor.IRP_MJ_DEVICE_CONTROL ? $" 0x{(uint)irp.CurrentStackLocation.Parameter3:X}"
+            : "";
         Open($"{major}{code} 0x{irp.Address.Value:x} to {nt.Loader.Describe(routine)}");
     }
 
@@ -43,7 +44,8 @@ public sealed class Trace : IObserver
 
     static string Decode(NtKernel nt, Parameter parameter, ulong value) => parameter.Type switch
     {
-        "UnicodeString" when value != 0 => nt.TryText(value) is { } text && text.All(c => c is >= ' ' and <= '~') ? $"\"{text}\"" : $"0x{value:x}",
+        "UnicodeString" when value != 0 =>
+            nt.TryText(value) is { } text && text.All(c => c is >= ' ' and <= '~') ? $"\"{text}\"" : $"0x{value:x}",
         "NtStatus" => new NtStatus((uint)value).ToString(),
         "Irql" => ((Irql)(byte)value).ToString(),
         "Boolean" => value != 0 ? "TRUE" : "FALSE",

@@ -31,7 +31,8 @@ sealed partial class Cm
         int slash = path.LastIndexOf('\\');
         if (existing is null && (slash <= 0 || Find(path[..slash]) is null)) return STATUS_OBJECT_NAME_NOT_FOUND;
         _nt.Memory.Write(keyHandle, OpenKey(existing ?? Create(path), desiredAccess, objectAttributes.Attributes));
-        if (!disposition.IsNull) _nt.Memory.Write(disposition, existing is null ? REG_CREATED_NEW_KEY : REG_OPENED_EXISTING_KEY);
+        if (!disposition.IsNull)
+            _nt.Memory.Write(disposition, existing is null ? REG_CREATED_NEW_KEY : REG_OPENED_EXISTING_KEY);
         return STATUS_SUCCESS;
     }
 
@@ -48,7 +49,8 @@ sealed partial class Cm
     {
         path = attributes.ObjectName.Text;
         if (attributes.RootDirectory.IsNull)
-            return path.StartsWith(@"\Registry", StringComparison.OrdinalIgnoreCase) ? STATUS_SUCCESS : STATUS_OBJECT_PATH_SYNTAX_BAD;
+            return path.StartsWith(@"\Registry", StringComparison.OrdinalIgnoreCase) ? STATUS_SUCCESS
+                : STATUS_OBJECT_PATH_SYNTAX_BAD;
         NtStatus status = KeyOf(attributes.RootDirectory, out RegistryKey? root);
         if (!status.IsSuccess) return status;
         path = path.Length == 0 ? root!.Path : $@"{root!.Path}\{path}";
@@ -66,7 +68,8 @@ sealed partial class Cm
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwQueryValueKey(
-        Handle keyHandle, UnicodeString valueName, uint keyValueInformationClass, Va keyValueInformation, uint length, Va resultLength)
+        Handle keyHandle, UnicodeString valueName, uint keyValueInformationClass, Va keyValueInformation, uint length,
+            Va resultLength)
     {
         NtStatus status = KeyOf(keyHandle, out RegistryKey? key);
         if (!status.IsSuccess) return status;
@@ -78,7 +81,8 @@ sealed partial class Cm
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwEnumerateValueKey(
-        Handle keyHandle, uint index, uint keyValueInformationClass, Va keyValueInformation, uint length, Va resultLength)
+        Handle keyHandle, uint index, uint keyValueInformationClass, Va keyValueInformation, uint length,
+            Va resultLength)
     {
         NtStatus status = KeyOf(keyHandle, out RegistryKey? key);
         if (!status.IsSuccess) return status;
@@ -94,23 +98,28 @@ sealed partial class Cm
         NtStatus status = KeyOf(keyHandle, out RegistryKey? key);
         if (!status.IsSuccess) return status;
         return index >= key!.Subkeys.Count ? STATUS_NO_MORE_ENTRIES
-            : Give(KeyInformation(keyInformationClass, key.Subkeys.ElementAt((int)index).Value), keyInformation, length, resultLength);
+            : Give(KeyInformation(keyInformationClass, key.Subkeys.ElementAt((int)index).Value), keyInformation, length,
+                resultLength);
     }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwQueryKey(Handle keyHandle, uint keyInformationClass, Va keyInformation, uint length, Va resultLength)
+    public NtStatus ZwQueryKey(
+        Handle keyHandle, uint keyInformationClass, Va keyInformation, uint length, Va resultLength)
     {
         NtStatus status = KeyOf(keyHandle, out RegistryKey? key);
-        return status.IsSuccess ? Give(KeyInformation(keyInformationClass, key!), keyInformation, length, resultLength) : status;
+        return status.IsSuccess ? Give(KeyInformation(keyInformationClass, key!), keyInformation, length, resultLength)
+            : status;
     }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwSetValueKey(Handle keyHandle, UnicodeString valueName, uint titleIndex, uint type, Va data, uint dataSize)
+    public NtStatus ZwSetValueKey(
+        Handle keyHandle, UnicodeString valueName, uint titleIndex, uint type, Va data, uint dataSize)
     {
         NtStatus status = KeyOf(keyHandle, out RegistryKey? key);
         if (!status.IsSuccess) return status;
         if (dataSize > 1 << 20) return STATUS_INSUFFICIENT_RESOURCES;
-        key!.Set(valueName.Text, new RegistryValue(type, dataSize == 0 ? [] : _nt.Memory.ReadBytes(data, (int)dataSize)));
+        key!.Set(valueName.Text,
+            new RegistryValue(type, dataSize == 0 ? [] : _nt.Memory.ReadBytes(data, (int)dataSize)));
         return STATUS_SUCCESS;
     }
 
@@ -148,7 +157,8 @@ sealed partial class Cm
                 int dataOffset = (20 + text.Length + 7) & ~7;
                 byte[] padded = new byte[dataOffset - 20];
                 text.CopyTo(padded, 0);
-                return (Join(20, [0, value.Type, (uint)dataOffset, (uint)value.Data.Length, (uint)text.Length], [.. padded, .. value.Data]), 20);
+                return (Join(20, [0, value.Type, (uint)dataOffset, (uint)value.Data.Length, (uint)text.Length],
+                    [.. padded, .. value.Data]), 20);
             case 2:
                 return (Join(12, [0, value.Type, (uint)value.Data.Length], value.Data), 12);
             default:
@@ -166,7 +176,9 @@ sealed partial class Cm
         return informationClass switch
         {
             0 => (Join(16, [0, 0, 0, (uint)name.Length], name), 16),
-            2 => (Join(44, [0, 0, 0, uint.MaxValue, 0, (uint)key.Subkeys.Count, longestKey, 0, (uint)key.Values.Count, longestName, longestData], []), 44),
+            2 =>
+                (Join(44, [0, 0, 0, uint.MaxValue, 0, (uint)key.Subkeys.Count, longestKey, 0, (uint)key.Values.Count,
+                    longestName, longestData], []), 44),
             3 => Named(Encoding.Unicode.GetBytes(key.Path)),
             _ => null,
         };

@@ -32,7 +32,8 @@ sealed partial class Cm(NtKernel nt)
     public RegistryKey Create(string path)
     {
         RegistryKey key = _root;
-        foreach (string part in Parts(path)) key = key.Subkeys.TryGetValue(part, out RegistryKey? found) ? found : key.Add(part);
+        foreach (string part in Parts(path))
+            key = key.Subkeys.TryGetValue(part, out RegistryKey? found) ? found : key.Add(part);
         return key;
     }
 
@@ -69,18 +70,21 @@ sealed class RegistryKey(string name)
     public void Set(string value, RegistryValue data) => Values[value] = data;
 }
 
-/// <summary>A value: its type (REG_SZ 1, REG_BINARY 3, REG_DWORD 4, REG_MULTI_SZ 7, REG_QWORD 11) and its bytes.</summary>
+/// <summary>A value: its type (REG_SZ 1, REG_BINARY 3, REG_DWORD 4, REG_MULTI_SZ 7, REG_QWORD 11) and its
+/// bytes.</summary>
 public sealed record RegistryValue(uint Type, byte[] Data)
 {
     public static RegistryValue String(string text) => new(1, System.Text.Encoding.Unicode.GetBytes(text + '\0'));
 
     public static RegistryValue Dword(uint value) => new(4, BitConverter.GetBytes(value));
 
-    /// <summary>A value as a command line gives it: a number (decimal or 0x) is a REG_DWORD, anything else a REG_SZ.</summary>
+    /// <summary>A value as a command line gives it: a number (decimal or 0x) is a REG_DWORD, anything else a
+    /// REG_SZ.</summary>
     public static RegistryValue Parse(string text)
     {
         if (uint.TryParse(text, out uint number)) return Dword(number);
         return text.StartsWith("0x", StringComparison.OrdinalIgnoreCase)
-            && uint.TryParse(text.AsSpan(2), System.Globalization.NumberStyles.HexNumber, null, out number) ? Dword(number) : String(text);
+            && uint.TryParse(text.AsSpan(2), System.Globalization.NumberStyles.HexNumber, null, out number)
+                ? Dword(number) : String(text);
     }
 }

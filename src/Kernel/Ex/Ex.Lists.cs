@@ -92,7 +92,8 @@ sealed partial class Ex
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void ExDeleteNPagedLookasideList(LookasideList lookaside)
     {
-        for (Va entry = ExpInterlockedPopEntrySList(lookaside.ListHead); !entry.IsNull; entry = ExpInterlockedPopEntrySList(lookaside.ListHead))
+        for (Va entry = ExpInterlockedPopEntrySList(lookaside.ListHead); !entry.IsNull; entry =
+            ExpInterlockedPopEntrySList(lookaside.ListHead))
             nt.Routines.Call(lookaside.Free, entry.Value);
     }
 

@@ -72,7 +72,8 @@ sealed partial class Ex
     public void ExReleaseFastMutexUnsafe([ReleasesLock] FastMutex fastMutex)
     {
         if (fastMutex.Owner != nt.Ke.CurrentThread.Address)
-            throw new BugCheck(BugCheckCode.THREAD_NOT_MUTEX_OWNER, nt.Ke.CurrentThread.Address.Value, fastMutex.Address.Value);
+            throw new BugCheck(BugCheckCode.THREAD_NOT_MUTEX_OWNER, nt.Ke.CurrentThread.Address.Value,
+                fastMutex.Address.Value);
         fastMutex.Owner = Va.Null;
         if (++fastMutex.Count <= 0) nt.Ke.KeSetEvent(fastMutex.Event, 0, false);
     }
@@ -110,7 +111,8 @@ sealed partial class Ex
     {
         ResourceState state = StateOf(resource);
         Va thread = nt.Ke.CurrentThread.Address;
-        while (state.ExclusiveCount > 0 && state.Exclusive != thread || state.ExclusiveCount == 0 && state.Shared.Count > 0)
+        while (state.ExclusiveCount > 0 && state.Exclusive != thread || state.ExclusiveCount == 0
+            && state.Shared.Count > 0)
         {
             if (!wait) return false;
             nt.Ke.WaitFor([state.Released.Header], all: false, deadline: null);
@@ -125,7 +127,8 @@ sealed partial class Ex
     {
         ResourceState state = StateOf(resource);
         Va thread = nt.Ke.CurrentThread.Address;
-        if (state.ExclusiveCount > 0 && state.Exclusive == thread) return ExAcquireResourceExclusiveLite(resource, wait);
+        if (state.ExclusiveCount > 0 && state.Exclusive == thread)
+            return ExAcquireResourceExclusiveLite(resource, wait);
         while (state.ExclusiveCount > 0)
         {
             if (!wait) return false;
@@ -164,7 +167,8 @@ sealed partial class Ex
     {
         ResourceState state = StateOf(resource);
         Va thread = nt.Ke.CurrentThread.Address;
-        return state.ExclusiveCount > 0 && state.Exclusive == thread ? (uint)state.ExclusiveCount : (uint)state.Shared.GetValueOrDefault(thread);
+        return state.ExclusiveCount > 0 && state.Exclusive == thread ? (uint)state.ExclusiveCount
+            : (uint)state.Shared.GetValueOrDefault(thread);
     }
 
     ResourceState StateOf(EResource resource) => _resources.GetValueOrDefault(resource.Address)

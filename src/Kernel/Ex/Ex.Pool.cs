@@ -9,7 +9,8 @@ namespace Ringdown.Kernel;
 sealed partial class Ex(NtKernel nt)
 {
     const uint NoneTag = 0x656E_6F4E;     // 'None'
-    const uint POOL_COLD_ALLOCATION = 0x100, POOL_QUOTA_FAIL_INSTEAD_OF_RAISE = 8, POOL_RAISE_IF_ALLOCATION_FAILURE = 16;
+    const uint POOL_COLD_ALLOCATION = 0x100, POOL_QUOTA_FAIL_INSTEAD_OF_RAISE = 8,
+        POOL_RAISE_IF_ALLOCATION_FAILURE = 16;
 
     Va Allocate(uint poolType, ulong bytes, uint tag, bool zero = false)
     {
@@ -22,7 +23,8 @@ sealed partial class Ex(NtKernel nt)
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public Va ExAllocatePoolWithTag(uint poolType, ulong numberOfBytes, uint tag) => Allocate(poolType, numberOfBytes, tag);
+    public Va ExAllocatePoolWithTag(uint poolType, ulong numberOfBytes, uint tag) =>
+        Allocate(poolType, numberOfBytes, tag);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public Va ExAllocatePool(uint poolType, ulong numberOfBytes) => Allocate(poolType, numberOfBytes, NoneTag);
@@ -40,7 +42,8 @@ sealed partial class Ex(NtKernel nt)
         return block;
     }
 
-    /// <summary>ExAllocatePool2: the flags say zeroed unless asked otherwise (2), paged (0x100) or executable (0x80).</summary>
+    /// <summary>ExAllocatePool2: the flags say zeroed unless asked otherwise (2), paged (0x100) or executable
+    /// (0x80).</summary>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public Va ExAllocatePool2(ulong flags, ulong numberOfBytes, uint tag)
     {

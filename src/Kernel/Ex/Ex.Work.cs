@@ -44,7 +44,8 @@ sealed partial class Ex
                 item.Done?.Invoke();
                 nt.Routines.Call(item.Routine, item.Arguments);
                 if (nt.Ke.Irql != PASSIVE_LEVEL)
-                    throw new BugCheck(BugCheckCode.WORKER_THREAD_RETURNED_AT_BAD_IRQL, item.Routine.Value, (ulong)nt.Ke.Irql);
+                    throw new BugCheck(BugCheckCode.WORKER_THREAD_RETURNED_AT_BAD_IRQL, item.Routine.Value,
+                        (ulong)nt.Ke.Irql);
             }
             nt.Ke.WaitFor([_workToDo.Header], all: false, deadline: null);
         }

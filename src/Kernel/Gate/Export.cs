@@ -2,7 +2,8 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-/// <summary>How much of an export is there. What is not declared at all is reported by name when a driver imports it.</summary>
+/// <summary>How much of an export is there. What is not declared at all is reported by name when a driver imports
+/// it.</summary>
 public enum Support { Full, Partial }
 
 [AttributeUsage(AttributeTargets.Class)]
@@ -22,7 +23,8 @@ public sealed class ExportAttribute(Support support = Support.Full, string missi
     public string? Module { get; set; }
 }
 
-/// <summary>Makes a property an exported variable of up to 8 bytes; its value when the machine boots is the variable's.</summary>
+/// <summary>Makes a property an exported variable of up to 8 bytes; its value when the machine boots is the
+/// variable's.</summary>
 [AttributeUsage(AttributeTargets.Property)]
 public sealed class ExportDataAttribute : Attribute;
 
@@ -44,13 +46,15 @@ public sealed class IrqlRequiresMaxAttribute(Irql level) : Attribute
 [AttributeUsage(AttributeTargets.Parameter)] public sealed class AliasesMemAttribute : Attribute;
 [AttributeUsage(AttributeTargets.Parameter)] public sealed class FreesMemAttribute : Attribute;
 
-/// <summary>What a call does with an argument. Declared once, at the export; the verifier's rules are written over these.</summary>
+/// <summary>What a call does with an argument. Declared once, at the export; the verifier's rules are written over
+/// these.</summary>
 [Flags]
 public enum Fact { None = 0, AcquiresLock = 1, ReleasesLock = 2, AliasesMem = 4, FreesMem = 8 }
 
 public sealed record Parameter(string Name, string Type, Fact Facts);
 
-/// <summary>All that is known of one exported function. Made by the generator from the method that implements it.</summary>
+/// <summary>All that is known of one exported function. Made by the generator from the method that implements
+/// it.</summary>
 public sealed record Export(
     string Module, string Name, Support Support, string Missing, Irql MinIrql, Irql MaxIrql, Parameter[] Parameters,
     bool ReturnsStatus, Action<NtKernel, GuestCall> Thunk);
@@ -94,7 +98,8 @@ public interface IObserver
     {
     }
 
-    /// <summary>An import that nothing exports was called; <paramref name="caller"/> is where the call returns to.</summary>
+    /// <summary>An import that nothing exports was called; <paramref name="caller"/> is where the call returns
+    /// to.</summary>
     void MissingExportCalled(NtKernel nt, string module, string name, Va caller)
     {
     }

@@ -2,7 +2,8 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-/// <summary>A typed window on one structure in guest memory. It holds no data: each access reads or writes the guest.</summary>
+/// <summary>A typed window on one structure in guest memory. It holds no data: each access reads or writes the
+/// guest.</summary>
 public interface IView<TSelf> where TSelf : struct, IView<TSelf>
 {
     static abstract TSelf At(Memory memory, Va address);
@@ -27,7 +28,8 @@ public sealed class FieldAttribute(int offset) : Attribute
 {
     public int Offset { get; } = offset;
 
-    /// <summary>NT's name of the field as C writes it, where it differs from the property's: <c>Tail.Overlay.Thread</c>.</summary>
+    /// <summary>NT's name of the field as C writes it, where it differs from the property's:
+    /// <c>Tail.Overlay.Thread</c>.</summary>
     public string? Name { get; set; }
 }
 

@@ -22,7 +22,8 @@ public sealed class Routines
         MapPage(s_return);
     }
 
-    /// <summary>Calls of guest code from C# that have not returned, innermost last, of the thread that runs now.</summary>
+    /// <summary>Calls of guest code from C# that have not returned, innermost last, of the thread that runs
+    /// now.</summary>
     internal List<NestedCall> Calls => _nt.Ke.Scheduler.Current.Calls;
 
     /// <summary>A guest address for a C# routine. The machine keeps it for as long as it lives.</summary>
@@ -44,7 +45,8 @@ public sealed class Routines
 
     internal static bool IsReturn(Va address) => address == s_return;
 
-    /// <summary>Calls a routine with integer arguments and returns RAX. Runs until it returns, whatever happens meanwhile.</summary>
+    /// <summary>Calls a routine with integer arguments and returns RAX. Runs until it returns, whatever happens
+    /// meanwhile.</summary>
     /// <exception cref="MachineStop">The machine stopped.</exception>
     public ulong Call(Va routine, params ReadOnlySpan<ulong> arguments) => CallBelow(_nt.Cpu.Rsp, routine, arguments);
 
@@ -121,7 +123,8 @@ public sealed class Routines
     void CallHost(Processor cpu)
     {
         if (!_routines.TryGetValue(cpu.Rip, out HostRoutine routine))
-            throw new BugCheck(BugCheckCode.KMODE_EXCEPTION_NOT_HANDLED, Status.STATUS_ILLEGAL_INSTRUCTION.Value, cpu.Rip);
+            throw new BugCheck(BugCheckCode.KMODE_EXCEPTION_NOT_HANDLED, Status.STATUS_ILLEGAL_INSTRUCTION.Value,
+                cpu.Rip);
         try
         {
             routine.Invoke(_nt, new GuestCall(cpu, _nt.Memory));
@@ -143,5 +146,6 @@ public sealed class Routines
 /// <summary>A routine on the host: its name for stacks and traces, and what it does.</summary>
 readonly record struct HostRoutine(string Name, Action<NtKernel, GuestCall> Invoke, Export? Export);
 
-/// <summary>A call of guest code that C# made: where the guest stood outside, and the stack pointer at the inner return.</summary>
+/// <summary>A call of guest code that C# made: where the guest stood outside, and the stack pointer at the inner
+/// return.</summary>
 readonly record struct NestedCall(ulong OuterRip, ulong OuterRsp, ulong ReturnRsp);

@@ -11,7 +11,8 @@ sealed partial class Hal(NtKernel nt)
     const uint PCIConfiguration = 4;
 
     [Export]
-    public uint HalGetBusDataByOffset(uint busDataType, uint busNumber, uint slotNumber, Va buffer, uint offset, uint length)
+    public uint HalGetBusDataByOffset(
+        uint busDataType, uint busNumber, uint slotNumber, Va buffer, uint offset, uint length)
     {
         if (busDataType != PCIConfiguration || busNumber != 0) return 0;
         // An empty slot answers with all ones: a vendor of FFFF, which drivers look for. Only that much is returned.
@@ -25,17 +26,20 @@ sealed partial class Hal(NtKernel nt)
         HalGetBusDataByOffset(busDataType, busNumber, slotNumber, buffer, 0, length);
 
     [Export]
-    public uint HalSetBusDataByOffset(uint busDataType, uint busNumber, uint slotNumber, Va buffer, uint offset, uint length) => 0;
+    public uint HalSetBusDataByOffset(
+        uint busDataType, uint busNumber, uint slotNumber, Va buffer, uint offset, uint length) => 0;
 
     /// <summary>Bus addresses are physical addresses; which space (0 memory, 1 ports) stays as it was.</summary>
     [Export]
-    public bool HalTranslateBusAddress(uint interfaceType, uint busNumber, ulong busAddress, Va addressSpace, Va translatedAddress)
+    public bool HalTranslateBusAddress(
+        uint interfaceType, uint busNumber, ulong busAddress, Va addressSpace, Va translatedAddress)
     {
         nt.Memory.Write(translatedAddress, busAddress);
         return true;
     }
 
-    [Export(Support.Partial, "There is no interrupt controller yet: vectors are numbers without lines."), IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export(Support.Partial, "There is no interrupt controller yet: vectors are numbers without lines.")]
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
     public uint HalGetInterruptVector(
         uint interfaceType, uint busNumber, uint busInterruptLevel, uint busInterruptVector, Va irql, Va affinity)
     {

@@ -17,7 +17,8 @@ sealed partial class Io
         if (irp.IsNull) return irp;
         IoStackLocation location = irp.CurrentStackLocation.Below;
         location.MajorFunction = internalDeviceIoControl ? IRP_MJ_INTERNAL_DEVICE_CONTROL : IRP_MJ_DEVICE_CONTROL;
-        (location.Parameter1, location.Parameter2, location.Parameter3) = (outputBufferLength, inputBufferLength, ioControlCode);
+        (location.Parameter1, location.Parameter2, location.Parameter3) =
+            (outputBufferLength, inputBufferLength, ioControlCode);
         var request = new IoRequest(location.MajorFunction, FileObject.At(nt.Memory, Va.Null))
         {
             ControlCode = ioControlCode,
@@ -31,7 +32,8 @@ sealed partial class Io
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public Irp IoBuildSynchronousFsdRequest(
-        uint majorFunction, DeviceObject deviceObject, Va buffer, uint length, Va startingOffset, KEvent @event, Va ioStatusBlock)
+        uint majorFunction, DeviceObject deviceObject, Va buffer, uint length, Va startingOffset, KEvent @event,
+            Va ioStatusBlock)
     {
         Irp irp = BuildTransfer(majorFunction, deviceObject, buffer, length, startingOffset);
         return irp.IsNull ? irp : Built(irp, STATUS_SUCCESS, @event, ioStatusBlock);
@@ -53,7 +55,8 @@ sealed partial class Io
         location.MajorFunction = (IrpMajor)(byte)major;
         if (location.MajorFunction is not (IRP_MJ_READ or IRP_MJ_WRITE)) return irp;
         bool write = location.MajorFunction == IRP_MJ_WRITE;
-        (location.Parameter1, location.Parameter3) = (length, startingOffset.IsNull ? 0 : nt.Memory.Read<ulong>(startingOffset));
+        (location.Parameter1, location.Parameter3) =
+            (length, startingOffset.IsNull ? 0 : nt.Memory.Read<ulong>(startingOffset));
         var request = new IoRequest(location.MajorFunction, FileObject.At(nt.Memory, Va.Null))
         {
             InputBuffer = write ? buffer : Va.Null,
@@ -120,7 +123,8 @@ sealed partial class Io
     public void IoStartNextPacket(DeviceObject deviceObject, bool cancelable) => StartNext(deviceObject, null);
 
     [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoStartNextPacketByKey(DeviceObject deviceObject, bool cancelable, uint key) => StartNext(deviceObject, key);
+    public void IoStartNextPacketByKey(DeviceObject deviceObject, bool cancelable, uint key) =>
+        StartNext(deviceObject, key);
 
     void StartNext(DeviceObject device, uint? key)
     {
@@ -138,7 +142,8 @@ sealed partial class Io
     DeviceQueue QueueOf(DeviceObject device) => new(nt, device.Address + 0xA0);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public EProcess IoGetRequestorProcess(Irp irp) => EProcess.At(nt.Memory, irp.Thread.IsNull ? Va.Null : irp.Thread.Process);
+    public EProcess IoGetRequestorProcess(Irp irp) =>
+        EProcess.At(nt.Memory, irp.Thread.IsNull ? Va.Null : irp.Thread.Process);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool IoIs32bitProcess(Irp irp) => false;

@@ -4,7 +4,8 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>File objects: opened by IRP_MJ_CREATE, IRP_MJ_CLEANUP with the last handle, IRP_MJ_CLOSE with the last reference.</summary>
+/// <summary>File objects: opened by IRP_MJ_CREATE, IRP_MJ_CLEANUP with the last handle, IRP_MJ_CLOSE with the last
+/// reference.</summary>
 sealed partial class Io
 {
     const uint GENERIC_READ = 0x8000_0000, GENERIC_WRITE = 0x4000_0000, GENERIC_ALL = 0x1000_0000;
@@ -12,7 +13,8 @@ sealed partial class Io
     const uint FO_SYNCHRONOUS_IO = 0x02, FO_HANDLE_CREATED = 0x4_0000;
 
     /// <summary>Opens a device by its path in the namespace. The file object has one reference, the caller's.</summary>
-    public NtStatus Open(string path, ProcessorMode mode, OpenOptions options, out NtObject? file, out ulong information)
+    public NtStatus Open(
+        string path, ProcessorMode mode, OpenOptions options, out NtObject? file, out ulong information)
     {
         (file, information) = (null, 0);
         NtStatus status = nt.Ob.Lookup(path, out NtObject? found, out string rest);
@@ -84,7 +86,8 @@ sealed partial class Io
         return Await(request);
     }
 
-    /// <summary>The last handle is closed: nobody will send anything more, though IRPs may still be under way.</summary>
+    /// <summary>The last handle is closed: nobody will send anything more, though IRPs may still be under
+    /// way.</summary>
     public void OnLastHandle(NtObject file)
     {
         FileObject closed = FileObject.At(nt.Memory, file.Body);
@@ -104,13 +107,15 @@ sealed partial class Io
     /// <summary>CancelIoEx without a request: all that is pending on a file. Returns how many there were.</summary>
     public int CancelAll(FileObject file)
     {
-        IrpRecord[] pending = [.. LiveIrps.Where(r => r.Request is { IsComplete: false } request && request.File == file)];
+        IrpRecord[] pending = [.. LiveIrps.Where(
+            r => r.Request is { IsComplete: false } request && request.File == file)];
         foreach (IrpRecord record in pending)
             if (FindRecord(record.Address) is not null) IoCancelIrp(Irp.At(nt.Memory, record.Address));
         return pending.Length;
     }
 
-    /// <summary>Whether a handle's access allows a control code: its bits 14 and 15 ask for reading and writing.</summary>
+    /// <summary>Whether a handle's access allows a control code: its bits 14 and 15 ask for reading and
+    /// writing.</summary>
     public static bool MayControl(FileObject file, uint controlCode) =>
         ((controlCode & 0x4000) == 0 || file.ReadAccess) && ((controlCode & 0x8000) == 0 || file.WriteAccess);
 }

@@ -15,7 +15,8 @@ sealed partial class Io
 
     public IrpRecord? FindRecord(Va irp) => _irps.GetValueOrDefault(irp);
 
-    /// <summary>An IRP with so many stack locations. <paramref name="owner"/>: the driver that asked, null for the kernel.</summary>
+    /// <summary>An IRP with so many stack locations. <paramref name="owner"/>: the driver that asked, null for the
+    /// kernel.</summary>
     Irp AllocateIrp(int stackSize, Va owner)
     {
         int bytes = Irp.Size + stackSize * IoStackLocation.Size;
@@ -25,7 +26,8 @@ sealed partial class Io
         Irp irp = Irp.At(nt.Memory, block);
         if (irp.IsNull) return irp;
         InitializeIrp(irp, bytes, stackSize);
-        irp.AllocationFlags = 0x04;       // IRP_ALLOCATED_FIXED_SIZE is 4: it came from the pool, not from a driver's buffer
+        // IRP_ALLOCATED_FIXED_SIZE is 4: it came from the pool, not from a driver's buffer
+        irp.AllocationFlags = 0x04;
         _irps.Add(block, new IrpRecord(block, stackSize));
         return irp;
     }
@@ -47,12 +49,14 @@ sealed partial class Io
         nt.Mm.Pool.Free(irp.Address);
     }
 
-    /// <summary>A driver touches an IRP that was completed and freed: that is told, and what it touches is a completed IRP.</summary>
+    /// <summary>A driver touches an IRP that was completed and freed: that is told, and what it touches is a completed
+    /// IRP.</summary>
     /// <remarks>So a second completion is still seen for what it is.</remarks>
     public bool TryRevive(Va address)
     {
         if (nt.Mm.Pool.Near(address) is not { IsFree: true, Tag: IrpTag } block) return false;
-        if (nt.Memory.IsMapped(block.Address) || address < block.Address || address - block.Address >= block.Bytes) return false;
+        if (nt.Memory.IsMapped(block.Address) || address < block.Address || address - block.Address >= block.Bytes)
+            return false;
         nt.OnIrpTouchedAfterCompletion(block.Address, address);
         nt.Mm.Pool.Revive(block);
         Irp irp = Irp.At(nt.Memory, block.Address);
@@ -89,7 +93,8 @@ sealed partial class Io
         _irps[irp.Address] = new IrpRecord(irp.Address, irp.StackCount);
     }
 
-    /// <summary>Hands an IRP to the driver of a device: the next stack location becomes current, then its dispatch routine runs.</summary>
+    /// <summary>Hands an IRP to the driver of a device: the next stack location becomes current, then its dispatch
+    /// routine runs.</summary>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus IofCallDriver(DeviceObject deviceObject, [AliasesMem] Irp irp)
     {
@@ -101,7 +106,8 @@ sealed partial class Io
         next.DeviceObject = deviceObject;
         int location = irp.CurrentLocation;
         IrpMajor major = next.MajorFunction;
-        if (major > IrpMajor.IRP_MJ_PNP) throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DETECTED_VIOLATION, 0x20, irp.Address.Value, (ulong)major);
+        if (major > IrpMajor.IRP_MJ_PNP)
+            throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DETECTED_VIOLATION, 0x20, irp.Address.Value, (ulong)major);
 
         Va address = irp.Address, dispatch = deviceObject.DriverObject.MajorFunction(major);
         IrpRecord record = Record(irp);
@@ -112,7 +118,8 @@ sealed partial class Io
         record.Add(new IrpEvent(IrpEventKind.Return, deviceObject.Address, dispatch, major, status));
         bool marked = record.IsCompletedAt(location) ? record.WasMarkedPending(location)
             : (Irp.At(nt.Memory, address).Location(location).Control & SL_PENDING_RETURNED) != 0;
-        nt.OnDispatched(new Dispatched(deviceObject, address, major, dispatch, status, marked, record.StatusAt(location), before));
+        nt.OnDispatched(new Dispatched(
+            deviceObject, address, major, dispatch, status, marked, record.StatusAt(location), before));
         return status;
     }
 
@@ -126,10 +133,12 @@ sealed partial class Io
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IofCompleteRequest([AliasesMem] Irp irp, sbyte priorityBoost)
     {
-        if (nt.Mm.Pool.Near(irp.Address) is { IsFree: true, Tag: IrpTag } || irp.CurrentLocation > irp.StackCount + 1 || irp.Type != IO_TYPE_IRP)
+        if (nt.Mm.Pool.Near(irp.Address) is { IsFree: true, Tag: IrpTag } || irp.CurrentLocation > irp.StackCount + 1
+            || irp.Type != IO_TYPE_IRP)
             throw new BugCheck(BugCheckCode.MULTIPLE_IRP_COMPLETE_REQUESTS, irp.Address.Value);
         IrpRecord record = Record(irp);
-        record.Add(new IrpEvent(IrpEventKind.Complete, irp.CurrentStackLocation.DeviceObject.Address, nt.Caller, 0, irp.IoStatus.Status));
+        record.Add(new IrpEvent(
+            IrpEventKind.Complete, irp.CurrentStackLocation.DeviceObject.Address, nt.Caller, 0, irp.IoStatus.Status));
         if (!irp.CancelRoutine.IsNull) nt.OnCompletedWithCancelRoutine(irp);
         while (irp.CurrentLocation <= irp.StackCount)
             if (!CompleteLocation(irp, record)) return;
@@ -198,7 +207,8 @@ sealed partial class Io
             return false;
         }
         irp.CancelIrql = old;
-        Record(irp).Add(new IrpEvent(IrpEventKind.Cancel, irp.CurrentStackLocation.DeviceObject.Address, routine, 0, default));
+        Record(irp).Add(new IrpEvent(
+            IrpEventKind.Cancel, irp.CurrentStackLocation.DeviceObject.Address, routine, 0, default));
         // The routine gives the lock back.
         nt.Routines.Call(routine, irp.CurrentStackLocation.DeviceObject.Address.Value, irp.Address.Value);
         return true;

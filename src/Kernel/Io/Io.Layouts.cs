@@ -119,8 +119,10 @@ public readonly partial struct Irp
 
     public static Irp FromDeviceQueueEntry(Memory memory, Va entry) => At(memory, entry - DeviceQueueEntryOffset);
 
-    /// <summary>The n-th location, 1 for the lowest driver's up to <see cref="StackCount"/> for the highest one's.</summary>
-    public IoStackLocation Location(int n) => IoStackLocation.At(_memory, Address + Size + (n - 1) * IoStackLocation.Size);
+    /// <summary>The n-th location, 1 for the lowest driver's up to <see cref="StackCount"/> for the highest
+    /// one's.</summary>
+    public IoStackLocation Location(int n) =>
+        IoStackLocation.At(_memory, Address + Size + (n - 1) * IoStackLocation.Size);
 }
 
 [Layout("_IO_STACK_LOCATION", Size = 0x48)]

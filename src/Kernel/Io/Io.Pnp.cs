@@ -5,7 +5,8 @@ using static Ringdown.Kernel.Status;
 namespace Ringdown.Kernel;
 
 /// <summary>What drivers ask of plug and play, and notifications that they register for.</summary>
-/// <remarks>No bus enumerates devices yet, so no device object is a physical one, and these answer as NT does for others.</remarks>
+/// <remarks>No bus enumerates devices yet, so no device object is a physical one, and these answer as NT does for
+/// others.</remarks>
 sealed partial class Io
 {
     const string NoDevices = "No device is enumerated yet, so every device object is refused as not a physical one.";
@@ -16,34 +17,44 @@ sealed partial class Io
 
     [Export(Support.Partial, NoDevices), IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoRegisterDeviceInterface(
-        DeviceObject physicalDeviceObject, Va interfaceClassGuid, UnicodeString referenceString, UnicodeString symbolicLinkName) =>
+        DeviceObject physicalDeviceObject, Va interfaceClassGuid, UnicodeString referenceString,
+            UnicodeString symbolicLinkName) =>
         STATUS_INVALID_DEVICE_REQUEST;
 
-    [Export(Support.Partial, "No interface can be registered yet, so none has the name."), IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoSetDeviceInterfaceState(UnicodeString symbolicLinkName, bool enable) => STATUS_OBJECT_NAME_NOT_FOUND;
+    [Export(Support.Partial, "No interface can be registered yet, so none has the name.")]
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus IoSetDeviceInterfaceState(UnicodeString symbolicLinkName, bool enable) =>
+        STATUS_OBJECT_NAME_NOT_FOUND;
 
     [Export(Support.Partial, NoDevices), IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoGetDeviceProperty(
-        DeviceObject deviceObject, uint deviceProperty, uint bufferLength, Va propertyBuffer, Va resultLength) => STATUS_INVALID_DEVICE_REQUEST;
+        DeviceObject deviceObject, uint deviceProperty, uint bufferLength, Va propertyBuffer,
+            Va resultLength) => STATUS_INVALID_DEVICE_REQUEST;
 
     [Export(Support.Partial, NoDevices), IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoOpenDeviceRegistryKey(DeviceObject deviceObject, uint devInstKeyType, uint desiredAccess, Va deviceRegKey) =>
+    public NtStatus IoOpenDeviceRegistryKey(
+        DeviceObject deviceObject, uint devInstKeyType, uint desiredAccess, Va deviceRegKey) =>
         STATUS_INVALID_DEVICE_REQUEST;
 
-    [Export(Support.Partial, "Nothing is enumerated yet, so there is nothing to ask again."), IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export(Support.Partial, "Nothing is enumerated yet, so there is nothing to ask again.")]
+    [IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoInvalidateDeviceRelations(DeviceObject deviceObject, uint type)
     {
     }
 
-    [Export(Support.Partial, "There are no bus-master devices yet: no adapter is given."), IrqlRequiresMax(PASSIVE_LEVEL)]
-    public Va IoGetDmaAdapter(DeviceObject physicalDeviceObject, Va deviceDescription, Va numberOfMapRegisters) => Va.Null;
+    [Export(Support.Partial, "There are no bus-master devices yet: no adapter is given.")]
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
+    public Va IoGetDmaAdapter(DeviceObject physicalDeviceObject, Va deviceDescription, Va numberOfMapRegisters) =>
+        Va.Null;
 
     [Export(Support.Partial, NotRaised), IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoRegisterPlugPlayNotification(
-        uint eventCategory, uint eventCategoryFlags, Va eventCategoryData, DriverObject driverObject, Va callbackRoutine,
+        uint eventCategory, uint eventCategoryFlags, Va eventCategoryData, DriverObject driverObject,
+            Va callbackRoutine,
         Va context, Va notificationEntry)
     {
-        nt.Memory.Write(notificationEntry, nt.Mm.Pool.Allocate(0x40, PoolKind.NonPaged, NotifyTag, nt.Caller, zero: true));
+        nt.Memory.Write(notificationEntry,
+            nt.Mm.Pool.Allocate(0x40, PoolKind.NonPaged, NotifyTag, nt.Caller, zero: true));
         return STATUS_SUCCESS;
     }
 
@@ -110,7 +121,8 @@ sealed partial class Io
             if (field.IsNull) field = nt.Routines.Add("PopRequestCompletion", static (kernel, call) =>
             {
                 Irp done = Irp.At(kernel.Memory, new Va(call.Argument(1)));
-                if (kernel.Io._powerCompletions.Remove(done.Address, out Action<IoStatusBlock>? completed)) completed(done.IoStatus);
+                if (kernel.Io._powerCompletions.Remove(done.Address, out Action<IoStatusBlock>? completed))
+                    completed(done.IoStatus);
                 kernel.Io.FreeIrp(done);
                 call.Return(STATUS_MORE_PROCESSING_REQUIRED.Value);
             });
@@ -141,10 +153,12 @@ sealed partial class Io
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus IoAllocateDriverObjectExtension(
-        DriverObject driverObject, Va clientIdentificationAddress, uint driverObjectExtensionSize, Va driverObjectExtension)
+        DriverObject driverObject, Va clientIdentificationAddress, uint driverObjectExtensionSize,
+            Va driverObjectExtension)
     {
         nt.Memory.Write(driverObjectExtension, Va.Null);
-        if (_extensions.ContainsKey((driverObject.Address, clientIdentificationAddress))) return STATUS_OBJECT_NAME_COLLISION;
+        if (_extensions.ContainsKey((driverObject.Address, clientIdentificationAddress)))
+            return STATUS_OBJECT_NAME_COLLISION;
         Va made = nt.Mm.Pool.Allocate((int)Math.Min(driverObjectExtensionSize, 1 << 20), 0x7845_7244);
         _extensions.Add((driverObject.Address, clientIdentificationAddress), made);
         nt.Memory.Write(driverObjectExtension, made);

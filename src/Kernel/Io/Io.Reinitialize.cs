@@ -9,14 +9,17 @@ sealed partial class Io
     readonly Queue<(DriverObject Driver, Va Routine, Va Context)> _reinitialize = new();
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public void IoRegisterDriverReinitialization(DriverObject driverObject, Va driverReinitializationRoutine, Va context) =>
+    public void IoRegisterDriverReinitialization(
+        DriverObject driverObject, Va driverReinitializationRoutine, Va context) =>
         _reinitialize.Enqueue((driverObject, driverReinitializationRoutine, context));
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public void IoRegisterBootDriverReinitialization(DriverObject driverObject, Va driverReinitializationRoutine, Va context) =>
+    public void IoRegisterBootDriverReinitialization(
+        DriverObject driverObject, Va driverReinitializationRoutine, Va context) =>
         IoRegisterDriverReinitialization(driverObject, driverReinitializationRoutine, context);
 
-    /// <summary>Calls the registered routines in turn; one that registers itself again is called again, with a higher count.</summary>
+    /// <summary>Calls the registered routines in turn; one that registers itself again is called again, with a higher
+    /// count.</summary>
     public void RunReinitialize()
     {
         while (_reinitialize.TryDequeue(out var next))

@@ -16,7 +16,8 @@ public readonly partial struct RemoveLock
 sealed partial class Io
 {
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public void IoInitializeRemoveLockEx(RemoveLock @lock, uint allocateTag, uint maxLockedMinutes, uint highWatermark, uint remlockSize)
+    public void IoInitializeRemoveLockEx(
+        RemoveLock @lock, uint allocateTag, uint maxLockedMinutes, uint highWatermark, uint remlockSize)
     {
         (@lock.Removed, @lock.IoCount) = (false, 1);
         @lock.RemoveEvent.Header.Initialize(DispatcherType.SynchronizationEvent, KEvent.Size, 0);
@@ -36,7 +37,8 @@ sealed partial class Io
     {
         int left = removeLock.IoCount - 1;
         removeLock.IoCount = left;
-        if (left < 0) throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DETECTED_VIOLATION, 0xE0, removeLock.Address.Value);
+        if (left < 0)
+            throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DETECTED_VIOLATION, 0xE0, removeLock.Address.Value);
         if (left == 0) nt.Ke.KeSetEvent(removeLock.RemoveEvent, 0, false);
     }
 

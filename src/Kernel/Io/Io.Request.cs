@@ -4,11 +4,14 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Requests on open files: an IRP is made, its buffers as the device wants them, sent, and its results brought back.</summary>
+/// <summary>Requests on open files: an IRP is made, its buffers as the device wants them, sent, and its results brought
+/// back.</summary>
 sealed partial class Io
 {
-    const uint IRP_BUFFERED_IO = 0x10, IRP_DEALLOCATE_BUFFER = 0x20, IRP_INPUT_OPERATION = 0x40, IRP_CLOSE_OPERATION = 0x400;
-    /// <summary>How long a request may be pending while something still happens in the machine: 10 s of its time.</summary>
+    const uint IRP_BUFFERED_IO = 0x10, IRP_DEALLOCATE_BUFFER = 0x20, IRP_INPUT_OPERATION = 0x40,
+        IRP_CLOSE_OPERATION = 0x400;
+    /// <summary>How long a request may be pending while something still happens in the machine: 10 s of its
+    /// time.</summary>
     const long PatienceTicks = 100_000_000;
     const uint BufferTag = 0x2053_6F49;     // 'IoS '
 
@@ -31,7 +34,8 @@ sealed partial class Io
         request.Irp = irp.Address;
         Record(irp).Request = request;
         IoStackLocation location = irp.CurrentStackLocation.Below;
-        (location.MajorFunction, location.MinorFunction, location.FileObject) = (request.Major, request.Minor, request.File);
+        (location.MajorFunction, location.MinorFunction, location.FileObject) =
+            (request.Major, request.Minor, request.File);
         KEvent done = request.File.Event;
         done.SignalState = 0;
         if (SetUp(irp, location, request, top) is { IsSuccess: false } refused)
@@ -76,14 +80,16 @@ sealed partial class Io
     NtStatus SetUpTransfer(Irp irp, IoRequest request, DeviceObject top)
     {
         bool write = request.Major == IRP_MJ_WRITE;
-        (Va buffer, uint length) = write ? (request.InputBuffer, request.InputLength) : (request.OutputBuffer, request.OutputLength);
+        (Va buffer, uint length) = write ? (request.InputBuffer, request.InputLength)
+            : (request.OutputBuffer, request.OutputLength);
         irp.UserBuffer = buffer;
         if (length == 0) return STATUS_SUCCESS;
         if ((top.Flags & DO_BUFFERED_IO) != 0)
             return write ? MakeSystemBuffer(irp, buffer, length, length)
                 : MayAccess(buffer, length, Access.Write, request.Mode) ? MakeSystemBuffer(irp, Va.Null, 0, length)
                 : STATUS_ACCESS_VIOLATION;
-        return (top.Flags & DO_DIRECT_IO) != 0 ? LockBuffer(irp, buffer, length, write ? Access.Read : Access.Write, request.Mode)
+        return (top.Flags & DO_DIRECT_IO) != 0
+            ? LockBuffer(irp, buffer, length, write ? Access.Read : Access.Write, request.Mode)
             : STATUS_SUCCESS;
     }
 
@@ -97,10 +103,14 @@ sealed partial class Io
             location.Parameter4 = request.InputBuffer.Value;
             return STATUS_SUCCESS;
         }
-        if (method == Method.Buffered && !MayAccess(request.OutputBuffer, request.OutputLength, Access.Write, request.Mode))
+        if (method == Method.Buffered
+            && !MayAccess(request.OutputBuffer, request.OutputLength, Access.Write, request.Mode))
             return STATUS_ACCESS_VIOLATION;
-        uint size = method == Method.Buffered ? Math.Max(request.InputLength, request.OutputLength) : request.InputLength;
-        if (size > 0 && MakeSystemBuffer(irp, request.InputBuffer, request.InputLength, size) is { IsSuccess: false } bad) return bad;
+        uint size = method == Method.Buffered ? Math.Max(request.InputLength, request.OutputLength)
+            : request.InputLength;
+        if (size > 0 && MakeSystemBuffer(
+            irp, request.InputBuffer, request.InputLength, size) is { IsSuccess: false } bad)
+            return bad;
         if (method == Method.Buffered)
         {
             if (request.OutputLength > 0) irp.Flags |= IRP_INPUT_OPERATION;
@@ -113,7 +123,8 @@ sealed partial class Io
         return locked;
     }
 
-    /// <summary>A system buffer of a size, with the caller's input in it; the rest is zero, so that no pool content leaks.</summary>
+    /// <summary>A system buffer of a size, with the caller's input in it; the rest is zero, so that no pool content
+    /// leaks.</summary>
     NtStatus MakeSystemBuffer(Irp irp, Va input, uint inputLength, uint size)
     {
         if (size > 1 << 28) return STATUS_INSUFFICIENT_RESOURCES;
@@ -149,7 +160,8 @@ sealed partial class Io
         return STATUS_SUCCESS;
     }
 
-    /// <summary>The last step of completion: results to the requestor, what the system made for the IRP is given back.</summary>
+    /// <summary>The last step of completion: results to the requestor, what the system made for the IRP is given
+    /// back.</summary>
     void Finish(Irp irp, IrpRecord record)
     {
         IoStatusBlock result = irp.IoStatus;
@@ -157,7 +169,8 @@ sealed partial class Io
         {
             DeviceObject device = request.File.DeviceObject;
             nt.OnCompleted(new Completed(
-                request.Major, request.ControlCode, result.Status, result.Information, request.OutputLength, device.Address));
+                request.Major, request.ControlCode, result.Status, result.Information, request.OutputLength,
+                    device.Address));
             CopyOut(irp, request, result);
             ReleaseBuffers(irp);
             request.Complete(result.Status, result.Information);
@@ -175,7 +188,8 @@ sealed partial class Io
         if ((irp.Flags & IRP_INPUT_OPERATION) != 0 && !IsError(result.Status) && !irp.UserBuffer.IsNull)
         {
             ulong room = irp.SystemBuffer.IsNull ? 0 : SystemBufferSize(irp);
-            nt.Memory.Write(irp.UserBuffer, nt.Memory.ReadBytes(irp.SystemBuffer, (int)Math.Min(result.Information, room)));
+            nt.Memory.Write(irp.UserBuffer,
+                nt.Memory.ReadBytes(irp.SystemBuffer, (int)Math.Min(result.Information, room)));
         }
         ReleaseBuffers(irp);
         if (!irp.UserIosb.IsNull) nt.Memory.Write(irp.UserIosb, result);

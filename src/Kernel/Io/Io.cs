@@ -9,7 +9,8 @@ namespace Ringdown.Kernel;
 sealed partial class Io(NtKernel nt)
 {
     const uint IrpTag = 0x2070_7249;    // 'Irp '
-    const short IO_TYPE_DEVICE = 3, IO_TYPE_DRIVER = 4, IO_TYPE_FILE = 5, IO_TYPE_IRP = 6, IO_TYPE_DEVICE_OBJECT_EXTENSION = 13;
+    const short IO_TYPE_DEVICE = 3, IO_TYPE_DRIVER = 4, IO_TYPE_FILE = 5, IO_TYPE_IRP = 6,
+        IO_TYPE_DEVICE_OBJECT_EXTENSION = 13;
     public const uint DO_BUFFERED_IO = 0x04, DO_EXCLUSIVE = 0x08, DO_DIRECT_IO = 0x10, DO_DEVICE_INITIALIZING = 0x80;
 
     /// <summary>What a major function does that the driver did not set: the request fails.</summary>
@@ -33,13 +34,15 @@ sealed partial class Io(NtKernel nt)
         DriverObject driver = DriverObject.At(nt.Memory, made.Body);
         driver.Type = IO_TYPE_DRIVER;
         driver.ObjectSize = (short)DriverObject.Size;
-        (driver.DriverStart, driver.DriverSize, driver.DriverInit, driver.DriverSection) = (start, size, entry, section);
+        (driver.DriverStart, driver.DriverSize, driver.DriverInit, driver.DriverSection) =
+            (start, size, entry, section);
         DriverExtension extension = DriverExtension.At(nt.Memory, made.Body + DriverObject.Size);
         (driver.DriverExtension, extension.DriverObject) = (extension, driver);
         nt.Rtl.Allocate(driver.DriverExtension.ServiceKeyName, name);
         nt.Rtl.Allocate(driver.DriverName, $@"\Driver\{name}");
         driver.HardwareDatabase = nt.Rtl.AllocateString(@"\REGISTRY\MACHINE\HARDWARE\DESCRIPTION\SYSTEM");
-        for (IrpMajor major = IRP_MJ_CREATE; major <= IRP_MJ_PNP; major++) driver.SetMajorFunction(major, _invalidRequest);
+        for (IrpMajor major = IRP_MJ_CREATE; major <= IRP_MJ_PNP; major++)
+            driver.SetMajorFunction(major, _invalidRequest);
         nt.Ob.Insert($@"\Driver\{name}", made);
         return driver;
     }
@@ -63,7 +66,8 @@ sealed partial class Io(NtKernel nt)
     public static IEnumerable<DeviceObject> Devices(DriverObject driver)
     {
         var seen = new HashSet<Va>();
-        for (DeviceObject device = driver.DeviceObject; !device.IsNull && seen.Add(device.Address); device = device.NextDevice)
+        for (DeviceObject device = driver.DeviceObject; !device.IsNull
+            && seen.Add(device.Address); device = device.NextDevice)
             yield return device;
     }
 }

@@ -2,11 +2,13 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-/// <summary>How a file is opened: desired access, share mode, disposition and options as NtCreateFile takes them.</summary>
+/// <summary>How a file is opened: desired access, share mode, disposition and options as NtCreateFile takes
+/// them.</summary>
 public readonly record struct OpenOptions(
     uint DesiredAccess, uint ShareAccess = 3, uint Disposition = 1, uint CreateOptions = 0, uint FileAttributes = 0x80)
 {
-    /// <summary>An existing file, for reading and writing, shared: GENERIC_READ | GENERIC_WRITE | SYNCHRONIZE.</summary>
+    /// <summary>An existing file, for reading and writing, shared: GENERIC_READ | GENERIC_WRITE |
+    /// SYNCHRONIZE.</summary>
     public static OpenOptions ReadWrite => new(0xC010_0000);
 }
 
@@ -39,8 +41,11 @@ public sealed class IoRequest
     internal byte Minor { get; init; }
     internal ProcessorMode Mode { get; init; }
 
-    internal void Complete(NtStatus status, ulong information) => (IsComplete, Status, Information) = (true, status, information);
+    internal void Complete(NtStatus status, ulong information) =>
+        (IsComplete, Status, Information) = (true, status, information);
 }
 
-/// <summary>An IRP that the system made for a request is complete, and its results are about to reach the requestor.</summary>
-public readonly record struct Completed(IrpMajor Major, uint ControlCode, NtStatus Status, ulong Information, uint OutputLength, Va Device);
+/// <summary>An IRP that the system made for a request is complete, and its results are about to reach the
+/// requestor.</summary>
+public readonly record struct Completed(
+    IrpMajor Major, uint ControlCode, NtStatus Status, ulong Information, uint OutputLength, Va Device);

@@ -40,7 +40,8 @@ public sealed class IrpRecord(Va address, int stackCount)
 
 /// <summary>A dispatch routine has returned.</summary>
 /// <param name="MarkedPending">IoMarkIrpPending was called for its stack location.</param>
-/// <param name="Completed">The status with which the IRP was completed past its stack location; null if it was not.</param>
+/// <param name="Completed">The status with which the IRP was completed past its stack location; null if it was
+/// not.</param>
 /// <param name="IrqlBefore">The IRQL at which it was called.</param>
 public readonly record struct Dispatched(
     DeviceObject Device, Va Irp, IrpMajor Major, Va Routine, NtStatus Status, bool MarkedPending, NtStatus? Completed,

@@ -9,7 +9,8 @@ sealed partial class Zw
 {
     readonly Dictionary<Va, ulong> _views = [];
 
-    [Export(Support.Partial, @"Only \Device\PhysicalMemory and named sections; none of files."), IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export(Support.Partial, @"Only \Device\PhysicalMemory and named sections; none of files.")]
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwOpenSection(Va sectionHandle, uint desiredAccess, ObjectAttributes objectAttributes)
     {
         NtStatus status = nt.Ob.Lookup(objectAttributes.ObjectName.Text, out NtObject? found, out _);

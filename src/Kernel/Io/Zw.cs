@@ -18,7 +18,9 @@ sealed partial class Zw(NtKernel nt)
         uint fileAttributes, uint shareAccess, uint createDisposition, uint createOptions, Va eaBuffer, uint eaLength)
     {
         var options = new OpenOptions(desiredAccess, shareAccess, createDisposition, createOptions, fileAttributes);
-        NtStatus status = nt.Io.Open(objectAttributes.ObjectName.Text, ProcessorMode.KernelMode, options, out NtObject? file, out ulong information);
+        NtStatus status = nt.Io.Open(
+            objectAttributes.ObjectName.Text, ProcessorMode.KernelMode, options, out NtObject? file,
+                out ulong information);
         if (!status.IsSuccess || file is null) return status;
         bool kernel = (objectAttributes.Attributes & Ob.OBJ_KERNEL_HANDLE) != 0;
         nt.Memory.Write(fileHandle, nt.Ob.Open(file, desiredAccess, kernel));
@@ -29,12 +31,15 @@ sealed partial class Zw(NtKernel nt)
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwOpenFile(
-        Va fileHandle, uint desiredAccess, ObjectAttributes objectAttributes, Va ioStatusBlock, uint shareAccess, uint openOptions) =>
-        ZwCreateFile(fileHandle, desiredAccess, objectAttributes, ioStatusBlock, Va.Null, 0, shareAccess, 1, openOptions, Va.Null, 0);
+        Va fileHandle, uint desiredAccess, ObjectAttributes objectAttributes, Va ioStatusBlock, uint shareAccess,
+            uint openOptions) =>
+        ZwCreateFile(fileHandle, desiredAccess, objectAttributes, ioStatusBlock, Va.Null, 0, shareAccess, 1,
+            openOptions, Va.Null, 0);
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwReadFile(
-        Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, Va buffer, uint length, Va byteOffset, Va key) =>
+        Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, Va buffer, uint length,
+            Va byteOffset, Va key) =>
         Transfer(fileHandle, ioStatusBlock, file => new IoRequest(IRP_MJ_READ, file)
         {
             OutputBuffer = buffer,
@@ -44,7 +49,8 @@ sealed partial class Zw(NtKernel nt)
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwWriteFile(
-        Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, Va buffer, uint length, Va byteOffset, Va key) =>
+        Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, Va buffer, uint length,
+            Va byteOffset, Va key) =>
         Transfer(fileHandle, ioStatusBlock, file => new IoRequest(IRP_MJ_WRITE, file)
         {
             InputBuffer = buffer,
@@ -66,7 +72,8 @@ sealed partial class Zw(NtKernel nt)
         });
 
     // No file position is kept: "from the present one" (none, or -2) is from the start.
-    long OffsetOf(Va byteOffset) => byteOffset.IsNull || nt.Memory.Read<long>(byteOffset) is not (not -2 and var offset) ? 0 : offset;
+    long OffsetOf(Va byteOffset) =>
+        byteOffset.IsNull || nt.Memory.Read<long>(byteOffset) is not (not -2 and var offset) ? 0 : offset;
 
     // The caller waits: what a synchronous handle means, and an asynchronous one may do.
     NtStatus Transfer(Handle handle, Va ioStatusBlock, Func<FileObject, IoRequest> make)
@@ -89,7 +96,8 @@ sealed partial class Zw(NtKernel nt)
     }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwCreateEvent(Va eventHandle, uint desiredAccess, ObjectAttributes objectAttributes, uint eventType, bool initialState)
+    public NtStatus ZwCreateEvent(
+        Va eventHandle, uint desiredAccess, ObjectAttributes objectAttributes, uint eventType, bool initialState)
     {
         NtObject made = nt.Ob.Create(nt.Ob.EventType, KEvent.Size);
         nt.Ke.KeInitializeEvent(KEvent.At(nt.Memory, made.Body), eventType, initialState);
@@ -99,8 +107,10 @@ sealed partial class Zw(NtKernel nt)
         return STATUS_SUCCESS;
     }
 
-    [Export(Support.Partial, "Classes: basic (0), process (5), modules (11); others STATUS_INVALID_INFO_CLASS."), IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwQuerySystemInformation(uint systemInformationClass, Va systemInformation, uint systemInformationLength, Va returnLength)
+    [Export(Support.Partial, "Classes: basic (0), process (5), modules (11); others STATUS_INVALID_INFO_CLASS.")]
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus ZwQuerySystemInformation(
+        uint systemInformationClass, Va systemInformation, uint systemInformationLength, Va returnLength)
     {
         byte[]? bytes = systemInformationClass switch
         {

@@ -1,6 +1,7 @@
 namespace Ringdown.Kernel;
 
-/// <summary>The machine's time, in 100 ns units since boot: it advances with instructions and jumps when all is idle.</summary>
+/// <summary>The machine's time, in 100 ns units since boot: it advances with instructions and jumps when all is
+/// idle.</summary>
 sealed class Clock(NtKernel nt)
 {
     /// <summary>Instructions that the simulated processor executes in 100 ns.</summary>
@@ -52,7 +53,8 @@ sealed class Clock(NtKernel nt)
         if (_retired >= _limit) throw TimeIsUp();
     }
 
-    /// <summary>One step of kernel code that a driver can make take for ever: it counts as some instructions of the request.</summary>
+    /// <summary>One step of kernel code that a driver can make take for ever: it counts as some instructions of the
+    /// request.</summary>
     public void Spend()
     {
         _limit -= InstructionsPerStep;
@@ -64,7 +66,8 @@ sealed class Clock(NtKernel nt)
         ? new BugCheck(BugCheckCode.DPC_WATCHDOG_VIOLATION, 1, (ulong)(Retired / InstructionsPerTick))
         : new Hang(HangKind.InstructionLimit, "The request did not end within the instruction limit: an endless loop?");
 
-    /// <summary>Jumps ahead, since all is idle. A wait beside a timer that fires again and again must end too.</summary>
+    /// <summary>Jumps ahead, since all is idle. A wait beside a timer that fires again and again must end
+    /// too.</summary>
     public void AdvanceTo(long time)
     {
         Spend();

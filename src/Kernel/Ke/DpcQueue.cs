@@ -3,7 +3,8 @@ using static Ringdown.Kernel.Irql;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Deferred procedure calls: queued at any IRQL, run at DISPATCH_LEVEL as soon as the processor comes below it.</summary>
+/// <summary>Deferred procedure calls: queued at any IRQL, run at DISPATCH_LEVEL as soon as the processor comes below
+/// it.</summary>
 sealed class DpcQueue(NtKernel nt)
 {
     readonly LinkedList<Va> _queue = new();
@@ -62,8 +63,10 @@ sealed class DpcQueue(NtKernel nt)
     {
         dpc.DpcData = Va.Null;
         (Va routine, Va context) = (dpc.DeferredRoutine, dpc.DeferredContext);
-        nt.Routines.Call(routine, dpc.Address.Value, context.Value, dpc.SystemArgument1.Value, dpc.SystemArgument2.Value);
+        nt.Routines.Call(routine, dpc.Address.Value, context.Value, dpc.SystemArgument1.Value,
+            dpc.SystemArgument2.Value);
         if (nt.Ke.Irql != DISPATCH_LEVEL)
-            throw new BugCheck(BugCheckCode.IRQL_UNEXPECTED_VALUE, routine.Value, (ulong)DISPATCH_LEVEL, (ulong)nt.Ke.Irql);
+            throw new BugCheck(BugCheckCode.IRQL_UNEXPECTED_VALUE, routine.Value, (ulong)DISPATCH_LEVEL,
+                (ulong)nt.Ke.Irql);
     }
 }

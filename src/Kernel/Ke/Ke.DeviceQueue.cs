@@ -3,7 +3,8 @@ using static Ringdown.Kernel.Irql;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Device queues: what waits while something is busy. StartIo drivers have one inside each device object.</summary>
+/// <summary>Device queues: what waits while something is busy. StartIo drivers have one inside each device
+/// object.</summary>
 sealed partial class Ke
 {
     [Export]
@@ -21,7 +22,8 @@ sealed partial class Ke
     public Va KeRemoveDeviceQueue(Va deviceQueue) => new DeviceQueue(_nt, deviceQueue).RemoveNext(null);
 
     [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public Va KeRemoveByKeyDeviceQueue(Va deviceQueue, uint sortKey) => new DeviceQueue(_nt, deviceQueue).RemoveNext(sortKey);
+    public Va KeRemoveByKeyDeviceQueue(Va deviceQueue, uint sortKey) =>
+        new DeviceQueue(_nt, deviceQueue).RemoveNext(sortKey);
 
     /// <summary>Takes an entry out, wherever it is. The queue stays busy.</summary>
     /// <returns>Whether it was queued.</returns>
@@ -43,7 +45,8 @@ readonly struct DeviceQueue(NtKernel nt, Va address)
         set => nt.Memory.Write(address + BusyOffset, (byte)(value ? 1 : 0));
     }
 
-    /// <summary>Makes an idle queue busy, or puts an entry into a busy one: at the end, or before the first greater key.</summary>
+    /// <summary>Makes an idle queue busy, or puts an entry into a busy one: at the end, or before the first greater
+    /// key.</summary>
     /// <returns>Whether the entry was queued; else the caller goes on with it at once.</returns>
     public bool TryInsert(Va entry, uint? key)
     {
@@ -60,7 +63,8 @@ readonly struct DeviceQueue(NtKernel nt, Va address)
         return queued;
     }
 
-    /// <summary>Takes the first entry, or the first whose key is not below one given; an empty queue is idle from now on.</summary>
+    /// <summary>Takes the first entry, or the first whose key is not below one given; an empty queue is idle from now
+    /// on.</summary>
     /// <returns>The entry, or null.</returns>
     public Va RemoveNext(uint? key)
     {

@@ -22,9 +22,11 @@ sealed partial class Ke
 {
     const uint InterruptTag = 0x6E49_654B;
 
-    [Export(Support.Partial, "The object is real and KeSynchronizeExecution uses it; no device raises interrupts yet."), IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export(Support.Partial, "The object is real and KeSynchronizeExecution uses it; no device raises interrupts yet.")]
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoConnectInterrupt(
-        Va interruptObject, Va serviceRoutine, Va serviceContext, Va spinLock, uint vector, Irql irql, Irql synchronizeIrql,
+        Va interruptObject, Va serviceRoutine, Va serviceContext, Va spinLock, uint vector, Irql irql,
+            Irql synchronizeIrql,
         uint interruptMode, bool shareVector, ulong processorEnableMask, bool floatingSave)
     {
         if (synchronizeIrql < irql || irql < DISPATCH_LEVEL) return STATUS_INVALID_PARAMETER;
@@ -37,7 +39,8 @@ sealed partial class Ke
     }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public void IoDisconnectInterrupt([FreesMem] KInterrupt interruptObject) => _nt.Mm.Pool.Free(interruptObject.Address);
+    public void IoDisconnectInterrupt([FreesMem] KInterrupt interruptObject) =>
+        _nt.Mm.Pool.Free(interruptObject.Address);
 
     /// <summary>Runs a routine as the interrupt's service routine would run: at its IRQL, holding its lock.</summary>
     [Export]

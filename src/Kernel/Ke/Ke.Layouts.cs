@@ -29,7 +29,8 @@ public readonly partial struct ListEntry
         Flink = entry;
     }
 
-    /// <summary>RemoveEntryList. As there: links that do not point back are a corrupt list, and end the machine.</summary>
+    /// <summary>RemoveEntryList. As there: links that do not point back are a corrupt list, and end the
+    /// machine.</summary>
     public void Remove()
     {
         ListEntry next = Flink, previous = Blink;

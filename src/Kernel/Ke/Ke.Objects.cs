@@ -105,7 +105,8 @@ sealed partial class Ke
     public bool KeSetTimer(KTimer timer, long dueTime, KDpc dpc) => Timers.Set(timer, dueTime, 0, dpc);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public bool KeSetTimerEx(KTimer timer, long dueTime, uint period, KDpc dpc) => Timers.Set(timer, dueTime, period, dpc);
+    public bool KeSetTimerEx(KTimer timer, long dueTime, uint period, KDpc dpc) =>
+        Timers.Set(timer, dueTime, period, dpc);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool KeCancelTimer(KTimer timer) => Timers.Cancel(timer);

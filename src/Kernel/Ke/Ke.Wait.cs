@@ -16,7 +16,8 @@ sealed partial class Ke
         if (TryTake(Scheduler.Current, objects, all) is { } taken) return taken;
         if (deadline <= Clock.Now) return STATUS_TIMEOUT;
         if (Irql >= DISPATCH_LEVEL)
-            throw new BugCheck(BugCheckCode.IRQL_NOT_LESS_OR_EQUAL, objects[0].Address.Value, (ulong)Irql, 0, _nt.Cpu.Rip);
+            throw new BugCheck(BugCheckCode.IRQL_NOT_LESS_OR_EQUAL, objects[0].Address.Value, (ulong)Irql, 0,
+                _nt.Cpu.Rip);
 
         var wait = new Wait(Scheduler.Current, objects, all, deadline ?? Wait.Forever);
         _waits.Add(wait);
@@ -28,7 +29,8 @@ sealed partial class Ke
         return wait.Result!.Value;
     }
 
-    /// <summary>Lets others run until all wait and no timer is set; at most ten seconds of the machine's time.</summary>
+    /// <summary>Lets others run until all wait and no timer is set; at most ten seconds of the machine's
+    /// time.</summary>
     public NtStatus RunUntilIdle()
     {
         long limit = Clock.Now + 100_000_000;
@@ -42,7 +44,8 @@ sealed partial class Ke
             if (Scheduler.TrySwitch() || PassTime()) continue;
             if (wait.Thread != Scheduler.Owner) Scheduler.SwitchToOwner();
             else if (idle is { } status) End(wait, status);
-            else throw new Hang(HangKind.Deadlock, $"Thread {wait.Thread.Name} waits for {Describe(wait)}, and nothing will signal it.");
+            else throw new Hang(HangKind.Deadlock,
+                $"Thread {wait.Thread.Name} waits for {Describe(wait)}, and nothing will signal it.");
         }
     }
 
@@ -92,7 +95,8 @@ sealed partial class Ke
 
     bool CanTake(NtThread thread, DispatcherHeader header) =>
         header.SignalState > 0
-        || header.Type == DispatcherType.Mutant && KMutant.At(_nt.Memory, header.Address).OwnerThread == thread.Object.Address;
+        || header.Type == DispatcherType.Mutant
+            && KMutant.At(_nt.Memory, header.Address).OwnerThread == thread.Object.Address;
 
     /// <returns>Whether it was a mutex that its owner had abandoned.</returns>
     bool Take(NtThread thread, DispatcherHeader header)
@@ -125,16 +129,19 @@ sealed partial class Ke
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public NtStatus KeWaitForSingleObject(DispatcherHeader @object, uint waitReason, byte waitMode, bool alertable, Va timeout) =>
+    public NtStatus KeWaitForSingleObject(
+        DispatcherHeader @object, uint waitReason, byte waitMode, bool alertable, Va timeout) =>
         WaitFor([@object], all: false, DeadlineOf(timeout));
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public NtStatus KeWaitForMutexObject(DispatcherHeader mutex, uint waitReason, byte waitMode, bool alertable, Va timeout) =>
+    public NtStatus KeWaitForMutexObject(
+        DispatcherHeader mutex, uint waitReason, byte waitMode, bool alertable, Va timeout) =>
         WaitFor([mutex], all: false, DeadlineOf(timeout));
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus KeWaitForMultipleObjects(
-        uint count, Va objects, uint waitType, uint waitReason, byte waitMode, bool alertable, Va timeout, Va waitBlockArray)
+        uint count, Va objects, uint waitType, uint waitReason, byte waitMode, bool alertable, Va timeout,
+            Va waitBlockArray)
     {
         // Without an array of wait blocks the three of the thread must do; never more than 64.
         if (count is 0 or > 64 || count > 3 && waitBlockArray.IsNull)
@@ -150,6 +157,7 @@ sealed partial class Ke
     {
         long until = DeadlineOf(interval) ?? Clock.Now;
         DispatcherHeader never = CurrentThread.Header;
-        return WaitFor([never], all: false, Math.Max(until, Clock.Now + 1)) == STATUS_TIMEOUT ? STATUS_SUCCESS : STATUS_ALERTED;
+        return WaitFor([never], all: false, Math.Max(until, Clock.Now + 1)) == STATUS_TIMEOUT ? STATUS_SUCCESS
+            : STATUS_ALERTED;
     }
 }

@@ -28,7 +28,8 @@ sealed partial class Ke
     public Kpcr Pcr { get; private set; }
     public KThread CurrentThread => Scheduler.Current.Object;
 
-    /// <summary>The owner's thread does the system's work now (a driver is loaded or unloaded), not a user's request.</summary>
+    /// <summary>The owner's thread does the system's work now (a driver is loaded or unloaded), not a user's
+    /// request.</summary>
     public bool InSystemContext { get; set; }
 
     public Irql Irql => (Irql)_nt.Cpu.Cr8;
@@ -135,7 +136,8 @@ sealed partial class Ke
         return Scheduler.FirstReady;
     }
 
-    /// <summary>Gives a stop its report while the machine still stands as it stopped. Always true: it stands in a filter.</summary>
+    /// <summary>Gives a stop its report while the machine still stands as it stopped. Always true: it stands in a
+    /// filter.</summary>
     public bool Report(MachineStop stop)
     {
         stop.Report ??= CrashReport.Make(_nt, stop);
@@ -211,7 +213,8 @@ sealed partial class Ke
     }
 
     [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void KeReleaseInStackQueuedSpinLockFromDpcLevel([ReleasesLock] Va lockHandle) => Release(_nt.Memory.Read<Va>(lockHandle + 8));
+    public void KeReleaseInStackQueuedSpinLockFromDpcLevel([ReleasesLock] Va lockHandle) =>
+        Release(_nt.Memory.Read<Va>(lockHandle + 8));
 
     [Export]
     public bool KeTestSpinLock(Va spinLock) => _nt.Memory.Read<ulong>(spinLock) == 0;
@@ -222,7 +225,8 @@ sealed partial class Ke
     // There is one processor: a lock that is held now is held by a caller further up this very stack.
     void Acquire(Va spinLock)
     {
-        if (_nt.Memory.Read<ulong>(spinLock) != 0) throw new BugCheck(BugCheckCode.SPIN_LOCK_ALREADY_OWNED, spinLock.Value);
+        if (_nt.Memory.Read<ulong>(spinLock) != 0)
+            throw new BugCheck(BugCheckCode.SPIN_LOCK_ALREADY_OWNED, spinLock.Value);
         _nt.Memory.Write(spinLock, CurrentThread.Address.Value | 1);
     }
 

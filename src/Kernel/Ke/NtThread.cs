@@ -4,7 +4,8 @@ namespace Ringdown.Kernel;
 
 enum ThreadState { Ready, Waiting, Terminated }
 
-/// <summary>What of a thread is not in its KTHREAD: where it stands on the host, and the processor's state while it does not run.</summary>
+/// <summary>What of a thread is not in its KTHREAD: where it stands on the host, and the processor's state while it
+/// does not run.</summary>
 sealed class NtThread(string name, KThread thread, AddressSpace addressSpace)
 {
     public string Name { get; } = name;

@@ -1,6 +1,7 @@
 namespace Ringdown.Kernel;
 
-/// <summary>Decides which thread runs. One at a time: each has a host thread, and the baton passes at waits and quanta.</summary>
+/// <summary>Decides which thread runs. One at a time: each has a host thread, and the baton passes at waits and
+/// quanta.</summary>
 sealed class Scheduler(NtKernel nt)
 {
     readonly List<NtThread> _threads = [];
@@ -11,7 +12,8 @@ sealed class Scheduler(NtKernel nt)
     /// <summary>The thread that runs now.</summary>
     public NtThread Current { get; private set; } = null!;
 
-    /// <summary>The thread of the machine's owner: it sends the requests, and a stop of the machine reaches it.</summary>
+    /// <summary>The thread of the machine's owner: it sends the requests, and a stop of the machine reaches
+    /// it.</summary>
     public NtThread Owner { get; private set; } = null!;
 
     public IReadOnlyList<NtThread> Threads => _threads;

@@ -18,7 +18,8 @@ sealed class SharedData(Memory memory, Va address)
         memory.Write<ushort>(address + 0x26A, 9);                          // PROCESSOR_ARCHITECTURE_AMD64
         memory.Write(address + 0x26C, 10u);                                // NtMajorVersion
         memory.Write(address + 0x270, 0u);                                 // NtMinorVersion
-        foreach (int feature in (ReadOnlySpan<int>)[2, 3, 6, 8, 9, 10, 12, 13, 14])    // CX8, MMX, SSE, RDTSC, PAE, SSE2, NX, SSE3, CX16
+        // CX8, MMX, SSE, RDTSC, PAE, SSE2, NX, SSE3, CX16
+        foreach (int feature in (ReadOnlySpan<int>)[2, 3, 6, 8, 9, 10, 12, 13, 14])
             memory.Write<byte>(address + 0x274 + feature, 1);
         memory.Write(address + 0x2E8, 0x8_0000u);                          // NumberOfPhysicalPages: 2 GiB
         memory.Write(address + 0x3C0, 1u);                                 // ActiveProcessorCount

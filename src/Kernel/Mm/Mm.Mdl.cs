@@ -8,7 +8,8 @@ sealed partial class Mm
 {
     const int MaximumMdlPages = 0x10000;
 
-    /// <summary>What is mapped for MDLs, in pages. A driver can change an MDL; only these may be unmapped by one.</summary>
+    /// <summary>What is mapped for MDLs, in pages. A driver can change an MDL; only these may be unmapped by
+    /// one.</summary>
     readonly Dictionary<Va, int> _lockedMappings = [];
 
     /// <summary>An MDL for a buffer, its frames not filled in; null if the buffer is too long for one.</summary>
@@ -29,7 +30,8 @@ sealed partial class Mm
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void MmBuildMdlForNonPagedPool(Mdl mdl)
     {
-        for (int i = 0; i < mdl.PageCount; i++) mdl.SetFrame(i, (ulong)_nt.Memory.FrameOf(mdl.StartVa + i * Va.PageSize));
+        for (int i = 0; i < mdl.PageCount; i++)
+            mdl.SetFrame(i, (ulong)_nt.Memory.FrameOf(mdl.StartVa + i * Va.PageSize));
         mdl.MappedSystemVa = mdl.VirtualAddress;
         mdl.MdlFlags |= MdlFlags.SourceIsNonpagedPool;
     }
@@ -39,7 +41,8 @@ sealed partial class Mm
     {
         Access access = operation == 0 ? Access.Read : Access.Write;
         bool user = mdl.StartVa.Value < MmUserProbeAddress;
-        if (accessMode == ProcessorMode.UserMode && (!user || mdl.VirtualAddress.Value + mdl.ByteCount > MmUserProbeAddress)
+        if (accessMode == ProcessorMode.UserMode
+            && (!user || mdl.VirtualAddress.Value + mdl.ByteCount > MmUserProbeAddress)
             || !_nt.Memory.CanAccess(mdl.VirtualAddress, mdl.ByteCount, access))
             throw GuestException.AccessViolation(mdl.VirtualAddress, access);
         for (int i = 0; i < mdl.PageCount; i++)
@@ -66,7 +69,8 @@ sealed partial class Mm
     // The frame numbers stand in guest memory: a driver may have scribbled over them.
     void Unlock(ulong pfn)
     {
-        if (pfn > int.MaxValue || !_nt.Memory.Physical.Contains((int)pfn)) throw new BugCheck(BugCheckCode.PFN_LIST_CORRUPT, 7, pfn);
+        if (pfn > int.MaxValue || !_nt.Memory.Physical.Contains((int)pfn))
+            throw new BugCheck(BugCheckCode.PFN_LIST_CORRUPT, 7, pfn);
         _nt.Memory.Release((int)pfn);
     }
 
@@ -83,7 +87,8 @@ sealed partial class Mm
             ulong pfn = mdl.Frame(i);
             if (pfn > int.MaxValue || !_nt.Memory.Physical.Contains((int)pfn))
                 throw new BugCheck(BugCheckCode.PFN_LIST_CORRUPT, 1, mdl.Address.Value, pfn);
-            _nt.Memory.MapFrame(start + i * Va.PageSize, (int)pfn, Protection.ReadWrite | (toUser ? Protection.User : 0));
+            _nt.Memory.MapFrame(start
+                + i * Va.PageSize, (int)pfn, Protection.ReadWrite | (toUser ? Protection.User : 0));
         }
         Va mapped = start + mdl.ByteOffset;
         _lockedMappings[start.PageStart] = pages;
@@ -141,11 +146,13 @@ sealed partial class Mm
         target.ByteCount = bytes;
         int first = (int)((virtualAddress.PageStart - source.StartVa) >> 12);
         for (int i = 0; i < target.PageCount; i++) target.SetFrame(i, source.Frame(first + i));
-        target.MdlFlags = MdlFlags.Partial | (source.MdlFlags & (MdlFlags.SourceIsNonpagedPool | MdlFlags.MappedToSystemVa));
+        target.MdlFlags = MdlFlags.Partial | (
+            source.MdlFlags & (MdlFlags.SourceIsNonpagedPool | MdlFlags.MappedToSystemVa));
         if ((target.MdlFlags & ~MdlFlags.Partial) != 0)
             target.MappedSystemVa = source.MappedSystemVa + (virtualAddress - source.VirtualAddress);
     }
 
     [Export]
-    public ulong MmSizeOfMdl(Va @base, ulong length) => (ulong)Mdl.Size + ((@base.PageOffset + length + 0xFFF) >> 12) * 8;
+    public ulong MmSizeOfMdl(Va @base, ulong length) =>
+        (ulong)Mdl.Size + ((@base.PageOffset + length + 0xFFF) >> 12) * 8;
 }

@@ -33,7 +33,8 @@ sealed partial class Mm
 
     public const int StackBytes = 6 * Va.PageSize;
 
-    /// <summary>Memory in the user half of the current process, as VirtualAlloc gives; a page that is not there follows it.</summary>
+    /// <summary>Memory in the user half of the current process, as VirtualAlloc gives; a page that is not there follows
+    /// it.</summary>
     public Va AllocateUser(ulong bytes, Protection protection = Protection.ReadWrite)
     {
         Va start = _nextUser;
@@ -117,7 +118,8 @@ sealed partial class Mm
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public Va MmAllocateContiguousMemorySpecifyCache(
-        ulong numberOfBytes, ulong lowestAcceptableAddress, ulong highestAcceptableAddress, ulong boundary, uint cacheType) =>
+        ulong numberOfBytes, ulong lowestAcceptableAddress, ulong highestAcceptableAddress, ulong boundary,
+            uint cacheType) =>
         MmAllocateContiguousMemory(numberOfBytes, highestAcceptableAddress);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]

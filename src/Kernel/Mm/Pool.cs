@@ -5,7 +5,8 @@ namespace Ringdown.Kernel;
 
 enum PoolKind { NonPaged, NonPagedExecute, Paged }
 
-/// <summary>One block of pool. <see cref="Owner"/> is the return address of the driver that asked; null for the kernel's own.</summary>
+/// <summary>One block of pool. <see cref="Owner"/> is the return address of the driver that asked; null for the
+/// kernel's own.</summary>
 sealed record PoolBlock(Va Address, ulong Bytes, PoolKind Kind, uint Tag, Va Owner)
 {
     public bool IsFree { get; set; }
@@ -13,7 +14,8 @@ sealed record PoolBlock(Va Address, ulong Bytes, PoolKind Kind, uint Tag, Va Own
     public string TagText => Pool.TagText(Tag);
 }
 
-/// <summary>Pool with tags. Every block ends where a page ends, before a page that is not there, and its addresses are not
+/// <summary>Pool with tags. Every block ends where a page ends, before a page that is not there, and its addresses are
+/// not
 /// used again: one byte too far, or one touch too late, is a page fault (what Windows calls special pool).</summary>
 sealed class Pool(NtKernel nt)
 {
@@ -86,16 +88,19 @@ sealed class Pool(NtKernel nt)
         if (_freed.Count > FreedKept) Forget(_freed.Dequeue());
     }
 
-    /// <summary>The block, allocated or freed not long ago, in whose pages an address lies, or else the nearer of those beside it.</summary>
+    /// <summary>The block, allocated or freed not long ago, in whose pages an address lies, or else the nearer of those
+    /// beside it.</summary>
     public PoolBlock? Near(Va address)
     {
         if (_byPage.TryGetValue(address.Page, out PoolBlock? block)) return block;
-        PoolBlock? before = _byPage.GetValueOrDefault(address.Page - 1), after = _byPage.GetValueOrDefault(address.Page + 1);
+        PoolBlock? before = _byPage.GetValueOrDefault(address.Page - 1),
+            after = _byPage.GetValueOrDefault(address.Page + 1);
         if (before is null || after is null) return before ?? after;
         return address - (before.Address + before.Bytes) <= after.Address - address ? before : after;
     }
 
-    /// <summary>Maps the page of a freed block again, zeroed, so that a late touch of it does not end the run.</summary>
+    /// <summary>Maps the page of a freed block again, zeroed, so that a late touch of it does not end the
+    /// run.</summary>
     public void Revive(PoolBlock block) =>
         nt.Memory.Map(block.Address.PageStart, PageCount(block) << 12, Protection.ReadWrite);
 
@@ -121,7 +126,8 @@ sealed class Pool(NtKernel nt)
         byte[] slack = nt.Memory.ReadBytes(block.Address + block.Bytes, (int)(size - block.Bytes));
         int bad = slack.AsSpan().IndexOfAnyExcept(Slack);
         if (bad >= 0)
-            throw new BugCheck(SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION, block.Address.Value, block.Bytes + (ulong)bad, 0, 0x24);
+            throw new BugCheck(SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION, block.Address.Value, block.Bytes
+                + (ulong)bad, 0, 0x24);
     }
 
     BugCheck BadFree(Va address) => Near(address) is { IsFree: true } freed && freed.Address == address

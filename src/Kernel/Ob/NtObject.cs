@@ -26,7 +26,8 @@ sealed class ObjectType(string name, Va address)
     public Action<NtObject>? OnDelete { get; init; }
 }
 
-/// <summary>An object that the object manager knows: its body in guest memory, and its place in the namespace.</summary>
+/// <summary>An object that the object manager knows: its body in guest memory, and its place in the
+/// namespace.</summary>
 sealed class NtObject(ObjectType type, Va body, ObjectHeader header)
 {
     public ObjectType Type { get; } = type;
@@ -46,7 +47,8 @@ sealed class NtObject(ObjectType type, Va body, ObjectHeader header)
     /// <summary>What a component keeps of it: a key's node, a thread.</summary>
     public object? State { get; init; }
 
-    public string Path => Parent is null ? Name.Length == 0 ? @"\" : Name : $@"{(Parent.Path == @"\" ? "" : Parent.Path)}\{Name}";
+    public string Path =>
+        Parent is null ? Name.Length == 0 ? @"\" : Name : $@"{(Parent.Path == @"\" ? "" : Parent.Path)}\{Name}";
 }
 
 /// <summary>The open objects of one process.</summary>
@@ -68,7 +70,8 @@ sealed class HandleTable(ulong firstHandle)
     }
 
     // The two low bits are the owner's to use.
-    public NtObject? Find(Handle handle) => _entries.TryGetValue(handle.Value & ~3UL, out var entry) ? entry.Object : null;
+    public NtObject? Find(Handle handle) =>
+        _entries.TryGetValue(handle.Value & ~3UL, out var entry) ? entry.Object : null;
 
     public NtObject? Remove(Handle handle) => _entries.Remove(handle.Value & ~3UL, out var entry) ? entry.Object : null;
 }

@@ -32,7 +32,8 @@ sealed partial class Ob
         return STATUS_SUCCESS;
     }
 
-    /// <summary>Follows a path through directories and links, up to an object that is neither: a device parses what is left.</summary>
+    /// <summary>Follows a path through directories and links, up to an object that is neither: a device parses what is
+    /// left.</summary>
     public NtStatus Lookup(string path, out NtObject? found, out string rest, bool followLast = true)
     {
         (found, rest) = (null, "");

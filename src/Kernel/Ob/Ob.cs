@@ -61,7 +61,9 @@ sealed partial class Ob
         KeyType = NewType("Key");
         SectionType = NewType("Section");
         Root = CreateDirectory("");
-        foreach (string name in (ReadOnlySpan<string>)["Device", "Driver", "FileSystem", "GLOBAL??", "BaseNamedObjects", "Callback", "ObjectTypes"])
+        foreach (string name in (
+            ReadOnlySpan<string>)["Device", "Driver", "FileSystem", "GLOBAL??", "BaseNamedObjects", "Callback",
+                "ObjectTypes"])
             Insert(Root, name, CreateDirectory(name));
         Insert(Root.Entries!["Device"], "PhysicalMemory", Create(SectionType, 0x40));
         Insert(Root, "??", CreateLink(@"\GLOBAL??"));
@@ -70,13 +72,16 @@ sealed partial class Ob
 
     ObjectType NewType(string name, Action<NtObject>? onLastHandle = null, Action<NtObject>? onDelete = null)
     {
-        var type = new ObjectType(name, _nt.Mm.Pool.Allocate(0xD8, ObjectTag)) { OnLastHandle = onLastHandle, OnDelete = onDelete };
+        var type = new ObjectType(
+            name, _nt.Mm.Pool.Allocate(0xD8, ObjectTag))
+        { OnLastHandle = onLastHandle, OnDelete = onDelete };
         _types.Add(type);
         return type;
     }
 
     /// <summary>Makes an object with one reference and a zeroed body.</summary>
-    public NtObject Create(ObjectType type, int bodyBytes, object? state = null) => Register(type, bodyBytes, state, null, null);
+    public NtObject Create(ObjectType type, int bodyBytes, object? state = null) =>
+        Register(type, bodyBytes, state, null, null);
 
     NtObject CreateDirectory(string name)
     {
@@ -88,12 +93,16 @@ sealed partial class Ob
     /// <param name="maker">The return address of the driver that makes it.</param>
     public NtObject CreateLink(string target, Va maker = default) => Register(LinkType, 16, maker, null, target);
 
-    NtObject Register(ObjectType type, int bodyBytes, object? state, SortedDictionary<string, NtObject>? entries, string? target)
+    NtObject Register(ObjectType type, int bodyBytes, object? state, SortedDictionary<string, NtObject>? entries,
+        string? target)
     {
         var header = ObjectHeader.At(_nt.Memory, _nt.Mm.Pool.Allocate(ObjectHeader.BodyOffset + bodyBytes, ObjectTag));
         header.PointerCount = 1;
         header.TypeIndex = (byte)(_types.IndexOf(type) + 2);
-        var made = new NtObject(type, header.Address + ObjectHeader.BodyOffset, header) { State = state, Entries = entries, Target = target };
+        var made = new NtObject(
+            type, header.Address
+                + ObjectHeader.BodyOffset, header)
+        { State = state, Entries = entries, Target = target };
         _objects.Add(made.Body, made);
         return made;
     }
@@ -104,7 +113,8 @@ sealed partial class Ob
 
     public NtObject? Find(Va body) => _objects.GetValueOrDefault(body);
 
-    public IEnumerable<NtObject> OfType(ObjectType type) => _objects.Values.Where(o => o.Type == type).OrderBy(o => o.Body);
+    public IEnumerable<NtObject> OfType(ObjectType type) =>
+        _objects.Values.Where(o => o.Type == type).OrderBy(o => o.Body);
 
     public void Reference(NtObject target)
     {
@@ -190,14 +200,16 @@ sealed partial class Ob
     public NtStatus ObReferenceObjectByPointer(Va @object, uint desiredAccess, Va objectType, byte accessMode)
     {
         NtObject target = At(@object);
-        if (objectType != target.Type.Address && !(objectType.IsNull && accessMode == 0)) return STATUS_OBJECT_TYPE_MISMATCH;
+        if (objectType != target.Type.Address && !(objectType.IsNull && accessMode == 0))
+            return STATUS_OBJECT_TYPE_MISMATCH;
         Reference(target);
         return STATUS_SUCCESS;
     }
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus ObOpenObjectByPointer(
-        Va @object, uint handleAttributes, Va passedAccessState, uint desiredAccess, Va objectType, byte accessMode, Va handle)
+        Va @object, uint handleAttributes, Va passedAccessState, uint desiredAccess, Va objectType, byte accessMode,
+            Va handle)
     {
         NtObject target = At(@object);
         if (!objectType.IsNull && objectType != target.Type.Address) return STATUS_OBJECT_TYPE_MISMATCH;

@@ -11,7 +11,8 @@ sealed partial class Po(NtKernel nt)
     readonly Dictionary<(Va Device, uint Type), uint> _states = [];
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public NtStatus PoCallDriver(DeviceObject deviceObject, [AliasesMem] Irp irp) => nt.Io.IofCallDriver(deviceObject, irp);
+    public NtStatus PoCallDriver(DeviceObject deviceObject, [AliasesMem] Irp irp) =>
+        nt.Io.IofCallDriver(deviceObject, irp);
 
     /// <summary>Since Windows Vista power IRPs need no such call; it does nothing.</summary>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
@@ -19,7 +20,8 @@ sealed partial class Po(NtKernel nt)
     {
     }
 
-    /// <summary>Notes a device's state (type 0 system, 1 device). Returns the one before: 0 (unspecified) at first.</summary>
+    /// <summary>Notes a device's state (type 0 system, 1 device). Returns the one before: 0 (unspecified) at
+    /// first.</summary>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public uint PoSetPowerState(DeviceObject deviceObject, uint type, uint state)
     {
@@ -41,7 +43,8 @@ sealed partial class Po(NtKernel nt)
             if (completionFunction.IsNull) return;
             Va status = nt.Mm.Pool.Allocate(16, 0x7277_6F50);
             nt.Memory.Write(status, completed);
-            nt.Routines.Call(completionFunction, deviceObject.Address.Value, minorFunction, powerState, context.Value, status.Value);
+            nt.Routines.Call(completionFunction, deviceObject.Address.Value, minorFunction, powerState, context.Value,
+                status.Value);
             nt.Mm.Pool.Free(status);
         });
         if (!irp.IsNull) nt.Memory.Write(irp, made.Address);

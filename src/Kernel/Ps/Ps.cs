@@ -80,7 +80,8 @@ sealed partial class Ps(NtKernel nt)
         NtThread current = nt.Ke.Scheduler.Current;
         KThread thread = current.Object;
         if (thread.KernelApcDisable != 0)
-            throw new BugCheck(BugCheckCode.KERNEL_APC_PENDING_DURING_EXIT, 0, (ulong)(ushort)thread.KernelApcDisable, 0, 1);
+            throw new BugCheck(BugCheckCode.KERNEL_APC_PENDING_DURING_EXIT, 0, (ulong)(ushort)thread.KernelApcDisable,
+                0, 1);
         thread.ExitStatus = status;
         thread.SignalState = 1;
         nt.Ke.WakeWaiters(thread.Header);
@@ -90,7 +91,8 @@ sealed partial class Ps(NtKernel nt)
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus PsCreateSystemThread(
-        Va threadHandle, uint desiredAccess, Va objectAttributes, Handle processHandle, Va clientId, Va startRoutine, Va startContext)
+        Va threadHandle, uint desiredAccess, Va objectAttributes, Handle processHandle, Va clientId, Va startRoutine,
+            Va startContext)
     {
         NtThread thread = StartThread($"system thread {nt.Loader.Describe(startRoutine)}", startRoutine, startContext);
         bool kernel = objectAttributes.IsNull

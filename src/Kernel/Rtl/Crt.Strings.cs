@@ -48,13 +48,21 @@ sealed partial class Crt
     [Export] public ulong strlen(Va text) => (ulong)ReadAnsi(text).Length;
     [Export] public ulong wcslen(Va text) => (ulong)ReadWide(text).Length;
     [Export] public int strcmp(Va a, Va b) => Rtl.Compare(ReadAnsi(a), ReadAnsi(b), false);
-    [Export] public int strncmp(Va a, Va b, ulong count) => Rtl.Compare(ReadAnsi(a, Limit(count)), ReadAnsi(b, Limit(count)), false);
+    [Export]
+    public int strncmp(Va a, Va b, ulong count) =>
+        Rtl.Compare(ReadAnsi(a, Limit(count)), ReadAnsi(b, Limit(count)), false);
     [Export] public int _stricmp(Va a, Va b) => Rtl.Compare(ReadAnsi(a), ReadAnsi(b), true);
-    [Export] public int _strnicmp(Va a, Va b, ulong count) => Rtl.Compare(ReadAnsi(a, Limit(count)), ReadAnsi(b, Limit(count)), true);
+    [Export]
+    public int _strnicmp(Va a, Va b, ulong count) =>
+        Rtl.Compare(ReadAnsi(a, Limit(count)), ReadAnsi(b, Limit(count)), true);
     [Export] public int wcscmp(Va a, Va b) => Rtl.Compare(ReadWide(a), ReadWide(b), false);
-    [Export] public int wcsncmp(Va a, Va b, ulong count) => Rtl.Compare(ReadWide(a, Limit(count)), ReadWide(b, Limit(count)), false);
+    [Export]
+    public int wcsncmp(Va a, Va b, ulong count) =>
+        Rtl.Compare(ReadWide(a, Limit(count)), ReadWide(b, Limit(count)), false);
     [Export] public int _wcsicmp(Va a, Va b) => Rtl.Compare(ReadWide(a), ReadWide(b), true);
-    [Export] public int _wcsnicmp(Va a, Va b, ulong count) => Rtl.Compare(ReadWide(a, Limit(count)), ReadWide(b, Limit(count)), true);
+    [Export]
+    public int _wcsnicmp(Va a, Va b, ulong count) =>
+        Rtl.Compare(ReadWide(a, Limit(count)), ReadWide(b, Limit(count)), true);
 
     [Export]
     public Va wcschr(Va text, ushort c)
@@ -129,26 +137,34 @@ sealed partial class Crt
         return destination;
     }
 
-    [Export] public int _snprintf(Va buffer, ulong count, Va format, VarArgs arguments) => StoreAnsi(buffer, count, FormatAnsi(format, arguments));
+    [Export]
+    public int _snprintf(Va buffer, ulong count, Va format, VarArgs arguments) =>
+        StoreAnsi(buffer, count, FormatAnsi(format, arguments));
 
     [Export]
     public int _vsnprintf(Va buffer, ulong count, Va format, Va arguments) =>
         StoreAnsi(buffer, count, FormatAnsi(format, new VarArgs(nt.Memory, arguments)));
 
-    [Export] public int sprintf(Va buffer, Va format, VarArgs arguments) => StoreAnsi(buffer, int.MaxValue, FormatAnsi(format, arguments));
+    [Export]
+    public int sprintf(Va buffer, Va format, VarArgs arguments) =>
+        StoreAnsi(buffer, int.MaxValue, FormatAnsi(format, arguments));
 
     [Export]
     public int vsprintf(Va buffer, Va format, Va arguments) =>
         StoreAnsi(buffer, int.MaxValue, FormatAnsi(format, new VarArgs(nt.Memory, arguments)));
 
-    [Export] public int _snwprintf(Va buffer, ulong count, Va format, VarArgs arguments) => StoreWide(buffer, count, FormatWide(format, arguments));
+    [Export]
+    public int _snwprintf(Va buffer, ulong count, Va format, VarArgs arguments) =>
+        StoreWide(buffer, count, FormatWide(format, arguments));
 
     [Export]
     public int _vsnwprintf(Va buffer, ulong count, Va format, Va arguments) =>
         StoreWide(buffer, count, FormatWide(format, new VarArgs(nt.Memory, arguments)));
 
     /// <summary>The old swprintf of Microsoft's library: no count.</summary>
-    [Export] public int swprintf(Va buffer, Va format, VarArgs arguments) => StoreWide(buffer, int.MaxValue, FormatWide(format, arguments));
+    [Export]
+    public int swprintf(Va buffer, Va format, VarArgs arguments) =>
+        StoreWide(buffer, int.MaxValue, FormatWide(format, arguments));
 
     static int Limit(ulong count) => (int)Math.Min(count, MaximumText);
 

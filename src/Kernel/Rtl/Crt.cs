@@ -36,7 +36,9 @@ sealed partial class Crt(NtKernel nt)
         return text.ToString();
     }
 
-    public string FormatAnsi(Va format, VarArgs arguments) => new Printf(nt, arguments, wide: false).Format(ReadAnsi(format));
+    public string FormatAnsi(Va format, VarArgs arguments) =>
+        new Printf(nt, arguments, wide: false).Format(ReadAnsi(format));
 
-    public string FormatWide(Va format, VarArgs arguments) => new Printf(nt, arguments, wide: true).Format(ReadWide(format));
+    public string FormatWide(Va format, VarArgs arguments) =>
+        new Printf(nt, arguments, wide: true).Format(ReadWide(format));
 }

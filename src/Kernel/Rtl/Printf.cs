@@ -11,7 +11,8 @@ sealed class Printf(NtKernel nt, VarArgs arguments, bool wide)
     const int MaximumWidth = 4096;
 
     /// <summary>One conversion: flags, width, precision (-1 for none given), size prefix.</summary>
-    record struct Spec(bool Left, bool Plus, bool Space, bool Alternate, bool Zero, int Width, int Precision, string Size);
+    record struct Spec(bool Left, bool Plus, bool Space, bool Alternate, bool Zero, int Width, int Precision,
+        string Size);
 
     public string Format(string format)
     {
@@ -69,7 +70,8 @@ sealed class Printf(NtKernel nt, VarArgs arguments, bool wide)
             return (int)arguments.Next();
         }
         int start = i, value = 0;
-        for (; i < format.Length && char.IsAsciiDigit(format[i]); i++) value = Math.Min(value * 10 + format[i] - '0', MaximumWidth);
+        for (; i < format.Length && char.IsAsciiDigit(format[i]); i++)
+            value = Math.Min(value * 10 + format[i] - '0', MaximumWidth);
         return i == start ? null : value;
     }
 

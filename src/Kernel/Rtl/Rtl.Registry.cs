@@ -43,12 +43,14 @@ sealed partial class Rtl
     public NtStatus RtlCreateRegistryKey(uint relativeTo, Va path) => KeyAt(relativeTo, path, create: true, out _);
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus RtlWriteRegistryValue(uint relativeTo, Va path, Va valueName, uint valueType, Va valueData, uint valueLength)
+    public NtStatus RtlWriteRegistryValue(
+        uint relativeTo, Va path, Va valueName, uint valueType, Va valueData, uint valueLength)
     {
         NtStatus status = KeyAt(relativeTo, path, create: true, out RegistryKey? key);
         if (!status.IsSuccess) return status;
         if (valueLength > 1 << 20) return STATUS_INSUFFICIENT_RESOURCES;
-        key!.Set(nt.Crt.ReadWide(valueName, 0x4000), new RegistryValue(valueType, nt.Memory.ReadBytes(valueData, (int)valueLength)));
+        key!.Set(nt.Crt.ReadWide(valueName, 0x4000),
+            new RegistryValue(valueType, nt.Memory.ReadBytes(valueData, (int)valueLength)));
         return STATUS_SUCCESS;
     }
 
@@ -61,7 +63,8 @@ sealed partial class Rtl
     }
 
     /// <summary>One entry of a query table.</summary>
-    readonly record struct Query(Va Routine, uint Flags, Va Name, Va EntryContext, uint DefaultType, Va DefaultData, uint DefaultLength);
+    readonly record struct Query(
+        Va Routine, uint Flags, Va Name, Va EntryContext, uint DefaultType, Va DefaultData, uint DefaultLength);
 
     [Export(Support.Partial, "REG_EXPAND_SZ values are given unexpanded."), IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus RtlQueryRegistryValues(uint relativeTo, Va path, Va queryTable, Va context, Va environment)
@@ -72,11 +75,13 @@ sealed partial class Rtl
         for (Va at = queryTable; ; at += 0x38)
         {
             Query query = ReadQuery(at);
-            if (query.Routine.IsNull && (query.Flags & (RTL_QUERY_REGISTRY_SUBKEY | RTL_QUERY_REGISTRY_DIRECT)) == 0) return STATUS_SUCCESS;
+            if (query.Routine.IsNull && (query.Flags & (RTL_QUERY_REGISTRY_SUBKEY | RTL_QUERY_REGISTRY_DIRECT)) == 0)
+                return STATUS_SUCCESS;
             if ((query.Flags & (RTL_QUERY_REGISTRY_TOPKEY | RTL_QUERY_REGISTRY_SUBKEY)) != 0) key = top!;
             if ((query.Flags & RTL_QUERY_REGISTRY_SUBKEY) != 0)
             {
-                if (!key.Subkeys.TryGetValue(nt.Crt.ReadWide(query.Name), out RegistryKey? sub)) return STATUS_OBJECT_NAME_NOT_FOUND;
+                if (!key.Subkeys.TryGetValue(nt.Crt.ReadWide(query.Name), out RegistryKey? sub))
+                    return STATUS_OBJECT_NAME_NOT_FOUND;
                 key = sub;
                 if (query.Routine.IsNull) continue;
             }
@@ -86,7 +91,8 @@ sealed partial class Rtl
     }
 
     Query ReadQuery(Va at) => new(
-        nt.Memory.Read<Va>(at), nt.Memory.Read<uint>(at + 8), nt.Memory.Read<Va>(at + 0x10), nt.Memory.Read<Va>(at + 0x18),
+        nt.Memory.Read<Va>(at), nt.Memory.Read<uint>(at + 8), nt.Memory.Read<Va>(at + 0x10),
+            nt.Memory.Read<Va>(at + 0x18),
         nt.Memory.Read<uint>(at + 0x20), nt.Memory.Read<Va>(at + 0x28), nt.Memory.Read<uint>(at + 0x30));
 
     NtStatus Answer(RegistryKey key, Query query, Va context)
@@ -108,7 +114,8 @@ sealed partial class Rtl
         if ((query.Flags & RTL_QUERY_REGISTRY_REQUIRED) != 0) return STATUS_OBJECT_NAME_NOT_FOUND;
         uint type = query.DefaultType & 0xFF;
         if (type == REG_NONE || query.DefaultData.IsNull) return STATUS_SUCCESS;
-        byte[] fallback = query.DefaultLength > 0 ? nt.Memory.ReadBytes(query.DefaultData, (int)Math.Min(query.DefaultLength, 0x10000))
+        byte[] fallback = query.DefaultLength > 0
+            ? nt.Memory.ReadBytes(query.DefaultData, (int)Math.Min(query.DefaultLength, 0x10000))
             : type is REG_SZ or REG_EXPAND_SZ ? Encoding.Unicode.GetBytes(nt.Crt.ReadWide(query.DefaultData) + '\0')
             : nt.Memory.ReadBytes(query.DefaultData, 4);
         return Give(query, name, type, fallback, context);
@@ -117,7 +124,8 @@ sealed partial class Rtl
     NtStatus Give(Query query, string name, uint type, byte[] data, Va context)
     {
         if ((query.Flags & RTL_QUERY_REGISTRY_DIRECT) == 0) return Call(query, name, type, data, context);
-        if (type is REG_SZ or REG_EXPAND_SZ or REG_MULTI_SZ) return GiveString(UnicodeString.At(nt.Memory, query.EntryContext), type, data);
+        if (type is REG_SZ or REG_EXPAND_SZ or REG_MULTI_SZ)
+            return GiveString(UnicodeString.At(nt.Memory, query.EntryContext), type, data);
         // A number goes straight where the entry points; anything longer says its size and type first.
         if (data.Length <= 4) nt.Memory.Write(query.EntryContext, data);
         else
@@ -145,7 +153,8 @@ sealed partial class Rtl
     // The routine gets copies: name and data lie in pool while it runs.
     NtStatus Call(Query query, string name, uint type, byte[] data, Va context)
     {
-        Va copy = nt.Mm.Pool.Allocate(Math.Max(2, data.Length), StringTag), text = nt.Mm.Pool.Allocate(name.Length * 2 + 2, StringTag);
+        Va copy = nt.Mm.Pool.Allocate(Math.Max(2, data.Length), StringTag),
+            text = nt.Mm.Pool.Allocate(name.Length * 2 + 2, StringTag);
         nt.Memory.Write(copy, data);
         nt.Memory.Write(text, Encoding.Unicode.GetBytes(name));
         var status = new NtStatus((uint)nt.Routines.Call(query.Routine,

@@ -14,14 +14,16 @@ sealed partial class Rtl
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void RtlInitUnicodeString(UnicodeString destinationString, Va sourceString)
     {
-        int bytes = sourceString.IsNull ? 0 : Math.Min(nt.Crt.ReadWide(sourceString, 0x8000).Length * 2, MaximumStringBytes);
+        int bytes = sourceString.IsNull ? 0
+            : Math.Min(nt.Crt.ReadWide(sourceString, 0x8000).Length * 2, MaximumStringBytes);
         destinationString.Set(sourceString, bytes, sourceString.IsNull ? 0 : bytes + 2);
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus RtlInitUnicodeStringEx(UnicodeString destinationString, Va sourceString)
     {
-        if (!sourceString.IsNull && nt.Crt.ReadWide(sourceString, 0x8000).Length * 2 > MaximumStringBytes) return STATUS_NAME_TOO_LONG;
+        if (!sourceString.IsNull && nt.Crt.ReadWide(sourceString, 0x8000).Length * 2 > MaximumStringBytes)
+            return STATUS_NAME_TOO_LONG;
         RtlInitUnicodeString(destinationString, sourceString);
         return STATUS_SUCCESS;
     }
@@ -34,7 +36,8 @@ sealed partial class Rtl
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void RtlInitString(UnicodeString destinationString, Va sourceString) => RtlInitAnsiString(destinationString, sourceString);
+    public void RtlInitString(UnicodeString destinationString, Va sourceString) =>
+        RtlInitAnsiString(destinationString, sourceString);
 
     [Export]
     public void RtlCopyUnicodeString(UnicodeString destinationString, UnicodeString sourceString)
@@ -55,7 +58,8 @@ sealed partial class Rtl
         source.IsNull ? STATUS_SUCCESS : Append(destination, nt.Crt.ReadWide(source, 0x8000));
 
     [Export]
-    public NtStatus RtlAppendUnicodeStringToString(UnicodeString destination, UnicodeString source) => Append(destination, source.Text);
+    public NtStatus RtlAppendUnicodeStringToString(UnicodeString destination, UnicodeString source) =>
+        Append(destination, source.Text);
 
     NtStatus Append(UnicodeString destination, string text)
     {
@@ -110,15 +114,19 @@ sealed partial class Rtl
     public ushort RtlUpcaseUnicodeChar(ushort sourceCharacter) => char.ToUpperInvariant((char)sourceCharacter);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
-    public NtStatus RtlUpcaseUnicodeString(UnicodeString destinationString, UnicodeString sourceString, bool allocateDestinationString) =>
-        Store(destinationString, Encoding.Unicode.GetBytes(sourceString.Text.ToUpperInvariant()), 0, allocateDestinationString);
+    public NtStatus RtlUpcaseUnicodeString(
+        UnicodeString destinationString, UnicodeString sourceString, bool allocateDestinationString) =>
+        Store(destinationString, Encoding.Unicode.GetBytes(sourceString.Text.ToUpperInvariant()), 0,
+            allocateDestinationString);
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus RtlAnsiStringToUnicodeString(UnicodeString destinationString, AnsiString sourceString, bool allocateDestinationString) =>
+    public NtStatus RtlAnsiStringToUnicodeString(
+        UnicodeString destinationString, AnsiString sourceString, bool allocateDestinationString) =>
         Store(destinationString, Encoding.Unicode.GetBytes(sourceString.Text), 2, allocateDestinationString);
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus RtlUnicodeStringToAnsiString(UnicodeString destinationString, UnicodeString sourceString, bool allocateDestinationString) =>
+    public NtStatus RtlUnicodeStringToAnsiString(
+        UnicodeString destinationString, UnicodeString sourceString, bool allocateDestinationString) =>
         Store(destinationString, Encoding.Latin1.GetBytes(sourceString.Text), 1, allocateDestinationString);
 
     // The terminating zero is stored, and room for it is asked for, though it does not count.
@@ -127,7 +135,8 @@ sealed partial class Rtl
         if (bytes.Length + terminator > 0xFFFF) return STATUS_INVALID_PARAMETER_2;
         if (allocate)
         {
-            Va buffer = nt.Mm.Pool.Allocate((ulong)(bytes.Length + terminator), PoolKind.Paged, StringTag, nt.Caller, zero: true);
+            Va buffer = nt.Mm.Pool.Allocate(
+                (ulong)(bytes.Length + terminator), PoolKind.Paged, StringTag, nt.Caller, zero: true);
             if (buffer.IsNull) return STATUS_NO_MEMORY;
             destination.Set(buffer, bytes.Length, bytes.Length + terminator);
         }
@@ -201,5 +210,6 @@ sealed partial class Rtl
 
     /// <summary>The address of an export of ntoskrnl.exe or hal.dll; null if neither has it.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public Va MmGetSystemRoutineAddress(UnicodeString systemRoutineName) => nt.Loader.FindExport(systemRoutineName.Text);
+    public Va MmGetSystemRoutineAddress(UnicodeString systemRoutineName) =>
+        nt.Loader.FindExport(systemRoutineName.Text);
 }

@@ -54,12 +54,15 @@ sealed partial class Se
     }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus RtlSetDaclSecurityDescriptor(SecurityDescriptor securityDescriptor, bool daclPresent, Va dacl, bool daclDefaulted)
+    public NtStatus RtlSetDaclSecurityDescriptor(
+        SecurityDescriptor securityDescriptor, bool daclPresent, Va dacl, bool daclDefaulted)
     {
         if (securityDescriptor.Revision != 1) return STATUS_UNKNOWN_REVISION;
         if (securityDescriptor.IsRelative) return STATUS_INVALID_SECURITY_DESCR;
-        int control = securityDescriptor.Control & ~(SecurityDescriptor.SE_DACL_PRESENT | SecurityDescriptor.SE_DACL_DEFAULTED);
-        if (daclPresent) control |= SecurityDescriptor.SE_DACL_PRESENT | (daclDefaulted ? SecurityDescriptor.SE_DACL_DEFAULTED : 0);
+        int control = securityDescriptor.Control & ~(
+            SecurityDescriptor.SE_DACL_PRESENT | SecurityDescriptor.SE_DACL_DEFAULTED);
+        if (daclPresent)
+            control |= SecurityDescriptor.SE_DACL_PRESENT | (daclDefaulted ? SecurityDescriptor.SE_DACL_DEFAULTED : 0);
         securityDescriptor.Control = (ushort)control;
         securityDescriptor.Dacl = daclPresent ? dacl : Va.Null;
         return STATUS_SUCCESS;
@@ -69,7 +72,8 @@ sealed partial class Se
     public uint RtlLengthSid(Va sid) => (uint)SidLength(sid);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
-    public bool RtlValidSid(Va sid) => !sid.IsNull && nt.Memory.Read<byte>(sid) == 1 && nt.Memory.Read<byte>(sid + 1) <= 15;
+    public bool RtlValidSid(Va sid) =>
+        !sid.IsNull && nt.Memory.Read<byte>(sid) == 1 && nt.Memory.Read<byte>(sid + 1) <= 15;
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public uint RtlLengthSecurityDescriptor(SecurityDescriptor securityDescriptor)
@@ -152,11 +156,13 @@ sealed partial class Se
     }
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
-    public NtStatus RtlGetDaclSecurityDescriptor(SecurityDescriptor securityDescriptor, Va daclPresent, Va dacl, Va daclDefaulted) =>
+    public NtStatus RtlGetDaclSecurityDescriptor(
+        SecurityDescriptor securityDescriptor, Va daclPresent, Va dacl, Va daclDefaulted) =>
         GetAcl(securityDescriptor, 3, SecurityDescriptor.SE_DACL_PRESENT, daclPresent, dacl, daclDefaulted);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
-    public NtStatus RtlGetSaclSecurityDescriptor(SecurityDescriptor securityDescriptor, Va saclPresent, Va sacl, Va saclDefaulted) =>
+    public NtStatus RtlGetSaclSecurityDescriptor(
+        SecurityDescriptor securityDescriptor, Va saclPresent, Va sacl, Va saclDefaulted) =>
         GetAcl(securityDescriptor, 2, SecurityDescriptor.SE_SACL_PRESENT, saclPresent, sacl, saclDefaulted);
 
     NtStatus GetAcl(SecurityDescriptor descriptor, int part, int presentBit, Va present, Va acl, Va defaulted)
@@ -173,11 +179,14 @@ sealed partial class Se
     /// <summary>A self-relative copy in pool.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus SeCaptureSecurityDescriptor(
-        SecurityDescriptor originalSecurityDescriptor, byte currentMode, uint poolType, bool captureIfKernel, Va capturedSecurityDescriptor)
+        SecurityDescriptor originalSecurityDescriptor, byte currentMode, uint poolType, bool captureIfKernel,
+            Va capturedSecurityDescriptor)
     {
         int length = RelativeSize;
         for (int i = 0; i < 4; i++) length += (PartLength(originalSecurityDescriptor, i) + 3) & ~3;
-        Va copy = nt.Mm.Pool.Allocate((ulong)length, (poolType & 1) != 0 ? PoolKind.Paged : PoolKind.NonPaged, DescriptorTag, nt.Caller, zero: true);
+        Va copy = nt.Mm.Pool.Allocate(
+            (ulong)length, (poolType & 1) != 0 ? PoolKind.Paged
+                : PoolKind.NonPaged, DescriptorTag, nt.Caller, zero: true);
         if (copy.IsNull) return STATUS_INSUFFICIENT_RESOURCES;
         WriteRelative(originalSecurityDescriptor, copy);
         nt.Memory.Write(capturedSecurityDescriptor, copy);
@@ -211,9 +220,11 @@ sealed partial class Se
         (byte Authority, uint[] Parts)[] sids =
         [
             (0, [0]), (1, [0]), (2, [0]), (3, [0]), (3, [1]), (5, []), (5, [1]), (5, [2]), (5, [3]), (5, [4]),
-            (5, [18]), (5, [32, 544]), (5, [32, 545]), (5, [32, 546]), (5, [32, 547]), (5, [32, 548]), (5, [32, 549]), (5, [32, 550]), (5, [32, 551]),
+            (5, [18]), (5, [32, 544]), (5, [32, 545]), (5, [32, 546]), (5, [32, 547]), (5, [32, 548]), (5, [32, 549]),
+                (5, [32, 550]), (5, [32, 551]),
         ];
-        for (int i = 0; i < sids.Length; i++) nt.Memory.Write(made + 0xC0 + i * 8, MakeSid(sids[i].Authority, sids[i].Parts));
+        for (int i = 0; i < sids.Length; i++)
+            nt.Memory.Write(made + 0xC0 + i * 8, MakeSid(sids[i].Authority, sids[i].Parts));
         return made;
     }
 

@@ -26,7 +26,8 @@ sealed class DispatchArea
 
     /// <summary>Takes a record that lies in guest memory already, for an unwind.</summary>
     public DispatchArea(NtKernel nt, CpuContext context, ExceptionRecordView record)
-        : this(nt, context, new ExceptionRecord(record.IsNull ? 0xC000_0027 : record.ExceptionCode, new Va(context.Rip)))
+        : this(nt, context, new ExceptionRecord(
+            record.IsNull ? 0xC000_0027 : record.ExceptionCode, new Va(context.Rip)))
     {
     }
 
@@ -57,8 +58,10 @@ sealed class DispatchArea
     public uint CallHandler(UnwoundFrame frame, Va targetIp, uint scope)
     {
         DispatcherContext dispatcher = _dispatcher;
-        (dispatcher.ControlPc, dispatcher.ImageBase, dispatcher.FunctionEntry) = (frame.ControlPc, frame.ImageBase, frame.FunctionEntry);
-        (dispatcher.EstablisherFrame, dispatcher.TargetIp, dispatcher.ContextRecord) = (frame.Establisher, targetIp, Context);
+        (dispatcher.ControlPc, dispatcher.ImageBase, dispatcher.FunctionEntry) =
+            (frame.ControlPc, frame.ImageBase, frame.FunctionEntry);
+        (dispatcher.EstablisherFrame, dispatcher.TargetIp, dispatcher.ContextRecord) =
+            (frame.Establisher, targetIp, Context);
         (dispatcher.LanguageHandler, dispatcher.HandlerData) = (frame.Handler!.Value.Routine, frame.Handler.Value.Data);
         (dispatcher.HistoryTable, dispatcher.ScopeIndex) = (Va.Null, scope);
 
@@ -74,24 +77,28 @@ sealed class DispatchArea
 /// <summary>A termination handler that an unwind called: an exception in it goes on where this unwind was.</summary>
 readonly record struct TerminationCall(ulong ReturnRsp, CpuContext Frame, DispatcherContext Dispatcher);
 
-/// <summary>The handler that compilers name for <c>__try</c>, and unwinding to the <c>__except</c> that it chooses.</summary>
+/// <summary>The handler that compilers name for <c>__try</c>, and unwinding to the <c>__except</c> that it
+/// chooses.</summary>
 sealed partial class Seh
 {
     /// <summary>Walks a function's scope table: filters first, and on the way up <c>__finally</c> blocks.</summary>
     [Export]
     public uint __C_specific_handler(
-        ExceptionRecordView exceptionRecord, Va establisherFrame, ContextView contextRecord, DispatcherContext dispatcherContext)
+        ExceptionRecordView exceptionRecord, Va establisherFrame, ContextView contextRecord,
+            DispatcherContext dispatcherContext)
     {
         var scopes = new ScopeTable(nt.Memory, dispatcherContext.HandlerData);
         uint pc = (uint)(dispatcherContext.ControlPc - dispatcherContext.ImageBase);
-        bool unwinding = (exceptionRecord.ExceptionFlags & (ExceptionRecord.Unwinding | ExceptionRecord.ExitUnwind)) != 0;
+        bool unwinding = (exceptionRecord.ExceptionFlags & (
+            ExceptionRecord.Unwinding | ExceptionRecord.ExitUnwind)) != 0;
         return unwinding
             ? RunTerminationHandlers(scopes, pc, exceptionRecord, establisherFrame, dispatcherContext)
             : AskFilters(scopes, pc, exceptionRecord, establisherFrame, contextRecord, dispatcherContext);
     }
 
     uint AskFilters(
-        ScopeTable scopes, uint pc, ExceptionRecordView record, Va frame, ContextView context, DispatcherContext dispatcher)
+        ScopeTable scopes, uint pc, ExceptionRecordView record, Va frame, ContextView context,
+            DispatcherContext dispatcher)
     {
         for (uint i = dispatcher.ScopeIndex; i < scopes.Count; i++)
         {
@@ -108,7 +115,8 @@ sealed partial class Seh
             }
             if (verdict < 0) return ContinueExecution;
             if (verdict > 0)
-                RtlUnwindEx(frame, dispatcher.ImageBase + scope.Target, record, record.ExceptionCode, context, dispatcher.HistoryTable);
+                RtlUnwindEx(frame, dispatcher.ImageBase
+                    + scope.Target, record, record.ExceptionCode, context, dispatcher.HistoryTable);
         }
         return ContinueSearch;
     }
@@ -123,7 +131,9 @@ sealed partial class Seh
             Scope scope = scopes[i];
             if (pc < scope.Begin || pc >= scope.End) continue;
             // The block that execution goes on in is not left.
-            if (isTarget && (scope.Target == target || target >= scope.Begin && target < scope.End && scope.Target == 0)) return ContinueSearch;
+            if (isTarget && (scope.Target == target || target >= scope.Begin && target < scope.End
+                && scope.Target == 0))
+                return ContinueSearch;
             if (scope.Target != 0) continue;
             dispatcher.ScopeIndex = i + 1;
             nt.Routines.Call(dispatcher.ImageBase + scope.Handler, 1, frame.Value);
@@ -131,10 +141,12 @@ sealed partial class Seh
         return ContinueSearch;
     }
 
-    /// <summary>Leaves all frames below one, running their termination handlers, and goes on at an address in it.</summary>
+    /// <summary>Leaves all frames below one, running their termination handlers, and goes on at an address in
+    /// it.</summary>
     [Export]
     public void RtlUnwindEx(
-        Va targetFrame, Va targetIp, ExceptionRecordView exceptionRecord, ulong returnValue, ContextView contextRecord, Va historyTable)
+        Va targetFrame, Va targetIp, ExceptionRecordView exceptionRecord, ulong returnValue, ContextView contextRecord,
+            Va historyTable)
     {
         var at = new CpuContext();
         nt.Cpu.CopyTo(at);
@@ -176,7 +188,8 @@ sealed partial class Seh
             get
             {
                 Va at = address + 4 + (ulong)i * 16;
-                return new(memory.Read<uint>(at), memory.Read<uint>(at + 4), memory.Read<uint>(at + 8), memory.Read<uint>(at + 12));
+                return new(memory.Read<uint>(at), memory.Read<uint>(at + 4), memory.Read<uint>(at + 8),
+                    memory.Read<uint>(at + 12));
             }
         }
     }

@@ -15,7 +15,8 @@ public readonly partial struct ExceptionRecordView
     public void SetParameter(int n, ulong value) => _memory.Write(Address + 0x20 + n * 8, value);
 }
 
-/// <summary>CONTEXT: the registers as an exception handler sees them. Only what the engine's context holds is filled in.</summary>
+/// <summary>CONTEXT: the registers as an exception handler sees them. Only what the engine's context holds is filled
+/// in.</summary>
 [Layout("_CONTEXT", Size = 0x4D0)]
 public readonly partial struct ContextView
 {

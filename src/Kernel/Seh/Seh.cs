@@ -5,7 +5,8 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Traps and structured exceptions: from the processor's vector to a guest's <c>__except</c>, or to a bug check.</summary>
+/// <summary>Traps and structured exceptions: from the processor's vector to a guest's <c>__except</c>, or to a bug
+/// check.</summary>
 [NtModule("ntoskrnl.exe")]
 sealed partial class Seh(NtKernel nt)
 {
@@ -65,9 +66,11 @@ sealed partial class Seh(NtKernel nt)
             throw new BugCheck(DRIVER_IRQL_NOT_LESS_OR_EQUAL, address.Value, (ulong)nt.Ke.Irql, operation, rip.Value);
         bool kernelHalf = (long)address.Value < 0 && address.IsCanonical;
         if (cause == FaultCause.Protection && operation == 8)
-            throw new BugCheck(ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY, address.Value, (ulong)nt.Memory.ProtectionOf(address));
+            throw new BugCheck(ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY, address.Value,
+                (ulong)nt.Memory.ProtectionOf(address));
         if (kernelHalf && cause == FaultCause.Protection)
-            throw new BugCheck(ATTEMPTED_WRITE_TO_READONLY_MEMORY, address.Value, (ulong)nt.Memory.ProtectionOf(address));
+            throw new BugCheck(ATTEMPTED_WRITE_TO_READONLY_MEMORY, address.Value,
+                (ulong)nt.Memory.ProtectionOf(address));
         if (kernelHalf) throw NotMapped(address, operation, rip);
         Dispatch(new ExceptionRecord(STATUS_ACCESS_VIOLATION.Value, rip, operation, address.Value));
     }
@@ -79,7 +82,8 @@ sealed partial class Seh(NtKernel nt)
         null => new BugCheck(PAGE_FAULT_IN_NONPAGED_AREA, address.Value, operation, rip.Value),
     };
 
-    /// <summary>Looks for a handler of an exception at the processor's present state, and goes on where it says.</summary>
+    /// <summary>Looks for a handler of an exception at the processor's present state, and goes on where it
+    /// says.</summary>
     public void Dispatch(ExceptionRecord record)
     {
         var context = new CpuContext();
@@ -117,14 +121,16 @@ sealed partial class Seh(NtKernel nt)
                 case ContinueSearch:
                     break;
                 default:
-                    throw new BugCheck(KMODE_EXCEPTION_NOT_HANDLED, STATUS_INVALID_DISPOSITION.Value, frame.ControlPc.Value);
+                    throw new BugCheck(KMODE_EXCEPTION_NOT_HANDLED, STATUS_INVALID_DISPOSITION.Value,
+                        frame.ControlPc.Value);
             }
         }
         throw Unhandled(record, context);
     }
 
     /// <summary>
-    /// The walk has come to a termination handler's caller: an exception in the handler. What that unwind had left behind is gone,
+    /// The walk has come to a termination handler's caller: an exception in the handler. What that unwind had left
+    /// behind is gone,
     /// so the walk goes on in the frame that it was at, behind the scope whose handler it ran.
     /// </summary>
     /// <returns>The scope to begin with.</returns>
@@ -143,11 +149,16 @@ sealed partial class Seh(NtKernel nt)
     BugCheck Unhandled(ExceptionRecord record, CpuContext context)
     {
         bool inService = nt.Ke.Scheduler.Current == nt.Ke.Scheduler.Owner && !nt.Ke.InSystemContext;
-        ulong p0 = record.Parameters.Length > 0 ? record.Parameters[0] : 0, p1 = record.Parameters.Length > 1 ? record.Parameters[1] : 0;
+        ulong p0 = record.Parameters.Length > 0 ? record.Parameters[0] : 0, p1 = record.Parameters.Length > 1
+            ? record.Parameters[1] : 0;
         return nt.Ke.Irql >= DISPATCH_LEVEL
             ? new BugCheck(KMODE_EXCEPTION_NOT_HANDLED, record.Code, record.Address.Value, p0, p1) { Context = context }
-            : inService ? new BugCheck(SYSTEM_SERVICE_EXCEPTION, record.Code, record.Address.Value, p0, p1) { Context = context }
-            : new BugCheck(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, record.Code, record.Address.Value, p0, p1) { Context = context };
+            : inService ? new BugCheck(
+                SYSTEM_SERVICE_EXCEPTION, record.Code, record.Address.Value, p0, p1)
+            { Context = context }
+            : new BugCheck(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, record.Code, record.Address.Value, p0,
+                p1)
+            { Context = context };
     }
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
@@ -159,14 +170,16 @@ sealed partial class Seh(NtKernel nt)
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void ExRaiseDatatypeMisalignment() => throw new GuestException(STATUS_DATATYPE_MISALIGNMENT.Value);
 
-    /// <summary>Raises STATUS_ACCESS_VIOLATION unless a buffer lies in the user half. It does not touch the buffer.</summary>
+    /// <summary>Raises STATUS_ACCESS_VIOLATION unless a buffer lies in the user half. It does not touch the
+    /// buffer.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public void ProbeForRead(Va address, ulong length, uint alignment)
     {
         if (length == 0) return;
         if ((address.Value & (alignment - 1)) != 0) throw new GuestException(STATUS_DATATYPE_MISALIGNMENT.Value);
         Va end = address + length;
-        if (end < address || end.Value > nt.Mm.MmUserProbeAddress) throw GuestException.AccessViolation(address, Access.Read);
+        if (end < address || end.Value > nt.Mm.MmUserProbeAddress)
+            throw GuestException.AccessViolation(address, Access.Read);
     }
 
     /// <summary>As <see cref="ProbeForRead"/>, and touches each page for writing.</summary>

@@ -7,7 +7,8 @@ readonly record struct FrameHandler(Va Routine, Va Data);
 
 /// <summary>One frame: who runs in it, and what its language handler is.</summary>
 /// <param name="Establisher">The frame's own stack pointer, by which handlers name it.</param>
-readonly record struct UnwoundFrame(Va ControlPc, Va ImageBase, Va FunctionEntry, Va Establisher, FrameHandler? Handler);
+readonly record struct UnwoundFrame(
+    Va ControlPc, Va ImageBase, Va FunctionEntry, Va Establisher, FrameHandler? Handler);
 
 /// <summary>Takes a context from a function to its caller, by the x64 unwind data in the guest's memory.</summary>
 /// <remarks>All of it is the driver's data and may be anything: what cannot be read ends the walk.</remarks>
@@ -68,7 +69,8 @@ sealed class Unwinder(NtKernel nt)
 
     // A call through a wild pointer has pushed where it came from; anything else has no caller that could be known.
     bool ReturnFromNowhere(CpuContext context) =>
-        Return(context) && (nt.Loader.ImageAt(new Va(context.Rip)) is not null || Routines.IsReturn(new Va(context.Rip)));
+        Return(context) && (nt.Loader.ImageAt(new Va(context.Rip)) is not null
+            || Routines.IsReturn(new Va(context.Rip)));
 
     bool Return(CpuContext context)
     {
@@ -175,7 +177,8 @@ readonly struct UnwindCodes(Memory memory, CpuContext context, byte[] header, by
         return false;
     }
 
-    /// <param name="offset">Bytes of the function before the control PC: codes of a prologue not yet executed do not count.</param>
+    /// <param name="offset">Bytes of the function before the control PC: codes of a prologue not yet executed do not
+    /// count.</param>
     /// <param name="machineFrame">Set if RIP and RSP came from a trap frame.</param>
     public bool Apply(uint offset, ref bool machineFrame)
     {
@@ -210,14 +213,18 @@ readonly struct UnwindCodes(Memory memory, CpuContext context, byte[] header, by
                 context.Rsp = context[header[3] & 15] - (ulong)(header[3] >> 4) * 16;
                 return true;
             case SaveNonvol or SaveNonvolFar:
-                if (!memory.TryPeek(new Va(context.Rsp + (operation == SaveNonvol ? near * 8UL : far)), out ulong saved)) return false;
+                if (!memory.TryPeek(new Va(context.Rsp + (operation == SaveNonvol ? near * 8UL : far)),
+                    out ulong saved))
+                    return false;
                 context[info] = saved;
                 return true;
             case SaveXmm or SaveXmmFar:
-                return memory.TryPeek(new Va(context.Rsp + (operation == SaveXmm ? near * 16UL : far)), context.Xmm(info));
+                return memory.TryPeek(
+                    new Va(context.Rsp + (operation == SaveXmm ? near * 16UL : far)), context.Xmm(info));
             case PushMachineFrame:
                 ulong frame = context.Rsp + (info == 1 ? 8UL : 0);
-                if (!memory.TryPeek(new Va(frame), out ulong rip) || !memory.TryPeek(new Va(frame + 24), out ulong rsp)) return false;
+                if (!memory.TryPeek(new Va(frame), out ulong rip) || !memory.TryPeek(new Va(frame + 24), out ulong rsp))
+                    return false;
                 (context.Rip, context.Rsp, machineFrame) = (rip, rsp, true);
                 return true;
             default:

@@ -9,7 +9,8 @@ public sealed record UserRequest(IoRequest Request, byte[] Output)
 {
     public NtStatus Status => Request.Status;
 
-    /// <summary>The Win32 error code that GetLastError would give; 997 (ERROR_IO_PENDING) while it is pending.</summary>
+    /// <summary>The Win32 error code that GetLastError would give; 997 (ERROR_IO_PENDING) while it is
+    /// pending.</summary>
     public int Win32Error => Kernel.Status.Win32Of(Status);
     public ulong Information => Request.Information;
 }
@@ -78,17 +79,19 @@ public sealed class UserFile
         Mode = ProcessorMode.UserMode,
     }, Va.Null, 0);
 
-    IoRequest Control(uint code, Va input, uint inputLength, Va output, uint outputLength) => new(IRP_MJ_DEVICE_CONTROL, Object)
-    {
-        ControlCode = code,
-        InputBuffer = input,
-        InputLength = inputLength,
-        OutputBuffer = output,
-        OutputLength = outputLength,
-        Mode = ProcessorMode.UserMode,
-    };
+    IoRequest Control(uint code, Va input, uint inputLength, Va output, uint outputLength) =>
+        new(IRP_MJ_DEVICE_CONTROL, Object)
+        {
+            ControlCode = code,
+            InputBuffer = input,
+            InputLength = inputLength,
+            OutputBuffer = output,
+            OutputLength = outputLength,
+            Mode = ProcessorMode.UserMode,
+        };
 
-    public UserRequest Flush() => Run(new IoRequest(IRP_MJ_FLUSH_BUFFERS, Object) { Mode = ProcessorMode.UserMode }, Va.Null, 0);
+    public UserRequest Flush() =>
+        Run(new IoRequest(IRP_MJ_FLUSH_BUFFERS, Object) { Mode = ProcessorMode.UserMode }, Va.Null, 0);
 
     /// <summary>CancelIoEx: cancels all that is pending, and lets the machine run.</summary>
     /// <returns>How many requests there were.</returns>
@@ -149,7 +152,8 @@ public sealed class UserFile
     {
         _nt.BeginRequest();
         if (request.Major == IRP_MJ_DEVICE_CONTROL && !Io.MayControl(Object, request.ControlCode)
-            || request.Major == IRP_MJ_READ && !Object.ReadAccess || request.Major == IRP_MJ_WRITE && !Object.WriteAccess)
+            || request.Major == IRP_MJ_READ && !Object.ReadAccess || request.Major == IRP_MJ_WRITE
+                && !Object.WriteAccess)
         {
             request.Complete(STATUS_ACCESS_DENIED, 0);
             return new UserRequest(request, []);
@@ -161,7 +165,8 @@ public sealed class UserFile
         });
         if (!request.IsComplete && refused != STATUS_PENDING) request.Complete(refused, 0);
         int count = output.IsNull ? 0 : (int)Math.Min(request.Information, outputLength);
-        bool hasOutput = request.IsComplete && request.Major != IRP_MJ_WRITE && request.Status.Value < 0xC000_0000 && count > 0;
+        bool hasOutput = request.IsComplete && request.Major != IRP_MJ_WRITE && request.Status.Value < 0xC000_0000
+            && count > 0;
         return new UserRequest(request, hasOutput ? _nt.Memory.ReadBytes(output, count) : []);
     }
 }

@@ -3,7 +3,8 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>The user's side of I/O: what a program does with CreateFile, ReadFile, WriteFile and DeviceIoControl.</summary>
+/// <summary>The user's side of I/O: what a program does with CreateFile, ReadFile, WriteFile and
+/// DeviceIoControl.</summary>
 /// <remarks>Files are opened for overlapped I/O: a request that the driver keeps does not stop the caller.</remarks>
 public sealed class UserSide
 {
@@ -29,7 +30,8 @@ public sealed class UserSide
 
     /// <summary><c>\\.\X</c> and <c>\\?\X</c> are <c>\??\X</c>.</summary>
     public static string ToNtPath(string path) =>
-        path.StartsWith(@"\\.\", StringComparison.Ordinal) || path.StartsWith(@"\\?\", StringComparison.Ordinal) ? @"\??\" + path[4..]
+        path.StartsWith(@"\\.\", StringComparison.Ordinal) || path.StartsWith(@"\\?\", StringComparison.Ordinal)
+            ? @"\??\" + path[4..]
         : path.StartsWith('\\') ? path : @"\??\" + path;
 
     /// <summary>Runs the machine until nothing more happens by itself.</summary>
@@ -39,7 +41,8 @@ public sealed class UserSide
         AsUser(() => _nt.Ke.RunUntilIdle());
     }
 
-    /// <summary>A service call from user mode: an exception raised in it is its status, a stop of the machine gets its report.</summary>
+    /// <summary>A service call from user mode: an exception raised in it is its status, a stop of the machine gets its
+    /// report.</summary>
     internal NtStatus AsUser(Func<NtStatus> service)
     {
         KThread thread = _nt.Ke.CurrentThread;
@@ -58,7 +61,8 @@ public sealed class UserSide
             // The caller's buffers were probed: a structure of the kernel's, which a driver can write, led here.
             ulong write = fault.Access == Access.Write ? 1UL : 0;
             BugCheck stop = fault.Address.Value < _nt.Mm.MmUserProbeAddress
-                ? new BugCheck(BugCheckCode.SYSTEM_SERVICE_EXCEPTION, STATUS_ACCESS_VIOLATION.Value, _nt.Cpu.Rip, write, fault.Address.Value)
+                ? new BugCheck(BugCheckCode.SYSTEM_SERVICE_EXCEPTION, STATUS_ACCESS_VIOLATION.Value, _nt.Cpu.Rip, write,
+                    fault.Address.Value)
                 : new BugCheck(BugCheckCode.PAGE_FAULT_IN_NONPAGED_AREA, fault.Address.Value, write);
             _nt.Ke.Report(stop);
             throw stop;

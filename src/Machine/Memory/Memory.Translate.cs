@@ -11,13 +11,15 @@ enum Miss : byte
     /// <summary>The page is a device's registers.</summary>
     Device,
 
-    /// <summary>A write to a page with decoded code: drop the code with <see cref="Memory.WriteToCode"/> and try again.</summary>
+    /// <summary>A write to a page with decoded code: drop the code with <see cref="Memory.WriteToCode"/> and try
+    /// again.</summary>
     Code,
 }
 
 public sealed unsafe partial class Memory
 {
-    /// <summary>The slow path behind a TLB: translates an access that lies in one page, and fills the line if it may.</summary>
+    /// <summary>The slow path behind a TLB: translates an access that lies in one page, and fills the line if it
+    /// may.</summary>
     /// <returns>The host address, or null and the reason.</returns>
     internal byte* Translate(Tlb tlb, Va address, Access access, out Miss miss, out FaultCause cause)
     {
@@ -40,7 +42,8 @@ public sealed unsafe partial class Memory
         return host + address.PageOffset;
     }
 
-    /// <summary>Before a write to a page with decoded code: drops what was decoded, so that the write may go on.</summary>
+    /// <summary>Before a write to a page with decoded code: drops what was decoded, so that the write may go
+    /// on.</summary>
     internal void WriteToCode(Va address)
     {
         int pfn = FrameOf(address);

@@ -4,7 +4,8 @@ namespace Ringdown.Machine;
 
 /// <summary>The guest's virtual memory: a kernel half for the machine and a user half for each process.</summary>
 /// <remarks>
-/// Every access, by guest code and by the kernel in C#, is translated through a <see cref="Tlb"/>; what the TLB does not
+/// Every access, by guest code and by the kernel in C#, is translated through a <see cref="Tlb"/>; what the TLB does
+/// not
 /// hold is decided here. Not safe for two host threads at once: one machine runs on one thread at a time.
 /// </remarks>
 public sealed unsafe partial class Memory : IDisposable
@@ -25,7 +26,8 @@ public sealed unsafe partial class Memory : IDisposable
     /// <summary>Told of each frame whose decoded code is about to change; set by the engine.</summary>
     internal Action<int>? CodeChanged { get; set; }
 
-    /// <summary>Told when many mappings may have changed at once: after a restore, and when another user half is seen.</summary>
+    /// <summary>Told when many mappings may have changed at once: after a restore, and when another user half is
+    /// seen.</summary>
     internal Action? MappingsChanged { get; set; }
 
     /// <summary>Whether pages with <see cref="Protection.Paged"/> count as not there now; set by the system.</summary>
@@ -77,7 +79,8 @@ public sealed unsafe partial class Memory : IDisposable
         SetEntry(address.Page, new PageEntry(pfn, protection, null, 0));
     }
 
-    /// <summary>Maps the registers of a device. Each access calls it; offsets count from <paramref name="address"/>.</summary>
+    /// <summary>Maps the registers of a device. Each access calls it; offsets count from <paramref
+    /// name="address"/>.</summary>
     public void MapDevice(Va address, ulong bytes, IMmioDevice device, ulong firstOffset = 0)
     {
         ulong first = address.Page;
@@ -115,7 +118,8 @@ public sealed unsafe partial class Memory : IDisposable
     }
 
     /// <summary>The frame behind an address, made now if the page was not touched yet; 0 where there is none.</summary>
-    public int FrameOf(Va address) => TryEntry(address.Page, out PageEntry entry) ? Populate(address.Page, ref entry) : 0;
+    public int FrameOf(Va address) =>
+        TryEntry(address.Page, out PageEntry entry) ? Populate(address.Page, ref entry) : 0;
 
     /// <summary>Adds a reference to a frame, so that it outlives its mapping (a locked page).</summary>
     public void Retain(int pfn)
@@ -133,7 +137,8 @@ public sealed unsafe partial class Memory : IDisposable
         Physical.Free(pfn);
     }
 
-    /// <summary>Marks the frame of a page as one with decoded code: writes to it come to <see cref="CodeChanged"/>.</summary>
+    /// <summary>Marks the frame of a page as one with decoded code: writes to it come to <see
+    /// cref="CodeChanged"/>.</summary>
     internal void MarkCode(int pfn)
     {
         if (Physical[pfn].HasCode) return;

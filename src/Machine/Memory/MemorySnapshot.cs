@@ -3,7 +3,8 @@ using System.Collections.Immutable;
 namespace Ringdown.Machine;
 
 /// <summary>The state of a <see cref="Memory"/> at one moment: what has changed since, as it was before.</summary>
-/// <remarks>Taking one costs nothing; each page first written or remapped afterwards is saved once; going back copies those.</remarks>
+/// <remarks>Taking one costs nothing; each page first written or remapped afterwards is saved once; going back copies
+/// those.</remarks>
 public sealed class MemorySnapshot
 {
     internal MemorySnapshot(int layer, AddressSpace current, (int, ImmutableStack<int>, int) frames)

@@ -9,7 +9,8 @@ readonly record struct PageEntry(int Pfn, Protection Protection, IMmioDevice? De
     public bool IsMapped => Protection != Protection.None || Pfn != 0 || Device is not null;
 }
 
-/// <summary>The user half of one process. The kernel half is the same for all and belongs to <see cref="Memory"/>.</summary>
+/// <summary>The user half of one process. The kernel half is the same for all and belongs to <see
+/// cref="Memory"/>.</summary>
 public sealed class AddressSpace
 {
     internal Dictionary<ulong, PageEntry> Pages { get; } = [];

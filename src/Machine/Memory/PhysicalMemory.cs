@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace Ringdown.Machine;
 
-/// <summary>The page frames of one machine: 4 KiB each, made when first asked for, zeroed, counted by their mappings.</summary>
+/// <summary>The page frames of one machine: 4 KiB each, made when first asked for, zeroed, counted by their
+/// mappings.</summary>
 public sealed unsafe class PhysicalMemory : IDisposable
 {
     const int ChunkFrames = 64;
@@ -92,7 +93,8 @@ struct Frame
     /// <summary>Mappings, and locks by MDLs.</summary>
     public int References;
 
-    /// <summary>The snapshot layer in which it was last written: below the current one, the next write saves it first.</summary>
+    /// <summary>The snapshot layer in which it was last written: below the current one, the next write saves it
+    /// first.</summary>
     public int Layer;
 
     /// <summary>Instructions of it are decoded somewhere, so a write must be noticed.</summary>

@@ -12,7 +12,8 @@ public enum Protection : byte
     /// <summary>User mode may touch it: the page belongs to the user half of a process.</summary>
     User = 8,
 
-    /// <summary>No access; a touch is reported as <see cref="FaultCause.Guard"/>, as below the end of a stack.</summary>
+    /// <summary>No access; a touch is reported as <see cref="FaultCause.Guard"/>, as below the end of a
+    /// stack.</summary>
     Guard = 16,
 
     /// <summary>Entry points of routines on the host: jumping here calls C#, see <c>Processor.Run</c>.</summary>
@@ -39,9 +40,11 @@ public sealed class PageFault(Va address, Access access, FaultCause cause)
     public Access Access { get; } = access;
     public FaultCause Cause { get; } = cause;
 
-    /// <summary>The processor's error code: bit 0 the page is present, bit 1 a write, bit 4 an instruction fetch.</summary>
+    /// <summary>The processor's error code: bit 0 the page is present, bit 1 a write, bit 4 an instruction
+    /// fetch.</summary>
     public uint ErrorCode =>
-        (Cause == FaultCause.Protection ? 1u : 0) | (Access == Access.Write ? 2u : 0) | (Access == Access.Execute ? 0x10u : 0);
+        (Cause == FaultCause.Protection ? 1u : 0) | (Access == Access.Write ? 2u : 0) | (
+            Access == Access.Execute ? 0x10u : 0);
 }
 
 /// <summary>A device's registers in the address space. Offsets count from the start of its mapping.</summary>

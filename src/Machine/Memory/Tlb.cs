@@ -14,7 +14,8 @@ public unsafe struct TlbEntry
 
 /// <summary>The translation cache that every access goes through: 256 lines, direct mapped by page number.</summary>
 /// <remarks>
-/// One compare, <c>address - tag &lt;= 4096 - size</c>, covers a miss, missing permission, an access that crosses a page,
+/// One compare, <c>address - tag &lt;= 4096 - size</c>, covers a miss, missing permission, an access that crosses a
+/// page,
 /// MMIO, the first write after a snapshot and pages with decoded code: all of them have no tag here, and the slow path
 /// in <see cref="Memory"/> tells them apart.
 /// </remarks>

@@ -11,7 +11,9 @@ sealed record CommandLine(int ExitCode, string Output, string Errors)
     {
         var start = new ProcessStartInfo("dotnet")
         {
-            RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            UseShellExecute = false,
         };
         start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "ringdown.dll"));
         foreach (string argument in arguments) start.ArgumentList.Add(argument);

@@ -5,7 +5,8 @@ using Xunit;
 
 namespace Ringdown.Tests;
 
-/// <summary>Any arguments to any export end in a result, a fault, a guest's exception, or a stop of the machine.</summary>
+/// <summary>Any arguments to any export end in a result, a fault, a guest's exception, or a stop of the
+/// machine.</summary>
 public sealed class CallFuzzTests
 {
     const int Shares = 4;
@@ -85,7 +86,9 @@ sealed class FuzzMachine : IDisposable
         var findings = new FindingList();
         _nt = new NtKernel(new KernelOptions
         {
-            Seed = seed, InstructionLimit = 100_000, Observers = [.. Rules.All(new Reporter(findings, seed))],
+            Seed = seed,
+            InstructionLimit = 100_000,
+            Observers = [.. Rules.All(new Reporter(findings, seed))],
         });
         _chance = new Chance(seed);
         _stack = _nt.Cpu.Rsp;

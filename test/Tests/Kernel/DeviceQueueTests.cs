@@ -16,7 +16,8 @@ public sealed class DeviceQueueTests
     {
         using var m = new TestMachine();
         NtKernel nt = m.Nt;
-        Va queue = Block(nt, 0x28), idle = Block(nt, 0x18), five = Block(nt, 0x18), three = Block(nt, 0x18), four = Block(nt, 0x18);
+        Va queue = Block(nt, 0x28), idle = Block(nt, 0x18), five = Block(nt, 0x18), three = Block(nt, 0x18),
+            four = Block(nt, 0x18);
         nt.KeInitializeDeviceQueue(queue);
         Irql old = nt.KeRaiseIrqlToDpcLevel();
         Assert.False(nt.KeInsertByKeyDeviceQueue(queue, idle, 9));
@@ -41,7 +42,8 @@ public sealed class DeviceQueueTests
         DriverObject driver = nt.Io.CreateDriver("Packets", Va.Null, 0, Va.Null, Va.Null);
         driver.DriverStartIo = nt.Routines.Add("StartIo", (_, call) => started.Add(new Va(call.Argument(1))));
         Va made = Block(nt, 8), key = Block(nt, 4);
-        Assert.Equal(STATUS_SUCCESS, nt.IoCreateDevice(driver, 0, UnicodeString.At(nt.Memory, Va.Null), 0x22, 0, false, made));
+        Assert.Equal(STATUS_SUCCESS,
+            nt.IoCreateDevice(driver, 0, UnicodeString.At(nt.Memory, Va.Null), 0x22, 0, false, made));
         DeviceObject device = DeviceObject.At(nt.Memory, nt.Memory.Read<Va>(made));
         nt.Memory.Write(key, 0x7777u);
         Irp first = nt.IoAllocateIrp(1, false), second = nt.IoAllocateIrp(1, false);

@@ -73,7 +73,8 @@ public sealed class FilterTests
         m.Load(Repository.Driver("echo"));
         m.Load(Repository.Driver("filter"));
         m.Open(@"\\.\Echo").Write("Hello"u8);
-        Assert.Equal(["nt!IoReleaseRemoveLockEx", "filter!Completed", "nt!IofCompleteRequest", "echo!Transfer", "echo!Write",
+        Assert.Equal(["nt!IoReleaseRemoveLockEx", "filter!Completed", "nt!IofCompleteRequest", "echo!Transfer",
+            "echo!Write",
             "nt!IofCallDriver"], seen.Last.Select(f => f.Split('+')[0]));
     }
 

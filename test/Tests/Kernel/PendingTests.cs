@@ -24,7 +24,9 @@ public sealed class PendingTests
     {
         var request = new IoRequest(IRP_MJ_READ, file.Object)
         {
-            OutputBuffer = m.Nt.Mm.AllocateUser(8), OutputLength = 8, Mode = ProcessorMode.UserMode,
+            OutputBuffer = m.Nt.Mm.AllocateUser(8),
+            OutputLength = 8,
+            Mode = ProcessorMode.UserMode,
         };
         Assert.Equal(STATUS_PENDING, m.Nt.User.AsUser(() => m.Nt.Io.Send(request)));
         Assert.False(request.IsComplete);

@@ -37,7 +37,8 @@ public sealed class SehTests
         {
             UserRequest answer = file.DeviceIoControl(0x222000 + 4 * shape, [], 8);
             Assert.Equal(STATUS_SUCCESS, answer.Status);
-            Assert.Equal((result, trail), (BitConverter.ToUInt32(answer.Output), BitConverter.ToUInt32(answer.Output, 4)));
+            Assert.Equal((result, trail),
+                (BitConverter.ToUInt32(answer.Output), BitConverter.ToUInt32(answer.Output, 4)));
         }
         Assert.Empty(m.Findings);
     }

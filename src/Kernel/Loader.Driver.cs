@@ -191,7 +191,8 @@ public sealed partial class Loader
 /// <summary>A driver called an import that nothing exports: what it would have done is not known, so the run
 /// ends.</summary>
 public sealed class MissingExport(string module, string name)
-    : MachineStop($"{module}!{name} was called, and Ringdown does not have it.")
+    : MachineStop($"{module}!{name} was called, and " + (Loader.IsCore(module)
+        ? "Ringdown does not have it." : $"no loaded image exports it: load {module} first."))
 {
     public string Module { get; } = module;
     public string Name { get; } = name;

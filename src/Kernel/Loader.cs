@@ -90,7 +90,7 @@ public sealed partial class Loader
         return FindInDriver(module, image => image.FindExport(name));
     }
 
-    static bool IsCore(string module) =>
+    internal static bool IsCore(string module) =>
         module.Equals("ntoskrnl.exe", StringComparison.OrdinalIgnoreCase)
             || module.Equals("hal.dll", StringComparison.OrdinalIgnoreCase);
 

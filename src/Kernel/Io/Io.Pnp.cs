@@ -11,9 +11,8 @@ sealed partial class Io
 {
     const string NoDevices = "No device is enumerated yet, so every device object is refused as not a physical one.";
     const string NotRaised = "Registered; nothing raises it yet.";
+    const string NotShutDown = "A machine ends without shutting the system down, so IRP_MJ_SHUTDOWN is never sent.";
     const uint NotifyTag = 0x794E_6F49;
-
-    readonly List<Va> _shutdown = [];
 
     [Export(Support.Partial, NoDevices), IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoRegisterDeviceInterface(
@@ -69,29 +68,14 @@ sealed partial class Io
     public NtStatus IoWMIRegistrationControl(DeviceObject deviceObject, uint action) =>
         action > 3 ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
 
-    /// <summary>The device's driver gets IRP_MJ_SHUTDOWN when the system goes down.</summary>
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoRegisterShutdownNotification(DeviceObject deviceObject)
-    {
-        _shutdown.Add(deviceObject.Address);
-        return STATUS_SUCCESS;
-    }
+    [Export(Support.Partial, NotShutDown)]
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus IoRegisterShutdownNotification(DeviceObject deviceObject) => STATUS_SUCCESS;
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public void IoUnregisterShutdownNotification(DeviceObject deviceObject) => _shutdown.Remove(deviceObject.Address);
-
-    /// <summary>Sends IRP_MJ_SHUTDOWN to all that asked for it, the last first.</summary>
-    public void Shutdown()
+    [Export(Support.Partial, NotShutDown)]
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
+    public void IoUnregisterShutdownNotification(DeviceObject deviceObject)
     {
-        foreach (Va device in Enumerable.Reverse(_shutdown.ToArray()))
-        {
-            NtObject file = NewFile(DeviceObject.At(nt.Memory, device), "", OpenOptions.ReadWrite);
-            SendSimple(FileObject.At(nt.Memory, file.Body), IrpMajor.IRP_MJ_SHUTDOWN);
-            _neverOpened.Add(file.Body);
-            DeviceObject target = DeviceObject.At(nt.Memory, device);
-            target.ReferenceCount++;
-            nt.Ob.Dereference(file);
-        }
     }
 
     /// <summary>A power IRP whose completion is told to the one who asked for it.</summary>

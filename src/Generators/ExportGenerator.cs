@@ -44,7 +44,7 @@ public sealed class ExportGenerator : IIncrementalGenerator
         string call = $"nt.{name}({froms})";
         string entry = $"    public static readonly Export {name} = new(\"{module}\", \"{name}\", {support}, {missing}, "
             + $"(Irql){Level(method, "IrqlRequiresMinAttribute", 0)}, (Irql){Level(method, "IrqlRequiresMaxAttribute", 15)}, "
-            + $"[{facts}], {(method.ReturnType.Name == "NtStatus" ? "true" : "false")},\n"
+            + $"[{facts}], {(method.ReturnType.Name == "NtStatus" ? "true" : "false")}, {(Has(method, "ParksAttribute") ? "true" : "false")},\n"
             + $"        static (nt, call) => {(returns ? $"call.Return(Abi.ToRaw({call}))" : call)});";
 
         var gate = new StringBuilder();
@@ -68,6 +68,9 @@ public sealed class ExportGenerator : IIncrementalGenerator
         export?.NamedArguments.FirstOrDefault(a => a.Key == "Module").Value.Value as string
         ?? (string)owner.GetAttributes().Single(
             a => a.AttributeClass!.Name == "NtModuleAttribute").ConstructorArguments[0].Value!;
+
+    static bool Has(IMethodSymbol method, string attribute) =>
+        method.GetAttributes().Any(a => a.AttributeClass!.Name == attribute);
 
     static object Level(IMethodSymbol method, string attribute, int otherwise) =>
         method.GetAttributes().FirstOrDefault(

@@ -8,6 +8,13 @@ public abstract class MachineStop(string message) : Exception(message)
     /// <summary>What the machine looked like when it stopped; there as soon as it has passed the kernel's
     /// edge.</summary>
     public CrashReport? Report { get; internal set; }
+
+    /// <summary>The context to report, where the one of the processor is not the guilty one (a trap that is being
+    /// handled, a thread that waits).</summary>
+    internal CpuContext? Context { get; init; }
+
+    /// <summary>Whose context that is; null: the current thread's.</summary>
+    internal NtThread? Culprit { get; init; }
 }
 
 /// <summary>NT stopped the machine, as KeBugCheckEx does: somebody broke a rule that cannot be survived.</summary>
@@ -16,10 +23,6 @@ public sealed class BugCheck(BugCheckCode code, ulong p1 = 0, ulong p2 = 0, ulon
 {
     public BugCheckCode Code { get; } = code;
     public ulong[] Parameters { get; } = [p1, p2, p3, p4];
-
-    /// <summary>The context to report, where the one of the processor is not the guilty one (a trap that is being
-    /// handled).</summary>
-    internal CpuContext? Context { get; init; }
 
     /// <summary>A list whose links contradict each other: what the fast-fail check in RemoveEntryList stops
     /// for.</summary>

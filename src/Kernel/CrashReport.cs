@@ -30,15 +30,19 @@ public sealed record CrashReport
     public Irql Irql { get; init; }
     public required string Thread { get; init; }
 
+    /// <summary>What drivers' bug check callbacks said.</summary>
+    public IReadOnlyList<BugCheckCallback> Callbacks { get; init; } = [];
+
     /// <summary>What else is known of an address in the parameters: the pool block, the IRP.</summary>
     public string? Note { get; init; }
 
     internal static CrashReport Make(NtKernel nt, MachineStop stop)
     {
         var context = new CpuContext();
-        if (stop is BugCheck { Context: { } trapped }) trapped.CopyTo(context);
+        NtThread thread = stop.Culprit ?? nt.Ke.Scheduler.Current;
+        if (stop.Context is { } trapped) trapped.CopyTo(context);
         else nt.Cpu.CopyTo(context);
-        IReadOnlyList<StackFrame> stack = Walk(nt, context);
+        IReadOnlyList<StackFrame> stack = Walk(nt, context, thread.Calls);
         var bugCheck = stop as BugCheck;
         return new CrashReport
         {
@@ -50,18 +54,18 @@ public sealed record CrashReport
             Registers = Read(context),
             Disassembly = Disassemble(nt, DriverAddress(nt, context, stack)),
             Irql = nt.Ke.Irql,
-            Thread = nt.Ke.Scheduler.Current.Name,
+            Thread = thread.Name,
             Note = bugCheck is null ? null : NoteOn(nt, bugCheck),
         };
     }
 
-    /// <summary>The stack of the running thread, from a context outwards.</summary>
-    internal static IReadOnlyList<StackFrame> Walk(NtKernel nt, CpuContext from)
+    /// <summary>A thread's stack, from a context outwards.</summary>
+    internal static IReadOnlyList<StackFrame> Walk(NtKernel nt, CpuContext from, IReadOnlyList<NestedCall> calls)
     {
         var context = new CpuContext();
         from.CopyTo(context);
         var frames = new List<StackFrame>();
-        if (context.Rip == 0 && nt.Routines.Calls.Count == 0) return frames;     // no guest code runs
+        if (context.Rip == 0 && calls.Count == 0) return frames;     // no guest code runs
         bool first = true;
         for (int i = 0; i < MaximumFrames && (context.Rip != 0 || i == 0); i++)
         {
@@ -70,7 +74,7 @@ public sealed record CrashReport
             // Outside of a nested call is where an exception happened, or a kernel routine: no return address.
             first = Routines.IsReturn(pc);
             ulong rsp = context.Rsp;
-            if (!nt.Seh.Unwinder.Step(context, 0, out _)) break;
+            if (!nt.Seh.Unwinder.Step(context, 0, calls, out _)) break;
             if (context.Rsp <= rsp && !Routines.IsReturn(pc)) break;
         }
         return frames;

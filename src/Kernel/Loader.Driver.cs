@@ -28,9 +28,11 @@ public sealed class Driver
 /// <summary>Loading and unloading of drivers.</summary>
 public sealed partial class Loader
 {
+    const ulong MaximumStack = 0x2_0000;
     const ulong DefaultCookie = 0x2B99_2DDF_A232;
 
     readonly List<Driver> _drivers = [];
+    readonly List<ulong> _deepest = [];
     Va _nextDriver = s_firstDriver;
 
     public IReadOnlyList<Driver> Drivers => _drivers;
@@ -101,12 +103,26 @@ public sealed partial class Loader
         }
     }
 
+    /// <summary>A driver has called the kernel: so much of its stack is in use.</summary>
+    internal void NoteStack(Va caller, Va rsp)
+    {
+        ulong slot = (caller - s_firstDriver) / DriverSpacing;
+        if (slot >= (ulong)_deepest.Count) return;
+        ulong used = _nt.Ke.CurrentStack.Base - rsp;
+        if (used > _deepest[(int)slot] && used <= MaximumStack) _deepest[(int)slot] = used;
+    }
+
+    /// <summary>The most bytes of a kernel stack that were in use when a driver called the kernel, whoever had used
+    /// them.</summary>
+    public ulong StackUsedBy(Driver driver) => _deepest[(int)((driver.Image.Base - s_firstDriver) / DriverSpacing)];
+
     LoadedImage Map(string name, PeImage image, Symbols symbols)
     {
         Va start = _nextDriver;
         byte[] bytes = image.Layout(start.Value);
         // Round addresses, so that an RVA is easily seen in them.
         _nextDriver += ((ulong)bytes.Length + DriverSpacing) & ~(DriverSpacing - 1);
+        while (s_firstDriver + (ulong)_deepest.Count * DriverSpacing < _nextDriver) _deepest.Add(0);
         _nt.Memory.Map(start, (ulong)bytes.Length, Protection.ReadWrite);
         _nt.Memory.Poke(start, bytes);
         var mapped = new LoadedImage(name, start, (uint)bytes.Length, image, symbols)

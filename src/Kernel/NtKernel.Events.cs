@@ -26,7 +26,7 @@ public sealed partial class NtKernel
     {
         var context = new CpuContext();
         Cpu.CopyTo(context);
-        return CrashReport.Walk(this, context);
+        return CrashReport.Walk(this, context, Routines.Calls);
     }
 
     /// <summary>The same, below a routine that has just returned to C#.</summary>

@@ -13,6 +13,12 @@ public sealed record KernelOptions
 
     public IReadOnlyList<IObserver> Observers { get; init; } = [];
 
+    /// <summary>How many processors the machine has: 1 to 64.</summary>
+    public int Processors { get; init; } = 1;
+
+    /// <summary>Makes the machine's schedule out of a chance of its own; null: everybody in turn.</summary>
+    public Func<Chance, Schedule>? Schedule { get; init; }
+
     /// <summary>Decoded code, shared by machines that run the same drivers.</summary>
     public CodeCache? Code { get; init; }
 }
@@ -21,15 +27,18 @@ public sealed record KernelOptions
 /// many.</summary>
 public sealed partial class NtKernel : IDisposable
 {
+    const ulong ScheduleSeed = 0x5343_4845_4455_4C45;
+
     readonly IObserver[] _observers;
 
     public NtKernel(KernelOptions options)
     {
         Options = options;
         _observers = [.. options.Observers];
-        Computer = new Computer(options.Seed, options.Code ?? new CodeCache());
+        Computer = new Computer(options.Seed, options.Code ?? new CodeCache(), processors: options.Processors);
         Routines = new Routines(this);
-        Ke = new Ke(this);
+        var chance = new Chance(options.Seed ^ ScheduleSeed);
+        Ke = new Ke(this, options.Schedule?.Invoke(chance) ?? new RoundRobinSchedule());
         Ex = new Ex(this);
         Mm = new Mm(this);
         Ob = new Ob(this);
@@ -91,6 +100,13 @@ public sealed partial class NtKernel : IDisposable
     }
 
     void Leave(Export export, ulong result)
+    {
+        // It has put its thread to sleep: the caller sees the result later.
+        if (Routines.MayPark && Ke.Scheduler.Current.State == ThreadState.Waiting) return;
+        LeaveParked(export, result);
+    }
+
+    internal void LeaveParked(Export export, ulong result)
     {
         foreach (IObserver observer in _observers) observer.Leave(this, export, result);
     }

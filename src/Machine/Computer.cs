@@ -1,26 +1,41 @@
 namespace Ringdown.Machine;
 
-/// <summary>A computer: a processor, memory and chance. Knows nothing of the system that runs on it.</summary>
+/// <summary>A computer: processors, memory and chance. Knows nothing of the system that runs on it.</summary>
+/// <remarks>The processors share the memory and take turns: <see cref="Cpu"/> is the one whose turn it is.</remarks>
 public sealed class Computer : IDisposable
 {
+    public const int MaximumProcessors = 64;
+
+    readonly Processor[] _processors;
     bool _disposed;
 
-    public Computer(ulong seed, CodeCache code, IPortSpace? ports = null)
+    /// <param name="processors">How many: 1 to <see cref="MaximumProcessors"/>.</param>
+    public Computer(ulong seed, CodeCache code, IPortSpace? ports = null, int processors = 1)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(processors, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(processors, MaximumProcessors);
         Chance = new Chance(seed);
-        Cpu = new Processor(Memory, code, ports);
+        _processors = new Processor[processors];
+        for (int i = 0; i < processors; i++) _processors[i] = new Processor(Memory, code, ports, i);
+        Cpu = _processors[0];
     }
 
     public Memory Memory { get; } = new();
-    public Processor Cpu { get; }
+    public IReadOnlyList<Processor> Processors => _processors;
+
+    /// <summary>The processor that runs now.</summary>
+    public Processor Cpu { get; private set; }
     public Chance Chance { get; }
+
+    /// <summary>From now on it is another processor's turn.</summary>
+    public void Select(int number) => Cpu = _processors[number];
 
     public void Dispose()
     {
         // What is freed here is native memory: a second time would be our own corruption.
         if (_disposed) return;
         _disposed = true;
-        Cpu.Dispose();
+        foreach (Processor processor in _processors) processor.Dispose();
         Memory.Dispose();
     }
 }

@@ -128,7 +128,7 @@ sealed unsafe class Oracle : IDisposable
             return;
         }
         if (rip != (ulong)_host.Slot) text.Append($" rip after the fault is {rip:x};");
-        bool same = stop.Vector == o->Trap;
+        bool same = stop.Vector == o->Trap || UndefinedResults.IsEitherFault(Instruction, stop.Vector, o->Trap);
         if (o->Trap == PageFault)
         {
             ulong error = (stop.ErrorCode ^ o->Error) & UndefinedResults.DefinedErrorBits(Instruction);

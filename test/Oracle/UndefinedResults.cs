@@ -77,12 +77,22 @@ static unsafe class UndefinedResults
     /// <summary>
     /// The bits of a fault's address that count: none where the processor may access the operand in any order.
     /// </summary>
-    public static ulong DefinedFaultAddress(in Instruction i) => IsImage(i) ? 0 : ulong.MaxValue;
+    public static ulong DefinedFaultAddress(in Instruction i) => IsInAnyOrder(i) ? 0 : ulong.MaxValue;
 
     /// <summary>
     /// The bits of a page fault's error code that count; the host is in user mode, the engine is not.
     /// </summary>
-    public static ulong DefinedErrorBits(in Instruction i) => IsImage(i) ? 2UL : 0x13;
+    public static ulong DefinedErrorBits(in Instruction i) => IsInAnyOrder(i) ? 2UL : 0x13;
+
+    /// <summary>One operand's address is not canonical, the other's page not there: either may come first.</summary>
+    public static bool IsEitherFault(in Instruction i, ulong one, ulong other) =>
+        IsCompare(i) && (one is 13 or 14) && (other is 13 or 14);
+
+    static bool IsInAnyOrder(in Instruction i) => IsImage(i) || IsCompare(i);
+
+    // Processors of one vendor differ in which of the two operands of CMPS they access first.
+    static bool IsCompare(in Instruction i) =>
+        i.Mnemonic is Mnemonic.Cmpsb or Mnemonic.Cmpsw or Mnemonic.Cmpsd or Mnemonic.Cmpsq;
 
     static bool IsImage(in Instruction i) => i.Mnemonic is Mnemonic.Fldenv or Mnemonic.Fnstenv or Mnemonic.Fnsave
         or Mnemonic.Frstor or Mnemonic.Xsave or Mnemonic.Xsave64 or Mnemonic.Xrstor or Mnemonic.Xrstor64

@@ -11,44 +11,40 @@ public readonly partial struct WorkQueueItem
     [Field(0x18)] public partial Va Parameter { get; set; }
 }
 
-/// <summary>Work items: run by a system thread at PASSIVE_LEVEL.</summary>
+/// <summary>Work items: run by system threads at PASSIVE_LEVEL, one set of threads for each queue.</summary>
 sealed partial class Ex
 {
-    const uint WorkTag = 0x6B72_6F57, IoWorkItemSize = 0x40;
+    const uint WorkTag = 0x6B72_6F57, IoWorkItemSize = 0x58, CustomPriority = 32;
 
-    readonly Queue<(Va Routine, ulong[] Arguments, Action? Done)> _work = new();
+    /// <summary>WORK_QUEUE_TYPE: each queue's name, and the priority of its threads.</summary>
+    static readonly (string Name, int Priority)[] s_queues =
+        [("critical", 13), ("delayed", 12), ("hypercritical", 15), ("normal", 8), ("background", 7),
+            ("real-time", 18), ("super-critical", 19)];
+
+    readonly SortedDictionary<uint, WorkerPool> _pools = [];
     readonly Dictionary<Va, bool> _workItems = [];
-    KEvent _workToDo;
+    readonly HashSet<Va> _queuedItems = [];
 
-    void Queue(Va routine, ulong[] arguments, Action? done = null)
+    void Queue(uint type, Va routine, ulong[] arguments, Action begins) => PoolOf(type).Queue(() =>
     {
-        if (_workToDo.IsNull) StartWorker();
-        _work.Enqueue((routine, arguments, done));
-        nt.Ke.KeSetEvent(_workToDo, 0, false);
-    }
+        begins();
+        nt.Routines.Call(routine, arguments);
+        if (nt.Ke.Irql != PASSIVE_LEVEL)
+            throw new BugCheck(BugCheckCode.WORKER_THREAD_RETURNED_AT_BAD_IRQL, routine.Value, (ulong)nt.Ke.Irql);
+        if (nt.Ke.CurrentThread is { KernelApcDisable: not 0 } or { SpecialApcDisable: not 0 })
+            throw new BugCheck(BugCheckCode.APC_INDEX_MISMATCH, routine.Value, 0,
+                (ulong)(ushort)nt.Ke.CurrentThread.KernelApcDisable);
+    });
 
-    // Made with the first work item: a machine that needs none has no thread for it.
-    void StartWorker()
+    // Made with the first work item: a machine that needs none has no threads for it.
+    WorkerPool PoolOf(uint type)
     {
-        _workToDo = KEvent.At(nt.Memory, nt.Mm.Pool.Allocate(KEvent.Size, WorkTag));
-        _workToDo.Header.Initialize(DispatcherType.SynchronizationEvent, KEvent.Size, 0);
-        nt.Ps.StartThread("system worker", nt.Routines.Add("ExpWorkerThread", (_, _) => RunWorker()), Va.Null);
-    }
-
-    void RunWorker()
-    {
-        while (true)
-        {
-            while (_work.TryDequeue(out var item))
-            {
-                item.Done?.Invoke();
-                nt.Routines.Call(item.Routine, item.Arguments);
-                if (nt.Ke.Irql != PASSIVE_LEVEL)
-                    throw new BugCheck(BugCheckCode.WORKER_THREAD_RETURNED_AT_BAD_IRQL, item.Routine.Value,
-                        (ulong)nt.Ke.Irql);
-            }
-            nt.Ke.WaitFor([_workToDo.Header], all: false, deadline: null);
-        }
+        if (_pools.TryGetValue(type, out WorkerPool? pool)) return pool;
+        (string name, int priority) = type < s_queues.Length ? s_queues[type]
+            : type is >= CustomPriority and < CustomPriority + 32
+                ? ($"priority {type - CustomPriority}", (int)(type - CustomPriority))
+            : throw new BugCheck(BugCheckCode.WORKER_INVALID, 2, type);
+        return _pools[type] = new WorkerPool(nt, name, priority);
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
@@ -56,41 +52,62 @@ sealed partial class Ex
     {
         if (workItem.WorkerRoutine.Value <= nt.Mm.MmUserProbeAddress)
             throw new BugCheck(BugCheckCode.WORKER_INVALID, 1, workItem.Address.Value, workItem.WorkerRoutine.Value);
-        Queue(workItem.WorkerRoutine, [workItem.Parameter.Value]);
+        // Linked into the queue twice, the item would tear the list.
+        if (!_queuedItems.Add(workItem.Address))
+            throw new BugCheck(BugCheckCode.WORKER_INVALID, 0, workItem.Address.Value, workItem.WorkerRoutine.Value);
+        Va item = workItem.Address;
+        Queue(queueType, workItem.WorkerRoutine, [workItem.Parameter.Value], () => _queuedItems.Remove(item));
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public Va IoAllocateWorkItem(DeviceObject deviceObject)
     {
         Va item = nt.Mm.Pool.Allocate(IoWorkItemSize, PoolKind.NonPaged, WorkTag, nt.Caller, zero: true);
-        if (item.IsNull) return item;
-        nt.Memory.Write(item, deviceObject.Address);
-        _workItems.Add(item, false);
+        if (!item.IsNull) IoInitializeWorkItem(deviceObject.Address, item);
         return item;
     }
+
+    [Export]
+    public uint IoSizeofWorkItem() => IoWorkItemSize;
+
+    /// <summary>Makes memory of the driver's own a work item of a device or driver object.</summary>
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void IoInitializeWorkItem(Va ioObject, Va ioWorkItem)
+    {
+        nt.Memory.Write(ioWorkItem, ioObject);
+        _workItems[ioWorkItem] = false;
+    }
+
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void IoUninitializeWorkItem(Va ioWorkItem) => Forget(ioWorkItem);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoFreeWorkItem([FreesMem] Va ioWorkItem)
     {
-        if (_workItems.Remove(ioWorkItem, out bool queued) && queued)
-            throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DETECTED_VIOLATION, 0x1030, ioWorkItem.Value);
+        Forget(ioWorkItem);
         nt.Mm.Pool.Free(ioWorkItem);
+    }
+
+    void Forget(Va item)
+    {
+        if (_workItems.Remove(item, out bool queued) && queued)
+            throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DETECTED_VIOLATION, 0x1030, item.Value);
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoQueueWorkItem(Va ioWorkItem, Va workerRoutine, uint queueType, Va context) =>
-        QueueIoWork(ioWorkItem, workerRoutine, [nt.Memory.Read<ulong>(ioWorkItem), context.Value]);
+        QueueIoWork(queueType, ioWorkItem, workerRoutine, [nt.Memory.Read<ulong>(ioWorkItem), context.Value]);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoQueueWorkItemEx(Va ioWorkItem, Va workerRoutine, uint queueType, Va context) =>
-        QueueIoWork(ioWorkItem, workerRoutine, [nt.Memory.Read<ulong>(ioWorkItem), context.Value, ioWorkItem.Value]);
+    public void IoQueueWorkItemEx(Va ioWorkItem, Va workerRoutine, uint queueType, Va context) => QueueIoWork(
+        queueType, ioWorkItem, workerRoutine, [nt.Memory.Read<ulong>(ioWorkItem), context.Value, ioWorkItem.Value]);
 
-    void QueueIoWork(Va item, Va routine, ulong[] arguments)
+    void QueueIoWork(uint type, Va item, Va routine, ulong[] arguments)
     {
         if (!_workItems.TryGetValue(item, out bool queued) || queued)
             throw new BugCheck(BugCheckCode.WORKER_INVALID, 0, item.Value);
         _workItems[item] = true;
         // The routine may free the item, so it counts as taken before it runs.
-        Queue(routine, arguments, () => _workItems[item] = false);
+        Queue(type, routine, arguments, () => _workItems[item] = false);
     }
 }

@@ -30,31 +30,34 @@ public readonly record struct Handle(ulong Value)
 }
 
 /// <summary>One call from guest code, at the callee's first instruction: Microsoft's x64 convention.</summary>
-public readonly struct GuestCall(Processor cpu, Memory memory)
+public readonly struct GuestCall(Computer computer)
 {
+    // Not kept in a field: a thread that waits may go on on another processor.
+    Processor Cpu => computer.Cpu;
+
     /// <summary>The n-th integer argument: four in registers, then the stack above the home space.</summary>
     public ulong Argument(int n) => n switch
     {
-        0 => cpu.Rcx,
-        1 => cpu.Rdx,
-        2 => cpu.R8,
-        3 => cpu.R9,
-        _ => memory.Read<ulong>(new Va(cpu.Rsp) + 8 + n * 8),
+        0 => Cpu.Rcx,
+        1 => Cpu.Rdx,
+        2 => Cpu.R8,
+        3 => Cpu.R9,
+        _ => computer.Memory.Read<ulong>(new Va(Cpu.Rsp) + 8 + n * 8),
     };
 
     /// <summary>The arguments from the n-th on, of a function with an ellipsis.</summary>
     public VarArgs VarArgs(int n)
     {
         // A callee with an ellipsis first stores its register arguments in the home space: then all lie in a row.
-        Va home = new Va(cpu.Rsp) + 8;
-        memory.Write(home, cpu.Rcx);
-        memory.Write(home + 8, cpu.Rdx);
-        memory.Write(home + 16, cpu.R8);
-        memory.Write(home + 24, cpu.R9);
-        return new VarArgs(memory, home + n * 8);
+        Va home = new Va(Cpu.Rsp) + 8;
+        computer.Memory.Write(home, Cpu.Rcx);
+        computer.Memory.Write(home + 8, Cpu.Rdx);
+        computer.Memory.Write(home + 16, Cpu.R8);
+        computer.Memory.Write(home + 24, Cpu.R9);
+        return new VarArgs(computer.Memory, home + n * 8);
     }
 
-    public void Return(ulong value) => cpu.Rax = value;
+    public void Return(ulong value) => Cpu.Rax = value;
 }
 
 /// <summary>A va_list: arguments of 8 bytes each, in guest memory.</summary>

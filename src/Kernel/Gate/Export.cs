@@ -41,6 +41,10 @@ public sealed class IrqlRequiresMaxAttribute(Irql level) : Attribute
     public Irql Level { get; } = level;
 }
 
+/// <summary>The export's whole work is a wait: a thread of guest code may wait in it without a stack of the
+/// host's.</summary>
+[AttributeUsage(AttributeTargets.Method)] public sealed class ParksAttribute : Attribute;
+
 [AttributeUsage(AttributeTargets.Parameter)] public sealed class AcquiresLockAttribute : Attribute;
 [AttributeUsage(AttributeTargets.Parameter)] public sealed class ReleasesLockAttribute : Attribute;
 [AttributeUsage(AttributeTargets.Parameter)] public sealed class AliasesMemAttribute : Attribute;
@@ -57,7 +61,7 @@ public sealed record Parameter(string Name, string Type, Fact Facts);
 /// it.</summary>
 public sealed record Export(
     string Module, string Name, Support Support, string Missing, Irql MinIrql, Irql MaxIrql, Parameter[] Parameters,
-    bool ReturnsStatus, Action<NtKernel, GuestCall> Thunk);
+    bool ReturnsStatus, bool Parks, Action<NtKernel, GuestCall> Thunk);
 
 /// <summary>An exported variable: 8 bytes whose first value is read at boot.</summary>
 public sealed record DataExport(string Module, string Name, Func<NtKernel, ulong> Value);

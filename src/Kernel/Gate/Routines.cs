@@ -51,42 +51,83 @@ public sealed class Routines
     public ulong Call(Va routine, params ReadOnlySpan<ulong> arguments) => CallBelow(_nt.Cpu.Rsp, routine, arguments);
 
     /// <summary>As <see cref="Call"/>, on a part of the stack further down.</summary>
-    internal ulong CallBelow(ulong stack, Va routine, params ReadOnlySpan<ulong> arguments)
+    internal ulong CallBelow(ulong stack, Va routine, params ReadOnlySpan<ulong> arguments) =>
+        CallFrom(stack, _nt.Ke.CurrentStack, barrier: false, routine, arguments);
+
+    /// <summary>As <see cref="Call"/>, on another stack. An exception does not come out of it.</summary>
+    internal ulong CallOn(KernelStack stack, Va routine, params ReadOnlySpan<ulong> arguments) =>
+        CallFrom(stack.Base.Value - 0x80, stack, barrier: true, routine, arguments);
+
+    ulong CallFrom(ulong rsp, KernelStack stack, bool barrier, Va routine, ReadOnlySpan<ulong> arguments)
     {
         Processor cpu = _nt.Cpu;
-        ulong rip = cpu.Rip, rsp = cpu.Rsp;
-        int onStack = Math.Max(0, arguments.Length - 4);
-        ulong top = ReturnRspOf(stack - (ulong)onStack * 8) - 8;
-        _nt.Memory.Write(new Va(top), s_return.Value);
-        for (int i = 4; i < arguments.Length; i++) _nt.Memory.Write(new Va(top) + 8 + i * 8, arguments[i]);
+        (ulong outerRip, ulong outerRsp) = (cpu.Rip, cpu.Rsp);
+        ulong top = PushCall(rsp, arguments);
         if (arguments.Length > 0) cpu.Rcx = arguments[0];
         if (arguments.Length > 1) cpu.Rdx = arguments[1];
         if (arguments.Length > 2) cpu.R8 = arguments[2];
         if (arguments.Length > 3) cpu.R9 = arguments[3];
         (cpu.Rsp, cpu.Rip) = (top, routine.Value);
 
+        // Guest code may have put its stack anywhere: then nothing is known of where it ends.
+        ulong limit = stack.Contains(top) ? stack.Limit.Value : 0;
         List<NestedCall> calls = Calls;
-        calls.Add(new NestedCall(rip, rsp, top + 8));
-        Run(top + 8);
+        var call = new NestedCall(outerRip, outerRsp, top + 8, limit, barrier);
+        bool mayPark = MayPark;
+        MayPark = false;
+        calls.Add(call);
+        Run(call);
         calls.RemoveAt(calls.Count - 1);
-        (cpu.Rsp, cpu.Rip) = (rsp, rip);
+        MayPark = mayPark;
+        // Meanwhile the thread may have come to another processor.
+        cpu = _nt.Cpu;
+        (cpu.Rsp, cpu.Rip) = (outerRsp, outerRip);
         return cpu.Rax;
+    }
+
+    // The return address, and above the home space what does not fit into registers.
+    ulong PushCall(ulong rsp, ReadOnlySpan<ulong> arguments)
+    {
+        int onStack = Math.Max(0, arguments.Length - 4);
+        ulong top = ReturnRspOf(rsp - (ulong)onStack * 8) - 8;
+        _nt.Memory.Write(new Va(top), s_return.Value);
+        for (int i = 4; i < arguments.Length; i++) _nt.Memory.Write(new Va(top) + 8 + i * 8, arguments[i]);
+        return top;
+    }
+
+    /// <summary>Makes a context that enters a routine on a new stack.</summary>
+    /// <returns>Where the stack pointer will be when it returns.</returns>
+    internal ulong Prepare(CpuContext context, KernelStack stack, Va routine, ulong argument)
+    {
+        ulong top = PushCall(stack.Base.Value - 0x80, []);
+        (context.Rip, context.Rsp, context[1]) = (routine.Value, top, argument);
+        return top + 8;
     }
 
     /// <summary>Where the stack pointer will be when a call on this stack returns.</summary>
     internal ulong ReturnRspOf(ulong stack) => (stack - 0x28) & ~0xFUL;
 
-    void Run(ulong returnRsp)
+    void Run(NestedCall call)
     {
         int depth = Calls.Count;
+        Scheduler scheduler = _nt.Ke.Scheduler;
         while (true)
         {
             try
             {
-                RunUntilReturn(returnRsp);
-                return;
+                while (true)
+                {
+                    Stop stop = _nt.Cpu.Run();
+                    if (stop.Kind == StopKind.HostCall)
+                    {
+                        if (HasReturned(call.ReturnRsp)) return;
+                        CallHost();
+                    }
+                    else _nt.Ke.OnStop(stop);
+                    if (scheduler.Attention) scheduler.Look();
+                }
             }
-            catch (UnwindTo unwind) when (unwind.Context.Rsp < returnRsp)
+            catch (UnwindTo unwind) when (call.Contains(unwind.Context.Rsp))
             {
                 Calls.RemoveRange(depth, Calls.Count - depth);
                 _nt.Cpu.CopyFrom(unwind.Context);
@@ -97,40 +138,94 @@ public sealed class Routines
             }
             catch (PageFault fault)
             {
-                // Not even the exception could be put on the stack: what the processor calls a double fault.
-                var stop = new BugCheck(BugCheckCode.UNEXPECTED_KERNEL_MODE_TRAP, 8, fault.Address.Value);
-                _nt.Ke.Report(stop);
-                throw stop;
+                throw DoubleFault(fault);
             }
         }
     }
 
-    void RunUntilReturn(ulong returnRsp)
+    bool HasReturned(ulong returnRsp) => _nt.Cpu.Rip == s_return.Value && _nt.Cpu.Rsp == returnRsp;
+
+    // Not even the exception could be put on the stack: what the processor calls a double fault.
+    BugCheck DoubleFault(PageFault fault)
     {
-        Processor cpu = _nt.Cpu;
+        var stop = new BugCheck(BugCheckCode.UNEXPECTED_KERNEL_MODE_TRAP, 8, fault.Address.Value);
+        _nt.Ke.Report(stop);
+        return stop;
+    }
+
+    /// <summary>Runs the guest code of a thread that has no C# frames, until the thread waits, gives way or
+    /// ends. Then who is current has been decided.</summary>
+    internal void RunBase(NtThread thread)
+    {
+        Scheduler scheduler = _nt.Ke.Scheduler;
         while (true)
         {
-            Stop stop = cpu.Run();
-            if (stop.Kind == StopKind.HostCall)
+            try
             {
-                if (cpu.Rip == s_return.Value && cpu.Rsp == returnRsp) return;
-                CallHost(cpu);
+                while (true)
+                {
+                    Stop stop = _nt.Cpu.Run();
+                    if (stop.Kind == StopKind.HostCall)
+                    {
+                        if (HasReturned(thread.ReturnRsp)) _nt.Ps.Terminate(Status.STATUS_SUCCESS);
+                        CallHostInPlace(thread);
+                        if (thread.State == ThreadState.Waiting) break;
+                    }
+                    else _nt.Ke.OnStop(stop);
+                    if (scheduler.Attention && !scheduler.LookInPlace()) return;
+                }
+                scheduler.LookInPlace();
+                return;
             }
-            else _nt.Ke.OnStop(stop);
+            catch (UnwindTo unwind)
+            {
+                thread.Calls.Clear();
+                _nt.Cpu.CopyFrom(unwind.Context);
+            }
+            catch (PageFault fault)
+            {
+                throw DoubleFault(fault);
+            }
         }
     }
 
-    void CallHost(Processor cpu)
+    /// <summary>The running export may put its thread to sleep by <see cref="NtThread.Continue"/> instead of waiting on
+    /// the host's stack: the caller is guest code, and no C# stands below.</summary>
+    internal bool MayPark { get; private set; }
+
+    void CallHostInPlace(NtThread thread)
     {
+        MayPark = _routines.TryGetValue(_nt.Cpu.Rip, out HostRoutine routine) && routine.Export is { Parks: true };
+        try
+        {
+            CallHost();
+        }
+        finally
+        {
+            MayPark = false;
+        }
+    }
+
+    /// <summary>Ends the call of an export whose thread had waited without a host's stack.</summary>
+    internal void ReturnFromPark(NtStatus result)
+    {
+        if (_routines.TryGetValue(_nt.Cpu.Rip, out HostRoutine routine) && routine.Export is { } export)
+            _nt.LeaveParked(export, result.Value);
+        _nt.Cpu.Rax = result.Value;
+        Return();
+    }
+
+    void CallHost()
+    {
+        Processor cpu = _nt.Cpu;
         if (!_routines.TryGetValue(cpu.Rip, out HostRoutine routine))
             throw new BugCheck(BugCheckCode.KMODE_EXCEPTION_NOT_HANDLED, Status.STATUS_ILLEGAL_INSTRUCTION.Value,
                 cpu.Rip);
         try
         {
-            routine.Invoke(_nt, new GuestCall(cpu, _nt.Memory));
-            Va rsp = new(cpu.Rsp);
-            cpu.Rip = _nt.Memory.Read<ulong>(rsp);
-            cpu.Rsp = rsp.Value + 8;
+            routine.Invoke(_nt, new GuestCall(_nt.Computer));
+            // A thread that waits now has its result, and returns, when it runs again.
+            if (!MayPark || _nt.Ke.Scheduler.Current.State == ThreadState.Running) Return();
         }
         catch (PageFault fault)
         {
@@ -141,6 +236,16 @@ public sealed class Routines
             _nt.Seh.Dispatch(exception.Record);
         }
     }
+
+    void Return()
+    {
+        Processor cpu = _nt.Cpu;
+        Va rsp = new(cpu.Rsp);
+        Va caller = _nt.Memory.Read<Va>(rsp);
+        _nt.Loader.NoteStack(caller, rsp);
+        cpu.Rip = caller.Value;
+        cpu.Rsp = rsp.Value + 8;
+    }
 }
 
 /// <summary>A routine on the host: its name for stacks and traces, and what it does.</summary>
@@ -148,4 +253,10 @@ readonly record struct HostRoutine(string Name, Action<NtKernel, GuestCall> Invo
 
 /// <summary>A call of guest code that C# made: where the guest stood outside, and the stack pointer at the inner
 /// return.</summary>
-readonly record struct NestedCall(ulong OuterRip, ulong OuterRsp, ulong ReturnRsp);
+/// <param name="StackLimit">Where its stack ends.</param>
+/// <param name="IsBarrier">It interrupted what the guest did outside: an exception ends here.</param>
+readonly record struct NestedCall(ulong OuterRip, ulong OuterRsp, ulong ReturnRsp, ulong StackLimit, bool IsBarrier)
+{
+    /// <summary>Whether a frame with this stack pointer belongs to the call.</summary>
+    public bool Contains(ulong rsp) => rsp < ReturnRsp && rsp >= StackLimit;
+}

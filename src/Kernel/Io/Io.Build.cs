@@ -152,17 +152,6 @@ sealed partial class Io
     public bool IoIsWdmVersionAvailable(byte majorVersion, byte minorVersion) =>
         majorVersion < 6 || majorVersion == 6 && minorVersion == 0;
 
-    [Export]
-    public Va IoGetStackLimits(Va lowLimit, Va highLimit)
-    {
-        nt.Memory.Write(lowLimit, nt.Ke.CurrentThread.StackLimit);
-        nt.Memory.Write(highLimit, nt.Ke.CurrentThread.StackBase);
-        return Va.Null;
-    }
-
-    [Export]
-    public ulong IoGetRemainingStackSize() => nt.Cpu.Rsp - nt.Ke.CurrentThread.StackLimit.Value;
-
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public Va IoGetInitialStack() => nt.Ke.CurrentThread.InitialStack;
 }

@@ -1,14 +1,11 @@
 namespace Ringdown.Kernel;
 
-/// <summary>The machine's time, in 100 ns units since boot: it advances with instructions and jumps when all is
-/// idle.</summary>
-sealed class Clock(NtKernel nt)
+/// <summary>The machine's time, in 100 ns units since boot: it advances with instructions, whichever processor executes
+/// them, and jumps when all is idle.</summary>
+sealed class Clock(NtKernel nt, Schedule schedule)
 {
-    /// <summary>Instructions that the simulated processor executes in 100 ns.</summary>
+    /// <summary>Instructions that are executed in 100 ns.</summary>
     public const long InstructionsPerTick = 100;
-
-    /// <summary>Instructions between two looks at timers and other threads: 100 µs.</summary>
-    const long SliceInstructions = 100_000;
 
     const long InstructionsPerStep = 100;
 
@@ -16,16 +13,16 @@ sealed class Clock(NtKernel nt)
     const long BootTime = 133_485_408_000_000_000;
 
     SharedData? _shared;
-    long _idleTicks, _sliceInstructions, _retired, _limit = long.MaxValue;
+    long _idleTicks, _granted, _retired, _limit = long.MaxValue;
 
-    /// <summary>Instructions executed since boot.</summary>
+    /// <summary>Instructions executed since boot, by all processors.</summary>
     public long Retired
     {
         get
         {
             unsafe
             {
-                return _retired + _sliceInstructions - nt.Cpu.State->Budget;
+                return _retired + _granted - nt.Cpu.State->Budget;
             }
         }
     }
@@ -49,7 +46,7 @@ sealed class Clock(NtKernel nt)
 
     public void OnSliceEnd()
     {
-        StartSlice();
+        Settle();
         if (_retired >= _limit) throw TimeIsUp();
     }
 
@@ -75,15 +72,28 @@ sealed class Clock(NtKernel nt)
         Publish();
     }
 
-    void StartSlice()
+    /// <summary>Counts what the active processor has executed; before it is another's turn.</summary>
+    public void Settle()
     {
         unsafe
         {
-            _retired += _sliceInstructions - nt.Cpu.State->Budget;
-            long slice = SliceInstructions;
+            long left = nt.Cpu.State->Budget;
+            _retired += _granted - left;
+            _granted = left;
+        }
+    }
+
+    /// <summary>Gives the active processor instructions until the next decision, or until the next timer is
+    /// due.</summary>
+    public void StartSlice()
+    {
+        unsafe
+        {
+            _retired += _granted - nt.Cpu.State->Budget;
+            long slice = schedule.Slice();
             if (nt.Ke.Timers.NextDue is { } due)
-                slice = Math.Clamp((due - _idleTicks) * InstructionsPerTick - _retired, 100, slice);
-            nt.Cpu.State->Budget = _sliceInstructions = slice;
+                slice = Math.Clamp((due - _idleTicks) * InstructionsPerTick - _retired, Schedule.ShortestSlice, slice);
+            nt.Cpu.State->Budget = _granted = slice;
         }
         Publish();
     }

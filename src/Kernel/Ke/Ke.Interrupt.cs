@@ -17,7 +17,7 @@ public readonly partial struct KInterrupt
     [Field(0x5D)] public partial Irql SynchronizeIrql { get; set; }
 }
 
-/// <summary>Interrupt objects, and being another process for a while.</summary>
+/// <summary>Interrupt objects.</summary>
 sealed partial class Ke
 {
     const uint InterruptTag = 0x6E49_654B;
@@ -65,20 +65,5 @@ sealed partial class Ke
     {
         Release(interrupt.ActualLock);
         Lower(oldIrql);
-    }
-
-    [Export, IrqlRequiresMax(APC_LEVEL)]
-    public void KeStackAttachProcess(EProcess process, Va apcState)
-    {
-        KThread thread = CurrentThread;
-        _nt.Memory.Write(apcState + 0x20, thread.Process);      // KAPC_STATE.Process
-        thread.Process = process.Address;
-    }
-
-    [Export, IrqlRequiresMax(APC_LEVEL)]
-    public void KeUnstackDetachProcess(Va apcState)
-    {
-        KThread thread = CurrentThread;
-        thread.Process = _nt.Memory.Read<Va>(apcState + 0x20);
     }
 }

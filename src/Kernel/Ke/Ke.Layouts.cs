@@ -95,6 +95,8 @@ public readonly partial struct KMutant
     [Field(0x28)] public partial Va OwnerThread { get; set; }
     [Field(0x30)] public partial byte Abandoned { get; set; }
     [Field(0x31)] public partial byte ApcDisable { get; set; }
+
+    public const int ListOffset = 0x18;
 }
 
 [Layout("_KTIMER", Size = 0x40)]
@@ -105,6 +107,9 @@ public readonly partial struct KTimer
     [Field(0x18)] public partial ulong DueTime { get; set; }
     [Embedded(0x20)] public partial ListEntry TimerListEntry { get; }
     [Field(0x30)] public partial KDpc Dpc { get; set; }
+
+    /// <summary>The processor that set it.</summary>
+    [Field(0x38)] public partial uint Processor { get; set; }
     [Field(0x3C)] public partial uint Period { get; set; }
 
     /// <summary>Header.Inserted: the timer is in the timer queue.</summary>
@@ -118,45 +123,132 @@ public readonly partial struct KTimer
 [Layout("_KDPC", Size = 0x40)]
 public readonly partial struct KDpc
 {
+    /// <summary>Values of Type: DpcObject, ThreadedDpcObject.</summary>
+    public const byte Ordinary = 0x13, Threaded = 0x1A;
+    const int EntryOffset = 8;
+
     [Field(0x00)] public partial byte Type { get; set; }
     [Field(0x01)] public partial byte Importance { get; set; }
     [Field(0x02)] public partial ushort Number { get; set; }
+    [Field(EntryOffset)] public partial Va DpcListEntry { get; set; }
     [Field(0x18)] public partial Va DeferredRoutine { get; set; }
     [Field(0x20)] public partial Va DeferredContext { get; set; }
     [Field(0x28)] public partial Va SystemArgument1 { get; set; }
     [Field(0x30)] public partial Va SystemArgument2 { get; set; }
     [Field(0x38)] public partial Va DpcData { get; set; }
+
+    /// <summary>Where links of the queue point to.</summary>
+    public Va Entry => Address + EntryOffset;
+
+    public static KDpc AtEntry(Memory memory, Va entry) => At(memory, entry - EntryOffset);
+
+    public void Initialize(byte type, Va routine, Va context)
+    {
+        (Type, Importance, Number) = (type, 1, 0);
+        (DeferredRoutine, DeferredContext, DpcData) = (routine, context, Va.Null);
+    }
 }
 
-/// <summary>The part of the processor control region that drivers read through GS. KPRCB starts at 0x180.</summary>
-[Layout("_KPCR", Size = 0x1000)]
+[Layout("_KAPC", Size = 0x58)]
+public readonly partial struct KApc
+{
+    public const byte ApcObject = 0x12;
+    const int EntryOffset = 0x10;
+
+    [Field(0x00)] public partial byte Type { get; set; }
+    [Field(0x02, Name = "Size")] public partial byte ObjectSize { get; set; }
+    [Field(0x08)] public partial KThread Thread { get; set; }
+    [Embedded(EntryOffset)] public partial ListEntry ApcListEntry { get; }
+    [Field(0x20)] public partial Va KernelRoutine { get; set; }
+    [Field(0x28)] public partial Va RundownRoutine { get; set; }
+    [Field(0x30)] public partial Va NormalRoutine { get; set; }
+    [Field(0x38)] public partial Va NormalContext { get; set; }
+    [Field(0x40)] public partial Va SystemArgument1 { get; set; }
+    [Field(0x48)] public partial Va SystemArgument2 { get; set; }
+    [Field(0x50)] public partial byte ApcStateIndex { get; set; }
+    [Field(0x51)] public partial byte ApcMode { get; set; }
+    [Field(0x52)] public partial bool Inserted { get; set; }
+
+    public static KApc AtEntry(Memory memory, Va entry) => At(memory, entry - EntryOffset);
+}
+
+[Layout("_KWAIT_BLOCK", Size = 0x30)]
+public readonly partial struct KWaitBlock
+{
+    [Embedded(0x00)] public partial ListEntry WaitListEntry { get; }
+    [Field(0x10)] public partial byte WaitType { get; set; }
+    [Field(0x11)] public partial byte BlockState { get; set; }
+    [Field(0x12)] public partial ushort WaitKey { get; set; }
+    [Field(0x18)] public partial KThread Thread { get; set; }
+    [Field(0x20)] public partial Va Object { get; set; }
+}
+
+/// <summary>The DPC queue in a processor's control block.</summary>
+[Layout("_KDPC_DATA", Size = 0x28)]
+public readonly partial struct KDpcData
+{
+    [Field(0x00, Name = "DpcList.ListHead.Next")] public partial Va ListHead { get; set; }
+    [Field(0x08, Name = "DpcList.LastEntry")] public partial Va LastEntry { get; set; }
+    [Field(0x18)] public partial int DpcQueueDepth { get; set; }
+    [Field(0x1C)] public partial uint DpcCount { get; set; }
+}
+
+/// <summary>The part of the processor control region that drivers read through GS, and the DPC queue. KPRCB starts at
+/// 0x180.</summary>
+[Layout("_KPCR", Size = 0x4000)]
 public readonly partial struct Kpcr
 {
+    public const int PrcbOffset = 0x180;
+
     [Field(0x18)] public partial Va Self { get; set; }
     [Field(0x20)] public partial Va CurrentPrcb { get; set; }
     [Field(0x50)] public partial byte Irql { get; set; }
-    [Field(0x184)] public partial byte Number { get; set; }
+    [Field(0x184)] public partial byte LegacyNumber { get; set; }
     [Field(0x188)] public partial KThread CurrentThread { get; set; }
     [Field(0x198)] public partial KThread IdleThread { get; set; }
+    [Field(0x1A4)] public partial uint Number { get; set; }
+    [Embedded(0x3200)] public partial KDpcData DpcData { get; }
 }
 
 /// <summary>KTHREAD and, behind it, what of ETHREAD the kernel uses (offsets of Windows 10 2004).</summary>
 [Layout("_ETHREAD", Size = 0x898)]
 public readonly partial struct KThread
 {
+    /// <summary>Objects that a wait without an array of the caller's may have.</summary>
+    public const int WaitBlocks = 3;
+
     [Embedded(0x00)] public partial DispatcherHeader Header { get; }
     [Field(0x04, Name = "Header.SignalState")] public partial int SignalState { get; set; }
     [Field(0x28)] public partial Va InitialStack { get; set; }
     [Field(0x30)] public partial Va StackLimit { get; set; }
     [Field(0x38)] public partial Va StackBase { get; set; }
-    [Field(0xB8)] public partial Va Process { get; set; }
+    [Embedded(0x98, Name = "ApcState.ApcListHead[0]")] public partial ListEntry KernelApcList { get; }
+    [Embedded(0xA8, Name = "ApcState.ApcListHead[1]")] public partial ListEntry UserApcList { get; }
+    [Field(0xB8, Name = "ApcState.Process")] public partial Va Process { get; set; }
+    [Field(0xC0, Name = "ApcState.KernelApcInProgress")] public partial bool KernelApcInProgress { get; set; }
+    [Field(0xC1, Name = "ApcState.KernelApcPending")] public partial bool KernelApcPending { get; set; }
+    [Field(0xC2, Name = "ApcState.UserApcPending")] public partial bool UserApcPending { get; set; }
     [Field(0xC3)] public partial sbyte Priority { get; set; }
+    [Field(0xD0)] public partial Va WaitBlockList { get; set; }
+
+    /// <summary>What KeRemoveQueue has taken: it shares its place with the entry of the list of waiting
+    /// threads.</summary>
+    [Field(0xD8)] public partial Va QueueEntry { get; set; }
+    [Field(0x184)] public partial byte State { get; set; }
     [Field(0x1E4)] public partial short KernelApcDisable { get; set; }
     [Field(0x1E6)] public partial short SpecialApcDisable { get; set; }
+    [Field(0x220)] public partial Va ProcessOfThread { get; set; }
     [Field(0x232)] public partial byte PreviousMode { get; set; }
+    [Embedded(0x2F8)] public partial ListEntry MutantListHead { get; }
     [Field(0x478)] public partial ulong UniqueProcess { get; set; }
     [Field(0x480)] public partial ulong UniqueThread { get; set; }
     [Field(0x548)] public partial NtStatus ExitStatus { get; set; }
+
+    /// <summary>KTHREAD.WaitBlock: they share bytes with other fields, so only what a wait needs of them is
+    /// written.</summary>
+    public Va WaitBlockArray => Address + 0x140;
+
+    public ListEntry ApcList(ProcessorMode mode) => mode == ProcessorMode.KernelMode ? KernelApcList : UserApcList;
 }
 
 /// <summary>What of EPROCESS the kernel uses (offsets of Windows 10 2004).</summary>

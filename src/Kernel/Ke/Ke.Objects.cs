@@ -3,10 +3,11 @@ using static Ringdown.Kernel.Irql;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Events, semaphores, mutexes, timers and DPCs as drivers make them.</summary>
+/// <summary>Events, semaphores and mutexes as drivers make them.</summary>
 sealed partial class Ke
 {
-    const uint IncrementLimit = 0xC000_0047, MutantNotOwned = 0xC000_0046;
+    const uint IncrementLimit = 0xC000_0047, MutantNotOwned = 0xC000_0046,
+        MutantAbandoned = 0x0000_0080, MutantLimitExceeded = 0xC000_0191;
 
     [Export]
     public void KeInitializeEvent(KEvent @event, uint type, bool state) =>
@@ -17,7 +18,7 @@ sealed partial class Ke
     {
         int old = @event.Header.SignalState;
         @event.SignalState = 1;
-        if (old == 0) WakeWaiters(@event.Header);
+        if (old == 0) WakeWaiters(@event.Header, increment);
         return old;
     }
 
@@ -56,7 +57,7 @@ sealed partial class Ke
         int old = semaphore.Header.SignalState, sum = old + adjustment;
         if (sum > semaphore.Limit || sum < old) throw new GuestException(IncrementLimit);
         semaphore.SignalState = sum;
-        WakeWaiters(semaphore.Header);
+        WakeWaiters(semaphore.Header, increment);
         return old;
     }
 
@@ -74,146 +75,74 @@ sealed partial class Ke
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public int KeReleaseMutex(KMutant mutex, bool wait)
+    public int KeReleaseMutex(KMutant mutex, bool wait) => ReleaseMutant(mutex, abandoned: false);
+
+    /// <summary>A mutex without effect on APCs, as user mode has it.</summary>
+    [Export]
+    public void KeInitializeMutant(KMutant mutant, bool initialOwner)
     {
-        if (mutex.OwnerThread != CurrentThread.Address) throw new GuestException(MutantNotOwned);
-        int old = mutex.Header.SignalState;
-        if (old + 1 == 1) mutex.OwnerThread = Va.Null;
-        mutex.SignalState = old + 1;
-        WakeWaiters(mutex.Header);
+        mutant.Header.Initialize(DispatcherType.Mutant, KMutant.Size, 1);
+        (mutant.OwnerThread, mutant.Abandoned, mutant.ApcDisable) = (Va.Null, 0, 0);
+        if (initialOwner) TakeMutant(Scheduler.Current, mutant);
+    }
+
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public int KeReleaseMutant(KMutant mutant, int increment, bool abandoned, bool wait) =>
+        ReleaseMutant(mutant, abandoned, increment);
+
+    /// <returns>Whether its last owner has ended without giving it back.</returns>
+    bool TakeMutant(NtThread thread, KMutant mutant)
+    {
+        int count = mutant.Header.SignalState - 1;
+        if (count == int.MinValue) throw new GuestException(MutantLimitExceeded);
+        mutant.SignalState = count;
+        if (count != 0) return false;
+        KThread owner = thread.Object;
+        mutant.OwnerThread = owner.Address;
+        owner.MutantListHead.InsertTail(mutant.MutantListEntry);
+        owner.KernelApcDisable -= mutant.ApcDisable;
+        bool abandoned = mutant.Abandoned != 0;
+        mutant.Abandoned = 0;
+        return abandoned;
+    }
+
+    int ReleaseMutant(KMutant mutant, bool abandoned, int increment = 0)
+    {
+        int old = mutant.Header.SignalState;
+        if (!abandoned && mutant.OwnerThread != CurrentThread.Address)
+            throw new GuestException(mutant.Abandoned != 0 ? MutantAbandoned : MutantNotOwned);
+        int count = abandoned ? 1 : old + 1;
+        if (abandoned) mutant.Abandoned = 1;
+        mutant.SignalState = count;
+        if (count != 1) return old;
+        mutant.MutantListEntry.Remove();
+        if (Scheduler.Find(mutant.OwnerThread) is { } owner)
+        {
+            KThread was = owner.Object;
+            was.KernelApcDisable += mutant.ApcDisable;
+        }
+        mutant.OwnerThread = Va.Null;
+        WakeWaiters(mutant.Header, increment);
+        DeliverKernelApcs();
         return old;
+    }
+
+    /// <summary>When a thread ends: a mutex of the kernel's that it still owns is a bug check, others are
+    /// abandoned.</summary>
+    public void RundownMutants(KThread thread)
+    {
+        ListEntry list = thread.MutantListHead;
+        while (!list.IsEmpty)
+        {
+            Clock.Spend();
+            KMutant mutant = KMutant.At(_nt.Memory, list.Flink.Address - KMutant.ListOffset);
+            if (mutant.ApcDisable != 0)
+                throw new BugCheck(BugCheckCode.THREAD_TERMINATE_HELD_MUTEX, thread.Address.Value,
+                    mutant.Address.Value);
+            ReleaseMutant(mutant, abandoned: true);
+        }
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public int KeReadStateMutex(KMutant mutex) => mutex.Header.SignalState;
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void KeInitializeTimer(KTimer timer) => KeInitializeTimerEx(timer, 0);
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void KeInitializeTimerEx(KTimer timer, uint type)
-    {
-        timer.Header.Initialize(DispatcherType.NotificationTimer + (byte)(type & 1), KTimer.Size, 0);
-        timer.Inserted = false;
-        timer.DueTime = 0;
-        timer.TimerListEntry.Initialize();
-        timer.Dpc = KDpc.At(_nt.Memory, Va.Null);
-        timer.Period = 0;
-    }
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public bool KeSetTimer(KTimer timer, long dueTime, KDpc dpc) => Timers.Set(timer, dueTime, 0, dpc);
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public bool KeSetTimerEx(KTimer timer, long dueTime, uint period, KDpc dpc) =>
-        Timers.Set(timer, dueTime, period, dpc);
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public bool KeCancelTimer(KTimer timer) => Timers.Cancel(timer);
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public bool KeReadStateTimer(KTimer timer) => timer.Header.SignalState != 0;
-
-    [Export]
-    public void KeInitializeDpc(KDpc dpc, Va deferredRoutine, Va deferredContext)
-    {
-        dpc.Type = 0x13;
-        dpc.Importance = 1;
-        dpc.Number = 0;
-        (dpc.DeferredRoutine, dpc.DeferredContext, dpc.DpcData) = (deferredRoutine, deferredContext, Va.Null);
-    }
-
-    [Export]
-    public bool KeInsertQueueDpc(KDpc dpc, Va systemArgument1, Va systemArgument2)
-    {
-        if (!Dpcs.Insert(dpc, systemArgument1, systemArgument2)) return false;
-        Dpcs.Deliver();
-        return true;
-    }
-
-    [Export]
-    public bool KeRemoveQueueDpc(KDpc dpc) => Dpcs.Remove(dpc);
-
-    [Export]
-    public void KeSetImportanceDpc(KDpc dpc, byte importance) => dpc.Importance = importance;
-
-    [Export(Support.Partial, "There is one processor, so the target is kept and has no effect.")]
-    public void KeSetTargetProcessorDpc(KDpc dpc, byte number) => dpc.Number = (ushort)(number + 0x500);
-
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public void KeFlushQueuedDpcs() => Dpcs.Deliver();
-
-    [Export]
-    public void KeStallExecutionProcessor(uint microseconds) => Clock.AdvanceTo(Clock.Now + microseconds * 10L);
-
-    [Export]
-    public long KeQueryPerformanceCounter(Va performanceFrequency)
-    {
-        if (!performanceFrequency.IsNull) _nt.Memory.Write(performanceFrequency, 10_000_000L);
-        return Clock.Now;
-    }
-
-    [Export]
-    public uint KeQueryTimeIncrement() => 156_250;
-
-    [Export]
-    public ulong KeQueryInterruptTime() => (ulong)Clock.Now;
-
-    [Export]
-    public ulong KeQueryActiveProcessors() => 1;
-
-    [Export]
-    public uint KeQueryActiveProcessorCount(Va activeProcessors)
-    {
-        if (!activeProcessors.IsNull) _nt.Memory.Write(activeProcessors, 1UL);
-        return 1;
-    }
-
-    [Export]
-    public uint KeGetCurrentProcessorNumberEx(Va procNumber)
-    {
-        if (!procNumber.IsNull) _nt.Memory.Write(procNumber, 0u);
-        return 0;
-    }
-
-    [Export, IrqlRequiresMax(APC_LEVEL)]
-    public void KeEnterCriticalRegion()
-    {
-        KThread thread = CurrentThread;
-        thread.KernelApcDisable--;
-    }
-
-    [Export, IrqlRequiresMax(APC_LEVEL)]
-    public void KeLeaveCriticalRegion()
-    {
-        KThread thread = CurrentThread;
-        thread.KernelApcDisable++;
-    }
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public bool KeAreApcsDisabled() => CurrentThread.KernelApcDisable != 0;
-
-    [Export]
-    public KThread KeGetCurrentThread() => CurrentThread;
-
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public int KeSetPriorityThread(KThread thread, int priority)
-    {
-        int old = thread.Priority;
-        thread.Priority = (sbyte)priority;
-        return old;
-    }
-
-    [Export]
-    public void KeBugCheckEx(uint code, ulong p1, ulong p2, ulong p3, ulong p4) =>
-        throw new BugCheck((BugCheckCode)code, p1, p2, p3, p4);
-
-    [Export]
-    public void KeBugCheck(uint code) => throw new BugCheck((BugCheckCode)code);
-
-    [ExportData] public ulong KeNumberProcessors => 1;
-    [ExportData] public ulong NtBuildNumber => 0xF000_0000 | SharedData.BuildNumber;
-    [ExportData] public ulong KdDebuggerEnabled => 0;
-    [ExportData] public ulong KdDebuggerNotPresent => 1;
-    [ExportData] public ulong InitSafeBootMode => 0;
 }

@@ -4,99 +4,186 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
+/// <summary>Waiting for dispatcher objects. Wait blocks lie in guest memory, in the thread or where the driver
+/// says.</summary>
 sealed partial class Ke
 {
-    /// <summary>Threads that wait, in the order in which they began to.</summary>
-    readonly List<Wait> _waits = [];
+    const uint WaitTag = 0x7469_6157;
 
     /// <summary>Waits until one or all objects are signalled, or the clock reaches the deadline.</summary>
     /// <param name="idle">What to return if nothing can ever end the wait; null: the machine hangs.</param>
     public NtStatus WaitFor(DispatcherHeader[] objects, bool all, long? deadline, NtStatus? idle = null)
     {
-        if (TryTake(Scheduler.Current, objects, all) is { } taken) return taken;
-        if (deadline <= Clock.Now) return STATUS_TIMEOUT;
-        if (Irql >= DISPATCH_LEVEL)
-            throw new BugCheck(BugCheckCode.IRQL_NOT_LESS_OR_EQUAL, objects[0].Address.Value, (ulong)Irql, 0,
-                _nt.Cpu.Rip);
+        bool many = objects.Length > KThread.WaitBlocks;
+        Va blocks = many ? _nt.Mm.Pool.Allocate(objects.Length * KWaitBlock.Size, WaitTag) : Va.Null;
+        NtStatus result = WaitFor(new Wait(Scheduler.Current, objects, all, deadline ?? Wait.Forever)
+        {
+            Idle = idle,
+            Blocks = blocks,
+        });
+        if (many) _nt.Mm.Pool.Free(blocks);
+        return result;
+    }
 
-        var wait = new Wait(Scheduler.Current, objects, all, deadline ?? Wait.Forever);
-        _waits.Add(wait);
+    /// <summary>Waits; the calling C# code goes on when it is over.</summary>
+    public NtStatus WaitFor(Wait wait)
+    {
+        while (true)
+        {
+            if (TryWait(wait) is { } at) return at;
+            Scheduler.Reschedule();
+            if (Finish(wait) is { } result) return result;
+        }
+    }
+
+    /// <summary>A wait that is the whole of what guest code asked for: where the caller has no C# frames, it waits
+    /// without a stack of the host's, and its result is put into the guest's registers.</summary>
+    NtStatus Park(Wait wait, Func<NtStatus, NtStatus>? convert = null)
+    {
+        if (!_nt.Routines.MayPark)
+        {
+            NtStatus waited = WaitFor(wait);
+            return convert is null ? waited : convert(waited);
+        }
+        if (TryWait(wait) is { } at) return convert is null ? at : convert(at);
+        wait.Thread.Continue = GoOn;
+        return STATUS_PENDING;
+
+        void GoOn()
+        {
+            NtStatus? result = Finish(wait);
+            if (result is null && (result = TryWait(wait)) is null)
+            {
+                wait.Thread.Continue = GoOn;
+                return;
+            }
+            _nt.Routines.ReturnFromPark(convert is null ? result.Value : convert(result.Value));
+        }
+    }
+
+    /// <summary>Ends a wait at once, or begins it: then the thread does not run.</summary>
+    NtStatus? TryWait(Wait wait)
+    {
+        DeliverKernelApcs();
+        if (wait is { Alertable: true, Mode: ProcessorMode.UserMode } && HasUserApc(wait.Thread.Object))
+            return STATUS_USER_APC;
+        if (TryTake(wait) is { } taken) return taken;
+        if (wait.Deadline <= Clock.Now) return STATUS_TIMEOUT;
+        if (Irql >= DISPATCH_LEVEL)
+            throw new BugCheck(BugCheckCode.IRQL_NOT_LESS_OR_EQUAL,
+                wait.Objects.Length > 0 ? wait.Objects[0].Address.Value : 0, (ulong)Irql, 0, _nt.Cpu.Rip);
+        Begin(wait);
+        return null;
+    }
+
+    void Begin(Wait wait)
+    {
+        KThread thread = wait.Thread.Object;
+        Va blocks = wait.Blocks.IsNull ? thread.WaitBlockArray : wait.Blocks;
+        for (int i = 0; i < wait.Objects.Length; i++)
+        {
+            KWaitBlock block = KWaitBlock.At(_nt.Memory, blocks + i * KWaitBlock.Size);
+            (block.WaitType, block.BlockState, block.WaitKey) = ((byte)(wait.All ? 0 : 1), 4, (ushort)i);
+            (block.Thread, block.Object) = (thread, wait.Objects[i].Address);
+            wait.Objects[i].WaitListHead.InsertTail(block.WaitListEntry);
+        }
+        LeaveQueue(wait);
+        thread.WaitBlockList = wait.Objects.Length == 0 ? Va.Null : blocks;
+        wait.Result = null;
         wait.Thread.Wait = wait;
         wait.Thread.State = ThreadState.Waiting;
-        (long, long)? timer = deadline is { } at ? Timers.Add(at, () => End(wait, STATUS_TIMEOUT)) : null;
-        Block(wait, idle);
-        if (timer is { } key) Timers.Remove(key);
-        return wait.Result!.Value;
+        wait.Thread.Blocks?.Invoke();
+        if (wait.Deadline != Wait.Forever) wait.Timer = Timers.Add(wait.Deadline, () => End(wait, STATUS_TIMEOUT));
+    }
+
+    /// <summary>What came of a wait; null if it was only interrupted by an APC and is to be made again.</summary>
+    NtStatus? Finish(Wait wait)
+    {
+        NtStatus result = wait.Result!.Value;
+        return result == STATUS_KERNEL_APC ? null : result;
+    }
+
+    /// <summary>Ends a wait: its thread may run again.</summary>
+    public void End(Wait wait, NtStatus result, int increment = 0)
+    {
+        NtThread waiter = wait.Thread;
+        if (waiter.Wait != wait) return;
+        waiter.Wait = null;
+        wait.Result = result;
+        Unlink(wait);
+        if (wait.Timer is { } timer) Timers.Remove(timer);
+        wait.Timer = null;
+        JoinQueue(wait);
+        waiter.Boost(increment);
+        Scheduler.MakeReady(waiter);
+    }
+
+    void Unlink(Wait wait)
+    {
+        KThread thread = wait.Thread.Object;
+        Va blocks = thread.WaitBlockList;
+        thread.WaitBlockList = Va.Null;
+        try
+        {
+            for (int i = 0; i < wait.Objects.Length; i++)
+                KWaitBlock.At(_nt.Memory, blocks + i * KWaitBlock.Size).WaitListEntry.Remove();
+        }
+        catch (PageFault fault)
+        {
+            // An object, or the driver's array of wait blocks, has gone while a thread waits for it.
+            throw _nt.Seh.StopFor(fault);
+        }
     }
 
     /// <summary>Lets others run until all wait and no timer is set; at most ten seconds of the machine's
     /// time.</summary>
-    public NtStatus RunUntilIdle()
-    {
-        long limit = Clock.Now + 100_000_000;
-        return WaitFor([CurrentThread.Header], all: false, limit, idle: STATUS_SUCCESS);
-    }
-
-    void Block(Wait wait, NtStatus? idle)
-    {
-        while (wait.Result is null)
-        {
-            if (Scheduler.TrySwitch() || PassTime()) continue;
-            if (wait.Thread != Scheduler.Owner) Scheduler.SwitchToOwner();
-            else if (idle is { } status) End(wait, status);
-            else throw new Hang(HangKind.Deadlock,
-                $"Thread {wait.Thread.Name} waits for {Describe(wait)}, and nothing will signal it.");
-        }
-    }
-
-    static string Describe(Wait wait) =>
-        string.Join(", ", wait.Objects.Select(o => $"the {o.Type} at {o.Address}"));
+    public NtStatus RunUntilIdle() => WaitFor([], all: false, Clock.Now + 100_000_000, idle: STATUS_SUCCESS);
 
     /// <summary>An object became signalled: lets go on who waited for it, first come, first served.</summary>
-    public void WakeWaiters(DispatcherHeader header)
+    /// <param name="increment">By how much the priority of who goes on is raised.</param>
+    public void WakeWaiters(DispatcherHeader header, int increment = 0)
     {
-        for (int i = 0; i < _waits.Count && header.SignalState > 0; i++)
+        ListEntry head = header.WaitListHead, entry = head.Flink;
+        while (entry != head && header.SignalState > 0)
         {
-            Wait wait = _waits[i];
-            if (!wait.Objects.Contains(header)) continue;
-            if (TryTake(wait.Thread, wait.Objects, wait.All) is not { } taken) continue;
-            End(wait, taken);
-            i--;
+            Clock.Spend();
+            KWaitBlock block = KWaitBlock.At(_nt.Memory, entry.Address);
+            // The list is the driver's memory: a block that no waiting thread put there is its corruption.
+            if (Scheduler.Find(block.Thread.Address)?.Wait is not { } wait)
+                throw BugCheck.CorruptListEntry(entry.Address);
+            entry = entry.Flink;
+            if (TryTake(wait) is not { } taken) continue;
+            End(wait, taken, increment);
+            entry = head.Flink;
         }
-    }
-
-    void End(Wait wait, NtStatus result)
-    {
-        if (wait.Result is not null) return;
-        wait.Result = result;
-        wait.Thread.Wait = null;
-        wait.Thread.State = ThreadState.Ready;
-        _waits.Remove(wait);
-        if (wait.Thread != Scheduler.Current) Scheduler.MakeReady(wait.Thread);
     }
 
     /// <summary>Takes what a wait takes if it can be satisfied now; null if not.</summary>
-    NtStatus? TryTake(NtThread thread, DispatcherHeader[] objects, bool all)
+    NtStatus? TryTake(Wait wait)
     {
-        if (all)
+        DispatcherHeader[] objects = wait.Objects;
+        if (wait.All)
         {
-            if (!objects.All(o => CanTake(thread, o))) return null;
-            foreach (DispatcherHeader o in objects) Take(thread, o);
-            return STATUS_SUCCESS;
+            foreach (DispatcherHeader o in objects) if (!CanTake(wait.Thread, o)) return null;
+            bool anyAbandoned = false;
+            foreach (DispatcherHeader o in objects) anyAbandoned |= Take(wait.Thread, o);
+            return anyAbandoned ? STATUS_ABANDONED_WAIT_0 : STATUS_SUCCESS;
         }
         for (int i = 0; i < objects.Length; i++)
         {
-            if (!CanTake(thread, objects[i])) continue;
-            bool abandoned = Take(thread, objects[i]);
+            if (!CanTake(wait.Thread, objects[i])) continue;
+            bool abandoned = Take(wait.Thread, objects[i]);
             return new NtStatus((abandoned ? STATUS_ABANDONED_WAIT_0.Value : 0) + (uint)i);
         }
         return null;
     }
 
-    bool CanTake(NtThread thread, DispatcherHeader header) =>
-        header.SignalState > 0
-        || header.Type == DispatcherType.Mutant
+    bool CanTake(NtThread thread, DispatcherHeader header)
+    {
+        if (header.Type == DispatcherType.Queue) return CanTakeEntry(thread, header);
+        return header.SignalState > 0 || header.Type == DispatcherType.Mutant
             && KMutant.At(_nt.Memory, header.Address).OwnerThread == thread.Object.Address;
+    }
 
     /// <returns>Whether it was a mutex that its owner had abandoned.</returns>
     bool Take(NtThread thread, DispatcherHeader header)
@@ -109,13 +196,11 @@ sealed partial class Ke
             case DispatcherType.Semaphore:
                 header.SignalState--;
                 break;
+            case DispatcherType.Queue:
+                TakeEntry(thread, header);
+                break;
             case DispatcherType.Mutant:
-                KMutant mutant = KMutant.At(_nt.Memory, header.Address);
-                header.SignalState--;
-                mutant.OwnerThread = thread.Object.Address;
-                bool abandoned = mutant.Abandoned != 0;
-                mutant.Abandoned = 0;
-                return abandoned;
+                return TakeMutant(thread, KMutant.At(_nt.Memory, header.Address));
         }
         return false;
     }
@@ -125,39 +210,49 @@ sealed partial class Ke
     {
         if (timeout.IsNull) return null;
         long value = _nt.Memory.Read<long>(timeout);
-        return value <= 0 ? Clock.Now - value : value - (Clock.SystemTime - Clock.Now);
+        return value <= 0 ? Clock.Now - Math.Max(value, -(1L << 60)) : value - (Clock.SystemTime - Clock.Now);
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    Wait NewWait(DispatcherHeader[] objects, bool all, Va timeout, byte mode, bool alertable, Va blocks = default) =>
+        new(Scheduler.Current, objects, all, DeadlineOf(timeout) ?? Wait.Forever)
+        {
+            Alertable = alertable,
+            Mode = (ProcessorMode)(mode & 1),
+            Blocks = blocks,
+        };
+
+    [Export, Parks, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus KeWaitForSingleObject(
         DispatcherHeader @object, uint waitReason, byte waitMode, bool alertable, Va timeout) =>
-        WaitFor([@object], all: false, DeadlineOf(timeout));
+        Park(NewWait([@object], false, timeout, waitMode, alertable));
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export, Parks, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus KeWaitForMutexObject(
         DispatcherHeader mutex, uint waitReason, byte waitMode, bool alertable, Va timeout) =>
-        WaitFor([mutex], all: false, DeadlineOf(timeout));
+        Park(NewWait([mutex], false, timeout, waitMode, alertable));
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export, Parks, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus KeWaitForMultipleObjects(
         uint count, Va objects, uint waitType, uint waitReason, byte waitMode, bool alertable, Va timeout,
             Va waitBlockArray)
     {
         // Without an array of wait blocks the three of the thread must do; never more than 64.
-        if (count is 0 or > 64 || count > 3 && waitBlockArray.IsNull)
+        if (count is 0 or > 64 || count > KThread.WaitBlocks && waitBlockArray.IsNull)
             throw new BugCheck(BugCheckCode.MAXIMUM_WAIT_OBJECTS_EXCEEDED, count);
         var headers = new DispatcherHeader[count];
         for (int i = 0; i < headers.Length; i++)
             headers[i] = DispatcherHeader.At(_nt.Memory, _nt.Memory.Read<Va>(objects + i * 8));
-        return WaitFor(headers, all: waitType == 0, DeadlineOf(timeout));
+        return Park(NewWait(headers, waitType == 0, timeout, waitMode, alertable, waitBlockArray));
     }
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export, Parks, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus KeDelayExecutionThread(byte waitMode, bool alertable, Va interval)
     {
         long until = DeadlineOf(interval) ?? Clock.Now;
-        DispatcherHeader never = CurrentThread.Header;
-        return WaitFor([never], all: false, Math.Max(until, Clock.Now + 1)) == STATUS_TIMEOUT ? STATUS_SUCCESS
-            : STATUS_ALERTED;
+        return Park(new Wait(Scheduler.Current, [], false, Math.Max(until, Clock.Now + 1))
+        {
+            Alertable = alertable,
+            Mode = (ProcessorMode)(waitMode & 1),
+        }, result => result == STATUS_TIMEOUT ? STATUS_SUCCESS : result);
     }
 }

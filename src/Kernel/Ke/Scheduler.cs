@@ -1,16 +1,35 @@
+using Ringdown.Machine;
+
 namespace Ringdown.Kernel;
 
-/// <summary>Decides which thread runs. One at a time: each has a host thread, and the baton passes at waits and
-/// quanta.</summary>
-sealed class Scheduler(NtKernel nt)
+/// <summary>Decides which thread runs on which processor, and whose turn it is. One processor runs at a time.</summary>
+sealed partial class Scheduler
 {
+    readonly NtKernel _nt;
     readonly List<NtThread> _threads = [];
-    readonly LinkedList<NtThread> _ready = new();
-    MachineStop? _stop;
-    bool _disposed;
+    readonly Dictionary<Va, NtThread> _byObject = [];
+    readonly ReadyQueue _ready = new();
+    readonly KProcessor[] _processors;
+    readonly Schedule _schedule;
+    bool _sliceEnded;
+
+    public Scheduler(NtKernel nt, Schedule schedule)
+    {
+        (_nt, _schedule) = (nt, schedule);
+        _processors = new KProcessor[nt.Computer.Processors.Count];
+        for (int i = 0; i < _processors.Length; i++) _processors[i] = new KProcessor(nt, i);
+        Active = _processors[0];
+        _ownersCarrier = new Carrier(this);
+    }
+
+    public IReadOnlyList<KProcessor> Processors => _processors;
+    public Schedule Schedule => _schedule;
+
+    /// <summary>The processor that runs now.</summary>
+    public KProcessor Active { get; private set; }
 
     /// <summary>The thread that runs now.</summary>
-    public NtThread Current { get; private set; } = null!;
+    public NtThread Current => Active.Current;
 
     /// <summary>The thread of the machine's owner: it sends the requests, and a stop of the machine reaches
     /// it.</summary>
@@ -18,121 +37,283 @@ sealed class Scheduler(NtKernel nt)
 
     public IReadOnlyList<NtThread> Threads => _threads;
 
-    /// <summary>The thread whose turn it is next, if any is ready.</summary>
-    public NtThread? FirstReady => _ready.First?.Value;
+    /// <summary>Before more guest code runs, somebody should look: <see cref="Look"/>.</summary>
+    public bool Attention { get; private set; }
+
+    /// <summary>What could not be done at a high IRQL is looked at when it falls.</summary>
+    public bool Deferred { get; private set; }
 
     /// <summary>Makes the calling host thread the owner's.</summary>
     public void Adopt(NtThread owner)
     {
-        Owner = Current = owner;
-        _threads.Add(owner);
+        Owner = owner;
+        owner.Host = _ownersCarrier;
+        Add(owner);
+        owner.State = ThreadState.Running;
+        SetCurrent(Active, owner);
+    }
+
+    /// <summary>Gives each processor the thread that it has when it has none.</summary>
+    public void AdoptIdle(Func<KProcessor, NtThread> make)
+    {
+        foreach (KProcessor processor in _processors)
+        {
+            NtThread idle = make(processor);
+            idle.Affinity = 1UL << processor.Number;
+            processor.Idle = idle;
+            Kpcr pcr = processor.Pcr;
+            pcr.IdleThread = idle.Object;
+            _byObject.Add(idle.Object.Address, idle);
+            SetCurrent(processor, idle);
+        }
     }
 
     public void Start(NtThread thread)
     {
+        Add(thread);
+        MakeReady(thread);
+    }
+
+    /// <summary>Makes a thread known that is not ready yet.</summary>
+    public void Add(NtThread thread)
+    {
         _threads.Add(thread);
-        _ready.AddLast(thread);
+        _byObject.Add(thread.Object.Address, thread);
     }
 
-    public void MakeReady(NtThread thread) => _ready.AddLast(thread);
+    public NtThread? Find(Va thread) => _byObject.GetValueOrDefault(thread);
 
-    /// <summary>Runs others until this thread's wait is over, or returns false: nobody else can run now.</summary>
-    public bool TrySwitch()
+    public void MakeReady(NtThread thread)
     {
-        if (_ready.First is not { } next) return false;
-        _ready.RemoveFirst();
-        SwitchTo(next.Value);
-        return true;
+        thread.State = ThreadState.Ready;
+        _ready.Add(thread);
+        if (CouldRunAtOnce(thread)) Attention = true;
     }
 
-    /// <summary>Nobody can run and no time can pass: the owner decides what that means.</summary>
-    public void SwitchToOwner() => SwitchTo(Owner);
-
-    /// <summary>The quantum is over: another ready thread's turn.</summary>
-    public void Yield()
+    bool CouldRunAtOnce(NtThread thread)
     {
-        if (_ready.Count == 0) return;
-        _ready.AddLast(Current);
-        TrySwitch();
+        foreach (KProcessor processor in _processors)
+            if (thread.MayRunOn(processor.Number)
+                && (processor.Current.IsIdle || processor.Current.Priority < thread.Priority))
+                return true;
+        return false;
     }
 
-    /// <summary>Ends the calling thread for good; its host thread returns.</summary>
+    /// <summary>A ready or running thread's priority or affinity is another one now.</summary>
+    public void Change(NtThread thread, Action change)
+    {
+        bool ready = thread.State == ThreadState.Ready;
+        if (ready) _ready.Remove(thread);
+        change();
+        if (ready) _ready.Add(thread);
+        Attention = true;
+    }
+
+    /// <summary>Something may be due: an interrupt, a DPC, an APC, another thread.</summary>
+    public void Notice() => Attention = true;
+
+    public void OnSliceEnd()
+    {
+        _sliceEnded = true;
+        Attention = true;
+    }
+
+    /// <summary>At the IRQL of before, nothing more could be done.</summary>
+    public void OnLowered()
+    {
+        if (!Deferred) return;
+        Deferred = false;
+        Attention = true;
+    }
+
+    /// <summary>Ends the calling thread for good: its C# frames are left.</summary>
     public void Exit()
     {
         NtThread gone = Current;
         _threads.Remove(gone);
+        _byObject.Remove(gone.Object.Address);
         gone.State = ThreadState.Terminated;
         throw new ThreadExit();
     }
 
-    void SwitchTo(NtThread next)
+    /// <summary>Goes on with another processor until something is so. One that would never see it is a
+    /// deadlock.</summary>
+    public void SpinUntil(Func<bool> isOver, Func<string> description)
     {
-        NtThread from = Current;
-        if (next == from) return;
-        Park(from);
-        Resume(next);
-        from.Baton.Wait();
-        if (_disposed || from.State == ThreadState.Terminated) throw new ThreadExit();
-        if (_stop is { } stop && from == Owner)
-        {
-            _stop = null;
-            throw stop;
-        }
-    }
-
-    void Park(NtThread thread)
-    {
-        nt.Cpu.CopyTo(thread.Context);
-        thread.Irql = nt.Ke.Irql;
-    }
-
-    void Resume(NtThread next)
-    {
-        Current = next;
-        nt.Cpu.CopyFrom(next.Context);
-        nt.Ke.SetIrql(next.Irql);
-        nt.Ke.SetCurrentThread(next.Object);
-        nt.Memory.Current = next.AddressSpace;
-        if (next.Host is null && next != Owner)
-        {
-            next.Host = new Thread(() => Main(next), 4 << 20) { IsBackground = true, Name = next.Name };
-            next.Host.Start();
-        }
-        else next.Baton.Release();
-    }
-
-    void Main(NtThread thread)
-    {
+        if (isOver()) return;
+        KProcessor mine = Active;
+        // Whoever spins at a low IRQL may still be moved to another processor; here it holds on to its own.
+        var spin = new Spin(isOver, description);
+        mine.Spin = spin;
         try
         {
-            nt.Ps.RunThread(thread);
+            while (!isOver())
+            {
+                _nt.Ke.Clock.Spend();
+                Reschedule();
+                _nt.Ke.Interrupt();
+            }
         }
-        catch (ThreadExit)
+        finally
         {
+            if (mine.Spin == spin) mine.Spin = null;
         }
-        catch (MachineStop stop)
-        {
-            _stop = stop;
-        }
-        if (_disposed) return;
-        // The baton goes on: to the owner if the machine has stopped, else to whoever can run.
-        NtThread next = _stop is not null ? Owner : nt.Ke.NextToRun();
-        _ready.Remove(next);
-        Resume(next);
     }
 
-    /// <summary>Ends all host threads but the caller's.</summary>
-    public void Stop()
+    /// <summary>Decides anew who runs where, and makes the chosen processor the active one.</summary>
+    void Decide()
     {
-        _disposed = true;
-        foreach (NtThread thread in _threads)
+        bool ended = _sliceEnded;
+        _sliceEnded = false;
+        if (ended && Current is { IsIdle: false, State: ThreadState.Running } running && Active.Spin is null
+            && Active.Irql < Irql.DISPATCH_LEVEL)
+            EndQuantum(running);
+        while (true)
         {
-            if (thread.Host is null) continue;
-            thread.Baton.Release();
-            thread.Host.Join();
+            // The active one first: a thread that has just become ready stays where it is, if it can.
+            Fill(Active);
+            foreach (KProcessor processor in _processors) Fill(processor);
+            if (Choose(ended) is { } chosen)
+            {
+                Activate(chosen, ended);
+                return;
+            }
+            if (!RequestLateDpcs() && !PassTime()) Stuck();
         }
+    }
+
+    void EndQuantum(NtThread running)
+    {
+        running.Decay();
+        int best = _ready.HighestFor(Active.Number);
+        if (best < running.Priority || best == running.Priority && !_schedule.EndsQuantum(running.Id)) return;
+        Preempt(Active, first: false);
+    }
+
+    void Preempt(KProcessor processor, bool first)
+    {
+        NtThread running = processor.Current;
+        SetCurrent(processor, processor.Idle);
+        running.State = ThreadState.Ready;
+        _ready.Add(running, first);
+    }
+
+    // A processor without a runnable thread gets one; a running thread gives way to one of a higher priority.
+    void Fill(KProcessor processor)
+    {
+        NtThread current = processor.Current;
+        bool runs = !current.IsIdle && current.State == ThreadState.Running;
+        // At DISPATCH_LEVEL no thread is exchanged: nor is one whose DPCs run on top of it.
+        if (runs && (processor.Spin is not null || processor.Irql >= Irql.DISPATCH_LEVEL)) return;
+        if (current.IsIdle && processor.Nesting > 0) return;
+        if (runs && !current.MayRunOn(processor.Number))
+        {
+            Preempt(processor, first: true);
+            runs = false;
+        }
+        int best = _ready.IsEmpty ? -1 : _ready.HighestFor(processor.Number);
+        if (runs)
+        {
+            if (best <= current.Priority) return;
+            Preempt(processor, first: true);
+        }
+        if (best < 0)
+        {
+            if (!processor.Current.IsIdle) SetCurrent(processor, processor.Idle);
+            return;
+        }
+        NtThread next = _ready.Take(best, processor.Number, _schedule);
+        SetCurrent(processor, next);
+        next.State = ThreadState.Running;
+    }
+
+    KProcessor? Choose(bool sliceEnded)
+    {
+        // The usual case: one processor, and it goes on.
+        if (_processors.Length == 1) return Active.CanGoOn ? Active : null;
+        Span<Candidate> candidates = stackalloc Candidate[_processors.Length];
+        int count = 0, active = -1;
+        foreach (KProcessor processor in _processors)
+        {
+            if (!processor.CanGoOn) continue;
+            if (processor == Active) active = count;
+            candidates[count++] = new Candidate(processor.Number, processor.Current.Id);
+        }
+        return count == 0 ? null
+            : _processors[candidates[_schedule.Choose(candidates[..count], active, sliceEnded)].Processor];
+    }
+
+    void Activate(KProcessor processor, bool newSlice)
+    {
+        Clock clock = _nt.Ke.Clock;
+        if (processor != Active)
+        {
+            clock.Settle();
+            Active = processor;
+            _nt.Computer.Select(processor.Number);
+            if (processor.Irql >= Irql.DISPATCH_LEVEL) _nt.Memory.PageOut();
+            clock.StartSlice();
+        }
+        else if (newSlice) clock.StartSlice();
+        _nt.Memory.Current = processor.Current.AddressSpace;
+    }
+
+    /// <summary>Puts a thread on a processor: what the one before had there is kept with it.</summary>
+    void SetCurrent(KProcessor processor, NtThread next)
+    {
+        if (processor.Current is { } before)
+        {
+            if (before == next) return;
+            processor.Cpu.CopyTo(before.Context);
+            before.Irql = processor.Irql;
+        }
+        processor.Cpu.CopyFrom(next.Context);
+        processor.Current = next;
+        _nt.Ke.SetIrql(processor, next.Irql);
+        Kpcr pcr = processor.Pcr;
+        pcr.CurrentThread = next.Object;
+        if (processor == Active) _nt.Memory.Current = next.AddressSpace;
+    }
+
+    // DPCs of low importance wait for the next tick, unless there is nothing else to do.
+    bool RequestLateDpcs()
+    {
+        bool any = false;
+        foreach (KProcessor processor in _processors)
+            if (processor.Irql < Irql.DISPATCH_LEVEL) any |= processor.Dpcs.Request();
+        return any;
+    }
+
+    // With nothing to run: on to the next timer.
+    bool PassTime()
+    {
+        if (_nt.Ke.Timers.NextDue is not { } due) return false;
+        _nt.Ke.Clock.AdvanceTo(due);
+        _nt.Ke.Timers.Expire();
+        return true;
+    }
+
+    // Nobody can run and no time can pass: the owner's request is as far as it gets, or the machine hangs.
+    void Stuck()
+    {
+        string spinning = string.Join(" ", _processors.Where(p => p.Spin is not null).Select(p =>
+            $"Processor {p.Number} ({p.Current.Name}) spins on {p.Spin!.Description()}."));
+        if (spinning.Length > 0) throw new Hang(HangKind.Deadlock, spinning + " None of it will ever happen.");
+        if (Owner.Wait is { Idle: { } status } wait) _nt.Ke.End(wait, status);
+        else throw Deadlock();
+    }
+
+    // The owner's wait is the one to look at first, else the oldest.
+    Hang Deadlock()
+    {
+        NtThread[] waiting = [.. _threads.Where(t => t.Wait is { Deadline: Wait.Forever, Objects.Length: > 0 })
+            .OrderBy(t => t != Owner)];
+        string all = string.Join("; t", waiting.Take(4).Select(t => $"hread {t.Name} waits for {t.Wait}"));
+        NtThread? first = waiting.FirstOrDefault();
+        return new Hang(HangKind.Deadlock, $"T{all}, and nothing will signal it.")
+        {
+            Culprit = first,
+            Context = first?.Context,
+        };
     }
 }
-
-/// <summary>Unwinds a host thread whose NT thread is over.</summary>
-sealed class ThreadExit : Exception;

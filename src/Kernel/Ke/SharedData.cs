@@ -8,7 +8,7 @@ sealed class SharedData(Memory memory, Va address)
 {
     public const uint BuildNumber = 19041;
 
-    public void Fill()
+    public void Fill(int processors)
     {
         memory.Write(address + 0x004, 0x0FA0_0000u);                       // TickCountMultiplier: 15.625 ms
         memory.Write(address + 0x030, MemoryMarshal.AsBytes(@"C:\Windows".AsSpan()));
@@ -22,7 +22,7 @@ sealed class SharedData(Memory memory, Va address)
         foreach (int feature in (ReadOnlySpan<int>)[2, 3, 6, 8, 9, 10, 12, 13, 14])
             memory.Write<byte>(address + 0x274 + feature, 1);
         memory.Write(address + 0x2E8, 0x8_0000u);                          // NumberOfPhysicalPages: 2 GiB
-        memory.Write(address + 0x3C0, 1u);                                 // ActiveProcessorCount
+        memory.Write(address + 0x3C0, processors);                                // ActiveProcessorCount
     }
 
     public void SetTime(long interruptTime, long systemTime, long tickCount)

@@ -5,7 +5,10 @@ namespace Ringdown.Kernel;
 /// <summary>What is due when: KTIMERs, and waits with a time-out.</summary>
 sealed class TimerQueue(NtKernel nt)
 {
-    readonly SortedDictionary<(long Due, long Order), Action> _due = [];
+    const int Slack = 64;
+
+    readonly PriorityQueue<Action, (long Due, long Order)> _due = new();
+    readonly HashSet<(long Due, long Order)> _live = [];
     readonly Dictionary<Va, (long Due, long Order)> _timers = [];
     long _order;
 
@@ -16,15 +19,18 @@ sealed class TimerQueue(NtKernel nt)
     public (long Due, long Order) Add(long due, Action expired)
     {
         (long Due, long Order) key = (due, _order++);
-        _due.Add(key, expired);
-        UpdateNext();
+        _due.Enqueue(expired, key);
+        _live.Add(key);
+        if (NextDue is null || due < NextDue) NextDue = due;
         return key;
     }
 
     public void Remove((long Due, long Order) key)
     {
-        _due.Remove(key);
-        UpdateNext();
+        // What was taken back stays in the heap until it comes to the top, or until most of the heap is such.
+        if (!_live.Remove(key)) return;
+        if (_due.Count > 2 * _live.Count + Slack) Compact();
+        if (key.Due == NextDue) UpdateNext();
     }
 
     /// <summary>KeSetTimerEx: a negative due time is relative. Returns whether it was set already.</summary>
@@ -34,9 +40,17 @@ sealed class TimerQueue(NtKernel nt)
         timer.SignalState = 0;
         timer.Dpc = dpc;
         timer.Period = periodMilliseconds;
-        long due = dueTime < 0 ? nt.Ke.Clock.Now - dueTime : dueTime - (nt.Ke.Clock.SystemTime - nt.Ke.Clock.Now);
-        Insert(timer, Math.Max(due, nt.Ke.Clock.Now));
+        timer.Processor = (uint)nt.Ke.Scheduler.Active.Number;
+        Insert(timer, DueOf(dueTime));
         return was;
+    }
+
+    /// <summary>A due time in the clock's units, not before now.</summary>
+    public long DueOf(long dueTime)
+    {
+        Clock clock = nt.Ke.Clock;
+        long due = dueTime < 0 ? clock.Now - Math.Max(dueTime, -(1L << 60)) : dueTime - (clock.SystemTime - clock.Now);
+        return Math.Max(due, clock.Now);
     }
 
     public bool Cancel(KTimer timer)
@@ -52,9 +66,10 @@ sealed class TimerQueue(NtKernel nt)
     {
         while (NextDue is { } due && due <= nt.Ke.Clock.Now)
         {
-            var first = _due.First();
-            Remove(first.Key);
-            first.Value();
+            _due.TryDequeue(out Action? expired, out var key);
+            bool live = _live.Remove(key);
+            UpdateNext();
+            if (live) expired!();
         }
     }
 
@@ -71,12 +86,40 @@ sealed class TimerQueue(NtKernel nt)
     void Fire(KTimer timer, long due)
     {
         _timers.Remove(timer.Address);
-        timer.Inserted = false;
-        if (timer.Period != 0) Insert(timer, due + timer.Period * 10_000L);
-        timer.SignalState = 1;
-        nt.Ke.WakeWaiters(timer.Header);
-        if (!timer.Dpc.IsNull) nt.Ke.Dpcs.Insert(timer.Dpc, Va.Null, Va.Null);
+        try
+        {
+            timer.Inserted = false;
+            if (timer.Period != 0) Insert(timer, due + timer.Period * 10_000L);
+            timer.SignalState = 1;
+            nt.Ke.WakeWaiters(timer.Header);
+            if (timer.Dpc is { IsNull: false } dpc)
+                nt.Ke.QueueTimerDpc(dpc, timer.Processor);
+        }
+        catch (PageFault fault)
+        {
+            // The timer, or its DPC, lies in memory that has gone.
+            throw nt.Seh.StopFor(fault);
+        }
     }
 
-    void UpdateNext() => NextDue = _due.Count == 0 ? null : _due.First().Key.Due;
+    void Compact()
+    {
+        var kept = _due.UnorderedItems.Where(i => _live.Contains(i.Priority)).ToArray();
+        _due.Clear();
+        _due.EnqueueRange(kept);
+    }
+
+    void UpdateNext()
+    {
+        while (_due.TryPeek(out _, out var key))
+        {
+            if (_live.Contains(key))
+            {
+                NextDue = key.Due;
+                return;
+            }
+            _due.Dequeue();
+        }
+        NextDue = null;
+    }
 }

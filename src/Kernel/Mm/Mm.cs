@@ -20,16 +20,18 @@ sealed partial class Mm
 
     public Pool Pool { get; }
 
-    /// <summary>A kernel stack of 24 KiB below the returned address, with a guard page below it.</summary>
-    public Va AllocateStack()
+    /// <summary>A kernel stack with a guard page below it. Its addresses are not used again.</summary>
+    public KernelStack NewStack(int bytes)
     {
-        const ulong bytes = 6 * Va.PageSize;
         Va guard = _nextStack, start = guard + Va.PageSize;
         _nextStack = start + bytes;
         _nt.Memory.Map(guard, Va.PageSize, Protection.Guard);
-        _nt.Memory.Map(start, bytes, Protection.ReadWrite);
-        return start + bytes;
+        _nt.Memory.Map(start, (ulong)bytes, Protection.ReadWrite);
+        return new KernelStack(start + bytes, start);
     }
+
+    public void FreeStack(KernelStack stack) =>
+        _nt.Memory.Unmap(stack.Limit - Va.PageSize, stack.Base - stack.Limit + Va.PageSize);
 
     public const int StackBytes = 6 * Va.PageSize;
 

@@ -7,54 +7,78 @@ namespace Ringdown.Kernel;
 /// <summary>Threads: made, run, ended.</summary>
 sealed partial class Ps
 {
-    NtThread NewThread(string name, EProcess process, ulong id, Va start, Va context, AddressSpace space)
+    NtThread NewThread(
+        string name, EProcess process, ulong id, AddressSpace space, Va start = default, Va context = default)
     {
         var thread = KThread.At(nt.Memory, nt.Ob.Create(nt.Ob.ThreadType, KThread.Size).Body);
         thread.Header.Initialize(DispatcherType.Thread, KThread.Size, 0);
-        Va stack = nt.Mm.AllocateStack();
-        (thread.InitialStack, thread.StackBase, thread.StackLimit) = (stack, stack, stack - Mm.StackBytes);
-        thread.Process = process.Address;
+        KernelStack stack = nt.Mm.NewStack(Mm.StackBytes);
+        (thread.InitialStack, thread.StackBase, thread.StackLimit) = (stack.Base, stack.Base, stack.Limit);
+        (thread.Process, thread.ProcessOfThread) = (process.Address, process.Address);
         (thread.UniqueProcess, thread.UniqueThread) = (process.UniqueProcessId, id);
-        thread.Priority = 8;
-        var made = new NtThread(name, thread, space)
+        thread.KernelApcList.Initialize();
+        thread.UserApcList.Initialize();
+        thread.MutantListHead.Initialize();
+        var made = new NtThread(name, thread, id, space)
         {
             StartRoutine = start,
             StartContext = context,
-            StackBase = stack,
-            StackBytes = Mm.StackBytes,
+            Stack = stack,
         };
-        made.Context.Rsp = stack.Value - 0x100;
+        made.SetPriority(made.BasePriority);
+        made.Context.Rsp = stack.Base.Value - 0x100;
         return made;
     }
 
+    /// <summary>The thread of a processor that has nothing to do.</summary>
+    NtThread NewIdleThread(KProcessor processor) =>
+        NewThread($"idle {processor.Number}", SystemProcess, 0, nt.Memory.Current);
+
+    /// <summary>A thread of the System process whose life is C#: it is not started yet.</summary>
+    public NtThread NewSystemThread(string name) => NewThread(name, SystemProcess, NextId(), nt.Memory.Current);
+
+    ulong NextId() => _nextId += 4;
+
     /// <summary>Makes a system thread and lets the scheduler have it.</summary>
-    public NtThread StartThread(string name, Va start, Va context)
+    public NtThread StartThread(string name, Va start, Va context) => StartThread(name, SystemProcess, start, context);
+
+    /// <summary>Makes a thread of a process and lets the scheduler have it.</summary>
+    public NtThread StartThread(string name, EProcess process, Va start, Va context)
     {
-        _nextId += 4;
-        NtThread thread = NewThread(name, SystemProcess, _nextId, start, context, nt.Memory.Current);
+        AddressSpace space = AddressSpaceOf(process) ?? nt.Memory.Current;
+        NtThread thread = NewThread(name, process, NextId(), space, start, context);
+        thread.ReturnRsp = nt.Routines.Prepare(thread.Context, thread.Stack, start, context.Value);
         nt.Ke.Scheduler.Start(thread);
         return thread;
     }
 
-    /// <summary>The life of a thread, on its own host thread.</summary>
-    public void RunThread(NtThread thread)
-    {
-        nt.Routines.Call(thread.StartRoutine, thread.StartContext.Value);
-        Terminate(STATUS_SUCCESS);
-    }
-
-    void Terminate(NtStatus status)
+    /// <summary>The current thread's start routine has returned, or it asked to be ended.</summary>
+    public void Terminate(NtStatus status)
     {
         NtThread current = nt.Ke.Scheduler.Current;
         KThread thread = current.Object;
-        if (thread.KernelApcDisable != 0)
+        if (thread.KernelApcDisable != 0 || thread.SpecialApcDisable != 0)
+        {
+            nt.Ke.RundownMutants(thread);
             throw new BugCheck(BugCheckCode.KERNEL_APC_PENDING_DURING_EXIT, 0, (ulong)(ushort)thread.KernelApcDisable,
                 0, 1);
+        }
+        if (nt.Ke.Irql != PASSIVE_LEVEL)
+            throw new BugCheck(BugCheckCode.IRQL_NOT_LESS_OR_EQUAL, thread.Address.Value, (ulong)nt.Ke.Irql, 0,
+                nt.Cpu.Rip);
+        nt.Ke.RundownApcs(thread);
+        nt.Ke.RundownMutants(thread);
         thread.ExitStatus = status;
         thread.SignalState = 1;
         nt.Ke.WakeWaiters(thread.Header);
-        nt.Ob.Dereference(nt.Ob.At(thread.Address));
         nt.Ke.Scheduler.Exit();
+    }
+
+    /// <summary>The last that is done for a thread: nothing of it is on a processor any longer.</summary>
+    public void OnThreadGone(NtThread thread)
+    {
+        nt.Mm.FreeStack(thread.Stack);
+        nt.Ob.Dereference(nt.Ob.At(thread.Object.Address));
     }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]

@@ -23,11 +23,14 @@ sealed partial class Ps(NtKernel nt)
     {
         SystemProcess = NewProcess(SystemId);
         UserProcess = NewProcess(UserId);
-        NtThread owner = NewThread("user", UserProcess, UserId + 4, Va.Null, Va.Null, nt.Memory.Current);
+        nt.Ke.Scheduler.AdoptIdle(NewIdleThread);
+        NtThread owner = NewThread("user", UserProcess, UserId + 4, nt.Memory.Current);
         nt.Ke.Scheduler.Adopt(owner);
-        nt.Ke.SetCurrentThread(owner.Object);
-        nt.Cpu.Rsp = owner.StackBase.Value - 0x100;
     }
+
+    /// <summary>The user half of a process; null for what is no process.</summary>
+    public AddressSpace? AddressSpaceOf(EProcess process) =>
+        process == SystemProcess || process == UserProcess ? nt.Memory.Current : null;
 
     EProcess NewProcess(ulong id)
     {

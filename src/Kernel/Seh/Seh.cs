@@ -75,6 +75,10 @@ sealed partial class Seh(NtKernel nt)
         Dispatch(new ExceptionRecord(STATUS_ACCESS_VIOLATION.Value, rip, operation, address.Value));
     }
 
+    /// <summary>The bug check for a fault of the kernel's own on what a driver has left it.</summary>
+    public BugCheck StopFor(PageFault fault) =>
+        NotMapped(fault.Address, fault.Access == Access.Write ? 1UL : 0, new Va(nt.Cpu.Rip));
+
     BugCheck NotMapped(Va address, ulong operation, Va rip) => nt.Mm.Pool.Near(address) switch
     {
         { IsFree: true } => new BugCheck(PAGE_FAULT_IN_FREED_SPECIAL_POOL, address.Value, operation, rip.Value),

@@ -22,11 +22,15 @@ sealed class Unwinder(NtKernel nt)
     /// <param name="context">Changed to the caller's.</param>
     /// <param name="handlerKind">1: exception handlers count, 2: termination handlers.</param>
     /// <returns>False at the end of the stack.</returns>
-    public bool Step(CpuContext context, int handlerKind, out UnwoundFrame frame)
+    public bool Step(CpuContext context, int handlerKind, out UnwoundFrame frame) =>
+        Step(context, handlerKind, nt.Routines.Calls, out frame);
+
+    /// <summary>The same in the stack of a thread that has made these calls.</summary>
+    public bool Step(CpuContext context, int handlerKind, IReadOnlyList<NestedCall> calls, out UnwoundFrame frame)
     {
         Va pc = new(context.Rip);
         frame = new UnwoundFrame(pc, Va.Null, Va.Null, new Va(context.Rsp), null);
-        if (Routines.IsReturn(pc)) return LeaveNestedCall(context);
+        if (Routines.IsReturn(pc)) return LeaveNestedCall(context, handlerKind, calls);
         if (nt.Routines.TryFind(pc, out _)) return Return(context);
         if (nt.Loader.ImageAt(pc) is not { } image) return ReturnFromNowhere(context);
         Va entry = FindEntry(image, pc);
@@ -56,11 +60,12 @@ sealed class Unwinder(NtKernel nt)
     }
 
     // C# called guest code here: on with what the guest did outside.
-    bool LeaveNestedCall(CpuContext context)
+    static bool LeaveNestedCall(CpuContext context, int handlerKind, IReadOnlyList<NestedCall> calls)
     {
-        foreach (NestedCall call in nt.Routines.Calls)
+        foreach (NestedCall call in calls)
         {
             if (call.ReturnRsp != context.Rsp) continue;
+            if (call.IsBarrier && handlerKind != 0) return false;
             (context.Rip, context.Rsp) = (call.OuterRip, call.OuterRsp);
             return context.Rip != 0;
         }

@@ -50,6 +50,7 @@ public sealed class UserSide
         try
         {
             NtStatus status = service();
+            if (_nt.Ke.Irql == Irql.PASSIVE_LEVEL) _nt.Ke.DeliverUserApcs();
             if (_nt.Ke.Irql != Irql.PASSIVE_LEVEL)
                 throw new BugCheck(BugCheckCode.IRQL_GT_ZERO_AT_SYSTEM_SERVICE, 0, (ulong)_nt.Ke.Irql);
             if (thread.KernelApcDisable != 0)

@@ -171,7 +171,7 @@ sealed class FuzzMachine : IDisposable
         cpu.Rsp = rsp;
         _nt.Memory.Write(new Va(rsp), 0xFFFF_F801_7000_0020UL);
         for (int i = 4; i < _arguments.Length; i++) _nt.Memory.Write(new Va(rsp) + 8 + i * 8, _arguments[i]);
-        export.Thunk(_nt, new GuestCall(cpu, _nt.Memory));
+        export.Thunk(_nt, new GuestCall(_nt.Computer));
     }
 
     public void CallAsGuest(Export export) =>

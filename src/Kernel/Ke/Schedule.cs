@@ -1,0 +1,189 @@
+using Ringdown.Machine;
+
+namespace Ringdown.Kernel;
+
+/// <summary>A processor that can go on, and the thread that it would go on with (0: it is idle and has DPCs to
+/// run).</summary>
+public readonly record struct Candidate(int Processor, ulong Thread);
+
+/// <summary>
+/// Decides what is left open by NT's rules: whose turn it is among processors, which of several threads of the highest
+/// priority runs, and after how many instructions these questions are asked again.
+/// </summary>
+/// <remarks>One object belongs to one machine. Its answers may depend on its chance and on what it was asked, on
+/// nothing else: so a seed decides the whole run.</remarks>
+public abstract class Schedule
+{
+    /// <summary>The longest time between two looks at timers and other threads: 100 µs.</summary>
+    public const long LongestSlice = 100_000;
+
+    /// <summary>The shortest, in instructions: more than the longest block, so that each slice gets on.</summary>
+    public const long ShortestSlice = 100;
+
+    /// <summary>Instructions until the next decision.</summary>
+    public abstract long Slice();
+
+    /// <summary>The index of the processor that goes on; never called without candidates.</summary>
+    /// <param name="active">The index of the one that has just run; -1 if it cannot go on.</param>
+    /// <param name="sliceEnded">Its slice is over; otherwise it stopped for another reason.</param>
+    public abstract int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded);
+
+    /// <summary>The index of the thread that runs next, of several that are ready with the same priority, the one that
+    /// waits longest first.</summary>
+    public virtual int ChooseThread(ReadOnlySpan<ulong> threads) => 0;
+
+    /// <summary>Whether a thread at the end of a slice gives way to others of its priority.</summary>
+    public virtual bool EndsQuantum(ulong thread) => true;
+}
+
+/// <summary>Everybody in turn, for as long as a slice is.</summary>
+public sealed class RoundRobinSchedule : Schedule
+{
+    public override long Slice() => LongestSlice;
+
+    public override int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded)
+    {
+        if (active < 0) return 0;
+        return sliceEnded ? (active + 1) % candidates.Length : active;
+    }
+}
+
+/// <summary>Any processor, any thread, slices from a few blocks to the longest: short ones as often as long
+/// ones.</summary>
+public sealed class RandomSchedule(Chance chance) : Schedule
+{
+    const int SliceBits = 18;
+
+    public override long Slice()
+    {
+        ulong random = chance.Next() & ((1UL << chance.Next(SliceBits)) - 1);
+        return Math.Min(LongestSlice, ShortestSlice + (long)random);
+    }
+
+    public override int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded) =>
+        candidates.Length == 1 ? 0 : chance.Next(candidates.Length);
+
+    public override int ChooseThread(ReadOnlySpan<ulong> threads) => chance.Next(threads.Length);
+}
+
+/// <summary>
+/// Probabilistic concurrency testing: each thread has a random priority and the greatest runs; at a few random moments
+/// the running one falls behind all others.
+/// </summary>
+/// <remarks>
+/// With n threads, about k instructions and a bug that d ordered moments suffice for, one run finds it with a chance of
+/// at least 1/(n·k^(d-1)) (Burckhardt, Kothari, Musuvathi, Nagarakatte: ASPLOS 2010).
+/// </remarks>
+public sealed class PctSchedule : Schedule
+{
+    readonly Chance _chance;
+    readonly Dictionary<ulong, long> _priorities = [];
+    readonly Queue<long> _changes;
+    long _elapsed;
+    long _lowest;
+    bool _falls;
+
+    /// <param name="depth">d: one more than the number of moments at which the order changes.</param>
+    /// <param name="instructions">k: how long the run is expected to be.</param>
+    public PctSchedule(Chance chance, int depth = 3, long instructions = 20_000)
+    {
+        _chance = chance;
+        var moments = new long[Math.Max(0, depth - 1)];
+        for (int i = 0; i < moments.Length; i++)
+            moments[i] = (long)(chance.Next() % (ulong)Math.Max(1, instructions));
+        _changes = new Queue<long>(moments.Order());
+    }
+
+    public override long Slice()
+    {
+        long slice = LongestSlice;
+        _falls = _changes.TryPeek(out long next);
+        if (_falls)
+        {
+            slice = Math.Clamp(next - _elapsed, ShortestSlice, LongestSlice);
+            _falls = _elapsed + slice >= next;
+            if (_falls) _changes.Dequeue();
+        }
+        _elapsed += slice;
+        return slice;
+    }
+
+    public override int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded)
+    {
+        if (sliceEnded && _falls && active >= 0) _priorities[candidates[active].Thread] = --_lowest;
+        int best = 0;
+        for (int i = 1; i < candidates.Length; i++)
+            if (PriorityOf(candidates[i].Thread) > PriorityOf(candidates[best].Thread)) best = i;
+        return best;
+    }
+
+    public override int ChooseThread(ReadOnlySpan<ulong> threads)
+    {
+        int best = 0;
+        for (int i = 1; i < threads.Length; i++)
+            if (PriorityOf(threads[i]) > PriorityOf(threads[best])) best = i;
+        return best;
+    }
+
+    public override bool EndsQuantum(ulong thread) => true;
+
+    long PriorityOf(ulong thread)
+    {
+        // What interrupts an idle processor is due.
+        if (thread == 0) return long.MaxValue;
+        if (_priorities.TryGetValue(thread, out long known)) return known;
+        long made = (long)(_chance.Next() >> 2);
+        _priorities.Add(thread, made);
+        return made;
+    }
+}
+
+/// <summary>Passes on another's decisions and keeps them.</summary>
+public sealed class RecordingSchedule(Schedule inner) : Schedule
+{
+    readonly List<long> _decisions = [];
+
+    /// <summary>All decisions so far, to be given to a <see cref="ReplaySchedule"/>.</summary>
+    public IReadOnlyList<long> Decisions => _decisions;
+
+    public override long Slice() => Keep(inner.Slice());
+
+    public override int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded) =>
+        (int)Keep(inner.Choose(candidates, active, sliceEnded));
+
+    public override int ChooseThread(ReadOnlySpan<ulong> threads) => (int)Keep(inner.ChooseThread(threads));
+
+    public override bool EndsQuantum(ulong thread) => inner.EndsQuantum(thread);
+
+    long Keep(long decision)
+    {
+        _decisions.Add(decision);
+        return decision;
+    }
+}
+
+/// <summary>Decides as was recorded; when the record ends, everybody in turn.</summary>
+public sealed class ReplaySchedule(IReadOnlyList<long> decisions) : Schedule
+{
+    readonly RoundRobinSchedule _rest = new();
+    int _next;
+
+    /// <summary>The record was made by another run: a decision in it does not fit.</summary>
+    public bool Diverged { get; private set; }
+
+    public override long Slice() =>
+        _next < decisions.Count ? Math.Clamp(decisions[_next++], ShortestSlice, LongestSlice) : _rest.Slice();
+
+    public override int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded) =>
+        Next(candidates.Length) ?? _rest.Choose(candidates, active, sliceEnded);
+
+    public override int ChooseThread(ReadOnlySpan<ulong> threads) => Next(threads.Length) ?? 0;
+
+    int? Next(int count)
+    {
+        if (_next >= decisions.Count) return null;
+        long decision = decisions[_next++];
+        Diverged |= decision < 0 || decision >= count;
+        return (int)Math.Clamp(decision, 0, count - 1);
+    }
+}

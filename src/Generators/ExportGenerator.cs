@@ -44,7 +44,7 @@ public sealed class ExportGenerator : IIncrementalGenerator
         string call = $"nt.{name}({froms})";
         string entry = $"    public static readonly Export {name} = new(\"{module}\", \"{name}\", {support}, {missing}, "
             + $"(Irql){Level(method, "IrqlRequiresMinAttribute", 0)}, (Irql){Level(method, "IrqlRequiresMaxAttribute", 15)}, "
-            + $"[{facts}], {(method.ReturnType.Name == "NtStatus" ? "true" : "false")}, {(Has(method, "ParksAttribute") ? "true" : "false")},\n"
+            + $"[{facts}], {Literal(method.ReturnType.Name)}, {Facts(method)}, {(Has(method, "ParksAttribute") ? "true" : "false")},\n"
             + $"        static (nt, call) => {(returns ? $"call.Return(Abi.ToRaw({call}))" : call)});";
 
         var gate = new StringBuilder();
@@ -76,9 +76,12 @@ public sealed class ExportGenerator : IIncrementalGenerator
         method.GetAttributes().FirstOrDefault(
             a => a.AttributeClass!.Name == attribute)?.ConstructorArguments[0].Value ?? otherwise;
 
-    static string Facts(IParameterSymbol parameter)
+    static readonly string[] s_facts =
+        ["AcquiresLockAttribute", "ReleasesLockAttribute", "AliasesMemAttribute", "FreesMemAttribute"];
+
+    static string Facts(ISymbol symbol)
     {
-        var facts = parameter.GetAttributes().Where(a => a.AttributeClass!.Name.EndsWith("Attribute"))
+        var facts = symbol.GetAttributes().Where(a => s_facts.Contains(a.AttributeClass!.Name))
             .Select(a => "Fact." + a.AttributeClass!.Name.Replace("Attribute", "")).ToArray();
         return facts.Length == 0 ? "Fact.None" : string.Join(" | ", facts);
     }

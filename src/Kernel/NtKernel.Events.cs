@@ -18,6 +18,10 @@ public sealed partial class NtKernel
 
     public Irql CurrentIrql => Ke.Irql;
 
+    /// <summary>Who holds the locks that are taken now: a thread, or the DPCs of a processor.</summary>
+    public ulong CurrentContext => Ke.Scheduler.Active is { Dpcs.IsDelivering: true } processor
+        ? ~(ulong)processor.Number : Ke.Scheduler.Current.Id;
+
     /// <summary>What became of an IRP that still exists; null if there is none at the address.</summary>
     public IrpRecord? IrpRecordOf(Va irp) => Io.FindRecord(irp);
 

@@ -12,13 +12,19 @@ public sealed class TestMachine : IDisposable
     readonly FindingList _findings = new();
 
     public TestMachine(ulong seed = 1, params IObserver[] observers)
+        : this(new KernelOptions { Seed = seed, Observers = observers })
     {
-        var reporter = new Reporter(_findings, seed);
-        Nt = new NtKernel(new KernelOptions
+    }
+
+    /// <summary>A machine with other options: several processors, a schedule. The rules and the trace are added to its
+    /// observers.</summary>
+    public TestMachine(KernelOptions options)
+    {
+        var reporter = new Reporter(_findings, options.Seed);
+        Nt = new NtKernel(options with
         {
-            Seed = seed,
-            InstructionLimit = 50_000_000,
-            Observers = [.. Rules.All(reporter), Trace, .. observers],
+            InstructionLimit = Math.Min(options.InstructionLimit, 50_000_000),
+            Observers = [.. Rules.All(reporter), Trace, .. options.Observers],
         });
     }
 

@@ -6,5 +6,5 @@ namespace Ringdown.Verifier;
 public static class Rules
 {
     public static IReadOnlyList<IObserver> All(Reporter reporter) =>
-        [new IrqlRule(reporter), new DispatchRule(reporter), new CompletionRule(reporter)];
+        [new IrqlRule(reporter), new DispatchRule(reporter), new CompletionRule(reporter), new LockOrderRule(reporter)];
 }

@@ -39,7 +39,7 @@ common="-std=gnu11 -ffreestanding -fno-ident -fno-omit-frame-pointer -Wall -Wext
 mingw() { # name, further inputs of the link
     name=$1
     shift
-    "$MINGW-gcc" $common -O2 -g -Wno-multichar -Wno-unknown-pragmas -Wno-infinite-recursion -isystem "$include/ddk" \
+    "$MINGW-gcc" $common -O2 -g -Wno-multichar -Wno-array-bounds -Wno-unknown-pragmas -Wno-infinite-recursion -isystem "$include/ddk" \
         $maps -gno-record-gcc-switches -c "$name.c" -o "$work/$name.o"
     "$MINGW-gcc" -nostdlib -Wl,--subsystem,native -Wl,--entry,DriverEntry -Wl,--image-base,0x140000000 \
         -Wl,--dynamicbase -Wl,--nxcompat -Wl,--no-insert-timestamp -Wl,--exclude-all-symbols \
@@ -70,6 +70,8 @@ clanged() { # name, debug flags of the compiler, debug flags of the linker
 mingw filter
 mingw pending
 mingw misbehave
+mingw dispatcher
+mingw races
 mingw selftest
 "$MINGW-windres" version.rc "$work/version.o"
 mingw quiet "$work/version.o"

@@ -45,8 +45,13 @@ public sealed class IrqlRequiresMaxAttribute(Irql level) : Attribute
 /// host's.</summary>
 [AttributeUsage(AttributeTargets.Method)] public sealed class ParksAttribute : Attribute;
 
-[AttributeUsage(AttributeTargets.Parameter)] public sealed class AcquiresLockAttribute : Attribute;
-[AttributeUsage(AttributeTargets.Parameter)] public sealed class ReleasesLockAttribute : Attribute;
+// On a parameter: the lock that it points to. On a method: the system's cancel spin lock.
+[AttributeUsage(AttributeTargets.Parameter | AttributeTargets.Method)]
+public sealed class AcquiresLockAttribute : Attribute;
+
+[AttributeUsage(AttributeTargets.Parameter | AttributeTargets.Method)]
+public sealed class ReleasesLockAttribute : Attribute;
+
 [AttributeUsage(AttributeTargets.Parameter)] public sealed class AliasesMemAttribute : Attribute;
 [AttributeUsage(AttributeTargets.Parameter)] public sealed class FreesMemAttribute : Attribute;
 
@@ -59,9 +64,14 @@ public sealed record Parameter(string Name, string Type, Fact Facts);
 
 /// <summary>All that is known of one exported function. Made by the generator from the method that implements
 /// it.</summary>
+/// <param name="Returns">The type of its result, as its method declares it.</param>
+/// <param name="Facts">What it does whatever its arguments are.</param>
 public sealed record Export(
     string Module, string Name, Support Support, string Missing, Irql MinIrql, Irql MaxIrql, Parameter[] Parameters,
-    bool ReturnsStatus, bool Parks, Action<NtKernel, GuestCall> Thunk);
+    string Returns, Fact Facts, bool Parks, Action<NtKernel, GuestCall> Thunk)
+{
+    public bool ReturnsStatus => Returns == nameof(NtStatus);
+}
 
 /// <summary>An exported variable: 8 bytes whose first value is read at boot.</summary>
 public sealed record DataExport(string Module, string Name, Func<NtKernel, ulong> Value);

@@ -117,7 +117,7 @@ public sealed class Routines
             {
                 while (true)
                 {
-                    Stop stop = _nt.Cpu.Run();
+                    Stop stop = RunSlice();
                     if (stop.Kind == StopKind.HostCall)
                     {
                         if (HasReturned(call.ReturnRsp)) return;
@@ -143,6 +143,15 @@ public sealed class Routines
         }
     }
 
+    // A slice ends within a block, if it must: the last instructions of it are executed one by one.
+    unsafe Stop RunSlice()
+    {
+        Processor cpu = _nt.Cpu;
+        Stop stop = cpu.Run();
+        while (stop.Kind == StopKind.Budget && cpu.State->Budget > 0) stop = cpu.Step();
+        return stop;
+    }
+
     bool HasReturned(ulong returnRsp) => _nt.Cpu.Rip == s_return.Value && _nt.Cpu.Rsp == returnRsp;
 
     // Not even the exception could be put on the stack: what the processor calls a double fault.
@@ -164,7 +173,7 @@ public sealed class Routines
             {
                 while (true)
                 {
-                    Stop stop = _nt.Cpu.Run();
+                    Stop stop = RunSlice();
                     if (stop.Kind == StopKind.HostCall)
                     {
                         if (HasReturned(thread.ReturnRsp)) _nt.Ps.Terminate(Status.STATUS_SUCCESS);

@@ -178,12 +178,12 @@ sealed partial class Io
 
     static void MarkPending(IoStackLocation location) => location.Control |= SL_PENDING_RETURNED;
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoAcquireCancelSpinLock([AcquiresLock] Va irql) =>
+    [Export, AcquiresLock, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void IoAcquireCancelSpinLock(Va irql) =>
         nt.Memory.Write(irql, (byte)nt.Ke.KeAcquireSpinLockRaiseToDpc(CancelLock));
 
-    [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoReleaseCancelSpinLock([ReleasesLock] Irql irql) => nt.Ke.KeReleaseSpinLock(CancelLock, irql);
+    [Export, ReleasesLock, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void IoReleaseCancelSpinLock(Irql irql) => nt.Ke.KeReleaseSpinLock(CancelLock, irql);
 
     Va CancelLock
     {

@@ -7,7 +7,7 @@ sealed class Clock(NtKernel nt, Schedule schedule)
     /// <summary>Instructions that are executed in 100 ns.</summary>
     public const long InstructionsPerTick = 100;
 
-    const long InstructionsPerStep = 100;
+    const long InstructionsPerStep = 100, ShortestToTimer = 100;
 
     /// <summary>When every machine boots: 2024-01-01 00:00 UTC, in 100 ns units since 1601.</summary>
     const long BootTime = 133_485_408_000_000_000;
@@ -83,16 +83,16 @@ sealed class Clock(NtKernel nt, Schedule schedule)
         }
     }
 
-    /// <summary>Gives the active processor instructions until the next decision, or until the next timer is
-    /// due.</summary>
+    /// <summary>Gives the active processor instructions until the next decision, or until the next timer is due.
+    /// What was executed before has been settled.</summary>
     public void StartSlice()
     {
         unsafe
         {
-            _retired += _granted - nt.Cpu.State->Budget;
+            schedule.Executed = _retired;
             long slice = schedule.Slice();
             if (nt.Ke.Timers.NextDue is { } due)
-                slice = Math.Clamp((due - _idleTicks) * InstructionsPerTick - _retired, Schedule.ShortestSlice, slice);
+                slice = Math.Min(slice, Math.Max(ShortestToTimer, (due - _idleTicks) * InstructionsPerTick - _retired));
             nt.Cpu.State->Budget = _granted = slice;
         }
         Publish();

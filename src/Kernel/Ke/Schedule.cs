@@ -17,10 +17,10 @@ public abstract class Schedule
     /// <summary>The longest time between two looks at timers and other threads: 100 µs.</summary>
     public const long LongestSlice = 100_000;
 
-    /// <summary>The shortest, in instructions: more than the longest block, so that each slice gets on.</summary>
-    public const long ShortestSlice = 100;
+    /// <summary>Instructions that the machine has executed; of the moment when a question is asked.</summary>
+    public long Executed { get; internal set; }
 
-    /// <summary>Instructions until the next decision.</summary>
+    /// <summary>Instructions until the next decision, at least 1.</summary>
     public abstract long Slice();
 
     /// <summary>The index of the processor that goes on; never called without candidates.</summary>
@@ -48,22 +48,31 @@ public sealed class RoundRobinSchedule : Schedule
     }
 }
 
-/// <summary>Any processor, any thread, slices from a few blocks to the longest: short ones as often as long
-/// ones.</summary>
-public sealed class RandomSchedule(Chance chance) : Schedule
+/// <summary>Any processor, any thread. Some runs are cut into slices of a few blocks, some into long ones, most into
+/// something between: mistakes of every width have their runs.</summary>
+public sealed class RandomSchedule : Schedule
 {
-    const int SliceBits = 18;
+    const int SliceBits = 18, OtherSlice = 8;
+
+    readonly Chance _chance;
+    readonly int _bits;
+
+    public RandomSchedule(Chance chance)
+    {
+        _chance = chance;
+        _bits = chance.Next(SliceBits);
+    }
 
     public override long Slice()
     {
-        ulong random = chance.Next() & ((1UL << chance.Next(SliceBits)) - 1);
-        return Math.Min(LongestSlice, ShortestSlice + (long)random);
+        int bits = _chance.OneIn(OtherSlice) ? _chance.Next(SliceBits) : _bits;
+        return Math.Min(LongestSlice, 1 + (long)(_chance.Next() & ((1UL << bits) - 1)));
     }
 
     public override int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded) =>
-        candidates.Length == 1 ? 0 : chance.Next(candidates.Length);
+        candidates.Length == 1 ? 0 : _chance.Next(candidates.Length);
 
-    public override int ChooseThread(ReadOnlySpan<ulong> threads) => chance.Next(threads.Length);
+    public override int ChooseThread(ReadOnlySpan<ulong> threads) => _chance.Next(threads.Length);
 }
 
 /// <summary>
@@ -79,12 +88,16 @@ public sealed class PctSchedule : Schedule
     readonly Chance _chance;
     readonly Dictionary<ulong, long> _priorities = [];
     readonly Queue<long> _changes;
-    long _elapsed;
     long _lowest;
-    bool _falls;
+
+    // The slice that runs ends with the next change.
+    bool _reaches;
+
+    // Instructions count from the first moment at which there is a choice.
+    long _start = -1;
 
     /// <param name="depth">d: one more than the number of moments at which the order changes.</param>
-    /// <param name="instructions">k: how long the run is expected to be.</param>
+    /// <param name="instructions">k: how long the part of the run is expected to be in which threads compete.</param>
     public PctSchedule(Chance chance, int depth = 3, long instructions = 20_000)
     {
         _chance = chance;
@@ -96,24 +109,18 @@ public sealed class PctSchedule : Schedule
 
     public override long Slice()
     {
-        long slice = LongestSlice;
-        _falls = _changes.TryPeek(out long next);
-        if (_falls)
-        {
-            slice = Math.Clamp(next - _elapsed, ShortestSlice, LongestSlice);
-            _falls = _elapsed + slice >= next;
-            if (_falls) _changes.Dequeue();
-        }
-        _elapsed += slice;
-        return slice;
+        _reaches = _start >= 0 && _changes.TryPeek(out long next) && _start + next - Executed is var left
+            && left <= LongestSlice;
+        return _reaches ? Math.Max(1, _start + _changes.Peek() - Executed) : LongestSlice;
     }
 
     public override int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded)
     {
-        if (sliceEnded && _falls && active >= 0) _priorities[candidates[active].Thread] = --_lowest;
+        if (active >= 0 && sliceEnded) MayFall(candidates[active].Thread);
         int best = 0;
         for (int i = 1; i < candidates.Length; i++)
             if (PriorityOf(candidates[i].Thread) > PriorityOf(candidates[best].Thread)) best = i;
+        if (candidates.Length > 1 && _start < 0) _start = Executed;
         return best;
     }
 
@@ -122,10 +129,23 @@ public sealed class PctSchedule : Schedule
         int best = 0;
         for (int i = 1; i < threads.Length; i++)
             if (PriorityOf(threads[i]) > PriorityOf(threads[best])) best = i;
+        if (_start < 0) _start = Executed;
         return best;
     }
 
-    public override bool EndsQuantum(ulong thread) => true;
+    public override bool EndsQuantum(ulong thread)
+    {
+        MayFall(thread);
+        return true;
+    }
+
+    void MayFall(ulong thread)
+    {
+        if (!_reaches) return;
+        _reaches = false;
+        _changes.Dequeue();
+        _priorities[thread] = --_lowest;
+    }
 
     long PriorityOf(ulong thread)
     {
@@ -146,14 +166,29 @@ public sealed class RecordingSchedule(Schedule inner) : Schedule
     /// <summary>All decisions so far, to be given to a <see cref="ReplaySchedule"/>.</summary>
     public IReadOnlyList<long> Decisions => _decisions;
 
-    public override long Slice() => Keep(inner.Slice());
+    public override long Slice()
+    {
+        inner.Executed = Executed;
+        return Keep(inner.Slice());
+    }
 
-    public override int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded) =>
-        (int)Keep(inner.Choose(candidates, active, sliceEnded));
+    public override int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded)
+    {
+        inner.Executed = Executed;
+        return (int)Keep(inner.Choose(candidates, active, sliceEnded));
+    }
 
-    public override int ChooseThread(ReadOnlySpan<ulong> threads) => (int)Keep(inner.ChooseThread(threads));
+    public override int ChooseThread(ReadOnlySpan<ulong> threads)
+    {
+        inner.Executed = Executed;
+        return (int)Keep(inner.ChooseThread(threads));
+    }
 
-    public override bool EndsQuantum(ulong thread) => inner.EndsQuantum(thread);
+    public override bool EndsQuantum(ulong thread)
+    {
+        inner.Executed = Executed;
+        return Keep(inner.EndsQuantum(thread) ? 1 : 0) != 0;
+    }
 
     long Keep(long decision)
     {
@@ -172,12 +207,14 @@ public sealed class ReplaySchedule(IReadOnlyList<long> decisions) : Schedule
     public bool Diverged { get; private set; }
 
     public override long Slice() =>
-        _next < decisions.Count ? Math.Clamp(decisions[_next++], ShortestSlice, LongestSlice) : _rest.Slice();
+        _next < decisions.Count ? Math.Clamp(decisions[_next++], 1, LongestSlice) : _rest.Slice();
 
     public override int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded) =>
         Next(candidates.Length) ?? _rest.Choose(candidates, active, sliceEnded);
 
     public override int ChooseThread(ReadOnlySpan<ulong> threads) => Next(threads.Length) ?? 0;
+
+    public override bool EndsQuantum(ulong thread) => Next(2) != 0;
 
     int? Next(int count)
     {

@@ -11,6 +11,7 @@ sealed partial class Scheduler
     readonly ReadyQueue _ready = new();
     readonly KProcessor[] _processors;
     readonly Schedule _schedule;
+    NtThread _ran = null!;
     bool _sliceEnded;
 
     public Scheduler(NtKernel nt, Schedule schedule)
@@ -165,6 +166,7 @@ sealed partial class Scheduler
     {
         bool ended = _sliceEnded;
         _sliceEnded = false;
+        _schedule.Executed = _nt.Ke.Clock.Retired;
         if (ended && Current is { IsIdle: false, State: ThreadState.Running } running && Active.Spin is null
             && Active.Irql < Irql.DISPATCH_LEVEL)
             EndQuantum(running);
@@ -185,8 +187,9 @@ sealed partial class Scheduler
     void EndQuantum(NtThread running)
     {
         running.Decay();
+        bool givesWay = _schedule.EndsQuantum(running.Id);
         int best = _ready.HighestFor(Active.Number);
-        if (best < running.Priority || best == running.Priority && !_schedule.EndsQuantum(running.Id)) return;
+        if (best < running.Priority || best == running.Priority && !givesWay) return;
         Preempt(Active, first: false);
     }
 
@@ -246,16 +249,23 @@ sealed partial class Scheduler
     void Activate(KProcessor processor, bool newSlice)
     {
         Clock clock = _nt.Ke.Clock;
-        if (processor != Active)
+        NtThread ran = _ran;
+        _ran = processor.Current;
+        bool other = processor != Active;
+        if (other || newSlice || processor.Current != ran)
         {
             clock.Settle();
-            Active = processor;
-            _nt.Computer.Select(processor.Number);
-            if (processor.Irql >= Irql.DISPATCH_LEVEL) _nt.Memory.PageOut();
+            if (other) Select(processor);
             clock.StartSlice();
         }
-        else if (newSlice) clock.StartSlice();
         _nt.Memory.Current = processor.Current.AddressSpace;
+    }
+
+    void Select(KProcessor processor)
+    {
+        Active = processor;
+        _nt.Computer.Select(processor.Number);
+        if (processor.Irql >= Irql.DISPATCH_LEVEL) _nt.Memory.PageOut();
     }
 
     /// <summary>Puts a thread on a processor: what the one before had there is kept with it.</summary>

@@ -7,11 +7,14 @@ static class Program
         if (args is ["engine", ..]) return EngineBench.Run(args[1..]);
         if (args is ["oracle", ..]) return OracleBench.Run(args);
         if (args is ["kernel", ..]) return KernelBenchmarks.Run();
-        if (args is ["memory", ..]) return KernelBenchmarks.Memory(200);
+        if (args is ["dispatcher", ..]) return DispatcherBench.Run();
+        if (args is ["memory"]) return KernelBenchmarks.Memory(200);
+        if (args is ["memory", string machines]) return KernelBenchmarks.Memory(int.Parse(machines));
         Console.Error.WriteLine("""
             usage: engine [WORKLOAD...]
                    kernel
-                   memory
+                   dispatcher
+                   memory [MACHINES]
                    oracle [--count N] [--seed S] [--states K] [--only TEXT] [--random] [--all]
                    oracle --form CODE --case SEED
             """);

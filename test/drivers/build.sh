@@ -72,6 +72,7 @@ mingw pending
 mingw misbehave
 mingw dispatcher
 mingw races
+mingw measure
 mingw selftest
 "$MINGW-windres" version.rc "$work/version.o"
 mingw quiet "$work/version.o"

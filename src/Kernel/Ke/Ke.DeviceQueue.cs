@@ -25,6 +25,14 @@ sealed partial class Ke
     public Va KeRemoveByKeyDeviceQueue(Va deviceQueue, uint sortKey) =>
         new DeviceQueue(_nt, deviceQueue).RemoveNext(sortKey);
 
+    /// <summary>As KeRemoveByKeyDeviceQueue, but an idle queue stays as it is.</summary>
+    [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
+    public Va KeRemoveByKeyDeviceQueueIfBusy(Va deviceQueue, uint sortKey)
+    {
+        var queue = new DeviceQueue(_nt, deviceQueue);
+        return queue.Busy ? queue.RemoveNext(sortKey) : Va.Null;
+    }
+
     /// <summary>Takes an entry out, wherever it is. The queue stays busy.</summary>
     /// <returns>Whether it was queued.</returns>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
@@ -39,10 +47,10 @@ readonly struct DeviceQueue(NtKernel nt, Va address)
 
     ListEntry Head => ListEntry.At(nt.Memory, address + HeadOffset);
 
-    bool Busy
+    public bool Busy
     {
         get => nt.Memory.Read<byte>(address + BusyOffset) != 0;
-        set => nt.Memory.Write(address + BusyOffset, (byte)(value ? 1 : 0));
+        private set => nt.Memory.Write(address + BusyOffset, (byte)(value ? 1 : 0));
     }
 
     /// <summary>Makes an idle queue busy, or puts an entry into a busy one: at the end, or before the first greater

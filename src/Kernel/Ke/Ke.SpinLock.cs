@@ -64,6 +64,22 @@ sealed partial class Ke
     public void KeReleaseInStackQueuedSpinLockFromDpcLevel([ReleasesLock] Va lockHandle) =>
         Release(_nt.Memory.Read<Va>(lockHandle + 8));
 
+    /// <summary>For a DPC that may be a threaded one: raises to DISPATCH_LEVEL if need be.</summary>
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public Irql KeAcquireSpinLockForDpc([AcquiresLock] Va spinLock) => KeAcquireSpinLockRaiseToDpc(spinLock);
+
+    [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void KeReleaseSpinLockForDpc([ReleasesLock] Va spinLock, Irql oldIrql) =>
+        KeReleaseSpinLock(spinLock, oldIrql);
+
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void KeAcquireInStackQueuedSpinLockForDpc([AcquiresLock] Va spinLock, Va lockHandle) =>
+        KeAcquireInStackQueuedSpinLock(spinLock, lockHandle);
+
+    [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void KeReleaseInStackQueuedSpinLockForDpc([ReleasesLock] Va lockHandle) =>
+        KeReleaseInStackQueuedSpinLock(lockHandle);
+
     [Export]
     public bool KeTestSpinLock(Va spinLock) => _nt.Memory.Read<ulong>(spinLock) == 0;
 

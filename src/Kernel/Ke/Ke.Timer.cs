@@ -26,7 +26,7 @@ sealed partial class Ke
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool KeSetTimerEx(KTimer timer, long dueTime, uint period, KDpc dpc) =>
-        Timers.Set(timer, dueTime, period, dpc);
+        Timers.Set(timer, dueTime, period * TimerQueue.TicksPerMillisecond, dpc);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool KeCancelTimer(KTimer timer) => Timers.Cancel(timer);
@@ -37,7 +37,7 @@ sealed partial class Ke
     /// <summary>As KeSetTimerEx; the tolerance leaves the system a choice that it does not need here.</summary>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool KeSetCoalescableTimer(KTimer timer, long dueTime, uint period, uint tolerableDelay, KDpc dpc) =>
-        Timers.Set(timer, dueTime, period, dpc);
+        Timers.Set(timer, dueTime, period * TimerQueue.TicksPerMillisecond, dpc);
 
     /// <summary>A timer's DPC goes to its own target, or to the processor that set the timer.</summary>
     public void QueueTimerDpc(KDpc dpc, uint processor) =>

@@ -80,6 +80,9 @@ sealed class NtThread(string name, KThread thread, ulong id, AddressSpace addres
     /// <summary>The KQUEUE that it takes work from.</summary>
     public Va Queue { get; set; }
 
+    /// <summary>What KeSetKernelStackSwapEnable has set.</summary>
+    public bool SwapsStack { get; set; } = true;
+
     public bool IsIdle => Id == 0;
 
     public bool MayRunOn(int processor) => (Affinity >> processor & 1) != 0;

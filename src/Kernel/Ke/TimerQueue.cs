@@ -5,6 +5,7 @@ namespace Ringdown.Kernel;
 /// <summary>What is due when: KTIMERs, and waits with a time-out.</summary>
 sealed class TimerQueue(NtKernel nt)
 {
+    public const long TicksPerMillisecond = 10_000;
     const int Slack = 64;
 
     readonly PriorityQueue<Action, (long Due, long Order)> _due = new();
@@ -34,14 +35,15 @@ sealed class TimerQueue(NtKernel nt)
     }
 
     /// <summary>KeSetTimerEx: a negative due time is relative. Returns whether it was set already.</summary>
-    public bool Set(KTimer timer, long dueTime, uint periodMilliseconds, KDpc dpc)
+    /// <param name="period">In units of 100 ns; 0: once.</param>
+    public bool Set(KTimer timer, long dueTime, long period, KDpc dpc)
     {
         bool was = Cancel(timer);
         timer.SignalState = 0;
         timer.Dpc = dpc;
-        timer.Period = periodMilliseconds;
+        timer.Period = (uint)Math.Min(uint.MaxValue, period / TicksPerMillisecond);
         timer.Processor = (uint)nt.Ke.Scheduler.Active.Number;
-        Insert(timer, DueOf(dueTime));
+        Insert(timer, DueOf(dueTime), period);
         return was;
     }
 
@@ -76,20 +78,20 @@ sealed class TimerQueue(NtKernel nt)
     /// <summary>Timers that are set, in the order of their addresses.</summary>
     public IEnumerable<Va> Pending => _timers.Keys.Order();
 
-    void Insert(KTimer timer, long due)
+    void Insert(KTimer timer, long due, long period)
     {
         timer.DueTime = (ulong)due;
         timer.Inserted = true;
-        _timers[timer.Address] = Add(due, () => Fire(timer, due));
+        _timers[timer.Address] = Add(due, () => Fire(timer, due, period));
     }
 
-    void Fire(KTimer timer, long due)
+    void Fire(KTimer timer, long due, long period)
     {
         _timers.Remove(timer.Address);
         try
         {
             timer.Inserted = false;
-            if (timer.Period != 0) Insert(timer, due + timer.Period * 10_000L);
+            if (period != 0) Insert(timer, due + period, period);
             timer.SignalState = 1;
             nt.Ke.WakeWaiters(timer.Header);
             if (timer.Dpc is { IsNull: false } dpc)

@@ -20,7 +20,7 @@ namespace Ringdown.Machine;
 public unsafe struct CpuState
 {
     internal const int ZeroOffset = 128, BlockRipOffset = 136, ScratchOffset = 1144;
-    internal const int FpuOffset = 208, VectorOffset = 352, FsBaseOffset = 880, GsBaseOffset = 888;
+    internal const int MxcsrOffset = 172, FpuOffset = 208, VectorOffset = 352, FsBaseOffset = 880, GsBaseOffset = 888;
 
     /// <summary>Bytes from the start that belong to the running thread.</summary>
     public const int ThreadBytes = 864;
@@ -45,7 +45,7 @@ public unsafe struct CpuState
 
     /// <summary>RFLAGS without the arithmetic flags: IF, DF, TF, IOPL, NT, RF, AC, ID.</summary>
     [FieldOffset(168)] internal uint SystemFlags;
-    [FieldOffset(172)] public uint Mxcsr;
+    [FieldOffset(MxcsrOffset)] public uint Mxcsr;
 
     // x87: control, status, tag (one bit a register: 1 is in use), last opcode, instruction and data pointer; registers
     // of 16 bytes.

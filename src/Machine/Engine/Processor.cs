@@ -72,6 +72,16 @@ public sealed unsafe partial class Processor : IDisposable
     /// <summary>Puts back what a thread owns.</summary>
     public void CopyFrom(CpuContext context) => context.Bytes.CopyTo(new Span<byte>(State, CpuState.ThreadBytes));
 
+    /// <summary>Bytes of MXCSR, the x87 and the vector registers, as <see cref="SaveExtended"/> keeps them.</summary>
+    public const int ExtendedBytes = CpuState.ThreadBytes - CpuState.MxcsrOffset;
+
+    /// <summary>Copies the registers that XSAVE would: MXCSR, x87, SSE, AVX.</summary>
+    public void SaveExtended(Span<byte> area) =>
+        new ReadOnlySpan<byte>((byte*)State + CpuState.MxcsrOffset, ExtendedBytes).CopyTo(area);
+
+    public void RestoreExtended(ReadOnlySpan<byte> area) =>
+        area[..ExtendedBytes].CopyTo(new Span<byte>((byte*)State + CpuState.MxcsrOffset, ExtendedBytes));
+
     void Reset()
     {
         CpuContext.Reset(State);

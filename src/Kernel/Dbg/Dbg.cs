@@ -5,7 +5,7 @@ namespace Ringdown.Kernel;
 
 /// <summary>What drivers tell a debugger: DbgPrint and its kin, assertions, breakpoints.</summary>
 [NtModule("ntoskrnl.exe")]
-sealed class Dbg(NtKernel nt)
+sealed partial class Dbg(NtKernel nt)
 {
     const int MaximumLines = 10_000;
 

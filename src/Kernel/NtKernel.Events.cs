@@ -22,6 +22,11 @@ public sealed partial class NtKernel
     public ulong CurrentContext => Ke.Scheduler.Active is { Dpcs.IsDelivering: true } processor
         ? ~(ulong)processor.Number : Ke.Scheduler.Current.Id;
 
+    /// <summary>The same in words.</summary>
+    public string CurrentContextName => Ke.Scheduler.Active is { Dpcs.IsDelivering: true } processor
+        ? $"DPC on processor {processor.Number}"
+        : $"{Ke.Scheduler.Current.Name}, processor {Ke.Scheduler.Active.Number}";
+
     /// <summary>What became of an IRP that still exists; null if there is none at the address.</summary>
     public IrpRecord? IrpRecordOf(Va irp) => Io.FindRecord(irp);
 

@@ -3,11 +3,13 @@ using Ringdown.Machine;
 
 namespace Ringdown.Verifier;
 
-/// <summary>Every export call with its arguments decoded, indented by how deep it is nested.</summary>
+/// <summary>Every export call with its arguments decoded, indented by how deep it is nested in its thread; a line says
+/// when another thread goes on.</summary>
 public sealed class Trace : IObserver
 {
     readonly List<string> _lines = [];
-    int _depth;
+    readonly Dictionary<ulong, int> _depths = [];
+    ulong? _context;
 
     public IReadOnlyList<string> Lines => _lines;
 
@@ -16,30 +18,44 @@ public sealed class Trace : IObserver
         var shown = new string[arguments.Length];
         for (int i = 0; i < shown.Length; i++)
             shown[i] = $"{export.Parameters[i].Name}: {Decode(nt, export.Parameters[i], arguments[i])}";
-        Open($"{export.Name}({string.Join(", ", shown)})");
+        Open(nt, $"{export.Name}({string.Join(", ", shown)})");
     }
 
     public void Dispatching(NtKernel nt, Irp irp, IrpMajor major, Va routine)
     {
         string code = major == IrpMajor.IRP_MJ_DEVICE_CONTROL ? $" 0x{(uint)irp.CurrentStackLocation.Parameter3:X}"
             : "";
-        Open($"{major}{code} 0x{irp.Address.Value:x} to {nt.Loader.Describe(routine)}");
+        Open(nt, $"{major}{code} 0x{irp.Address.Value:x} to {nt.Loader.Describe(routine)}");
     }
 
-    public void Dispatched(NtKernel nt, Dispatched dispatched) => Close(dispatched.Status.ToString());
+    public void Dispatched(NtKernel nt, Dispatched dispatched) => Close(nt, dispatched.Status.ToString());
 
     public void Leave(NtKernel nt, Export export, ulong result)
     {
-        Close(export.ReturnsStatus ? new NtStatus((uint)result).ToString() : $"0x{result:x}");
+        Close(nt, export.ReturnsStatus ? new NtStatus((uint)result).ToString() : $"0x{result:x}");
     }
 
-    void Open(string line) => _lines.Add($"{new string(' ', 2 * _depth++)}{line}");
+    void Open(NtKernel nt, string line)
+    {
+        int depth = DepthOf(nt);
+        _lines.Add($"{new string(' ', 2 * depth)}{line}");
+        _depths[nt.CurrentContext] = depth + 1;
+    }
+
+    int DepthOf(NtKernel nt)
+    {
+        ulong context = nt.CurrentContext;
+        if (_context is { } before && before != context) _lines.Add($"-- {nt.CurrentContextName}");
+        _context = context;
+        return _depths.GetValueOrDefault(context);
+    }
 
     // What an exception unwinds is never left, so the depth can be too great, but not too small.
-    void Close(string result)
+    void Close(NtKernel nt, string result)
     {
-        _depth = Math.Max(0, _depth - 1);
-        _lines.Add($"{new string(' ', 2 * _depth)}-> {result}");
+        int depth = Math.Max(0, DepthOf(nt) - 1);
+        _depths[nt.CurrentContext] = depth;
+        _lines.Add($"{new string(' ', 2 * depth)}-> {result}");
     }
 
     static string Decode(NtKernel nt, Parameter parameter, ulong value) => parameter.Type switch

@@ -52,6 +52,7 @@ sealed partial class Ex
     {
         if (workItem.WorkerRoutine.Value <= nt.Mm.MmUserProbeAddress)
             throw new BugCheck(BugCheckCode.WORKER_INVALID, 1, workItem.Address.Value, workItem.WorkerRoutine.Value);
+        PoolOf(queueType);
         // Linked into the queue twice, the item would tear the list.
         if (!_queuedItems.Add(workItem.Address))
             throw new BugCheck(BugCheckCode.WORKER_INVALID, 0, workItem.Address.Value, workItem.WorkerRoutine.Value);

@@ -4,7 +4,11 @@ namespace Ringdown.Kernel;
 
 /// <summary>A processor that can go on, and the thread that it would go on with (0: it is idle and has DPCs to
 /// run).</summary>
-public readonly record struct Candidate(int Processor, ulong Thread);
+public readonly record struct Candidate(int Processor, ulong Thread)
+{
+    /// <summary>Who would go on: the thread, or the idle processor.</summary>
+    public ulong Key => Thread != 0 ? Thread : ~(ulong)Processor;
+}
 
 /// <summary>
 /// Decides what is left open by NT's rules: whose turn it is among processors, which of several threads of the highest
@@ -116,10 +120,10 @@ public sealed class PctSchedule : Schedule
 
     public override int Choose(ReadOnlySpan<Candidate> candidates, int active, bool sliceEnded)
     {
-        if (active >= 0 && sliceEnded) MayFall(candidates[active].Thread);
+        if (active >= 0 && sliceEnded) MayFall(candidates[active].Key);
         int best = 0;
         for (int i = 1; i < candidates.Length; i++)
-            if (PriorityOf(candidates[i].Thread) > PriorityOf(candidates[best].Thread)) best = i;
+            if (PriorityOf(candidates[i].Key) > PriorityOf(candidates[best].Key)) best = i;
         if (candidates.Length > 1 && _start < 0) _start = Executed;
         return best;
     }
@@ -139,21 +143,20 @@ public sealed class PctSchedule : Schedule
         return true;
     }
 
-    void MayFall(ulong thread)
+    // Also whoever has used up the longest slice: it may spin for somebody who does not run.
+    void MayFall(ulong key)
     {
-        if (!_reaches) return;
+        if (_reaches) _changes.Dequeue();
         _reaches = false;
-        _changes.Dequeue();
-        _priorities[thread] = --_lowest;
+        _priorities[key] = --_lowest;
     }
 
-    long PriorityOf(ulong thread)
+    long PriorityOf(ulong key)
     {
+        if (_priorities.TryGetValue(key, out long known)) return known;
         // What interrupts an idle processor is due.
-        if (thread == 0) return long.MaxValue;
-        if (_priorities.TryGetValue(thread, out long known)) return known;
-        long made = (long)(_chance.Next() >> 2);
-        _priorities.Add(thread, made);
+        long made = key > long.MaxValue ? long.MaxValue : (long)(_chance.Next() >> 2);
+        _priorities.Add(key, made);
         return made;
     }
 }

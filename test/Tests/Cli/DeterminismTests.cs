@@ -1,4 +1,5 @@
 using Ringdown.Kernel;
+using Ringdown.Machine;
 using Ringdown.Testing;
 using Xunit;
 
@@ -30,6 +31,31 @@ public sealed class DeterminismTests
         string first = Trace(7);
         Assert.Contains("KeSetTimer", first);
         Assert.Equal(first, Trace(7));
+    }
+
+    static string TraceOfMany(ulong seed, int processors, Func<Chance, Schedule> schedule)
+    {
+        using var m = new TestMachine(new KernelOptions { Seed = seed, Processors = processors, Schedule = schedule });
+        m.Load(Repository.Driver("dispatcher"));
+        m.Load(Repository.Driver("pending"));
+        UserFile file = m.Open(@"\\.\Dispatcher"), pending = m.Open(@"\\.\Pending");
+        for (uint i = 0; i < 15; i++) file.DeviceIoControl(0x222000 + 4 * i, [], 4);
+        pending.Read(16);
+        pending.DeviceIoControl(0x222004, [], 4);
+        return string.Join('\n', m.Trace.Lines) + $"\n{m.Nt.Ke.Clock.Now} {m.Nt.Ke.Clock.Retired}";
+    }
+
+    [Theory, InlineData(1), InlineData(2), InlineData(4)]
+    public void Any_number_of_processors_in_any_order_is_the_same_with_the_same_seed(int processors)
+    {
+        Func<Chance, Schedule>[] schedules = [c => new RandomSchedule(c), c => new PctSchedule(c)];
+        foreach (Func<Chance, Schedule> schedule in schedules)
+        {
+            string first = TraceOfMany(5, processors, schedule);
+            Assert.Contains($"processor {processors - 1}", first);
+            Assert.Equal(first, TraceOfMany(5, processors, schedule));
+            if (processors > 1) Assert.NotEqual(first, TraceOfMany(6, processors, schedule));
+        }
     }
 
     [Fact]

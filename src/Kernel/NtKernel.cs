@@ -13,6 +13,10 @@ public sealed record KernelOptions
 
     public IReadOnlyList<IObserver> Observers { get; init; } = [];
 
+    /// <summary>The user whose programs send requests is an administrator, and elevated; else an ordinary
+    /// user.</summary>
+    public bool UserIsAdministrator { get; init; }
+
     /// <summary>Decoded code, shared by machines that run the same drivers.</summary>
     public CodeCache? Code { get; init; }
 }

@@ -44,6 +44,9 @@ public sealed partial class NtKernel : IDisposable
         Cm = new Cm(this);
         Zw = new Zw(this);
         Se = new Se(this);
+        Etw = new Etw(this);
+        Pcw = new Pcw(this);
+        Wmi = new Wmi(this);
         Po = new Po(this);
         Hal = new Hal(this);
         Seh = new Seh(this);
@@ -81,6 +84,9 @@ public sealed partial class NtKernel : IDisposable
     internal Cm Cm { get; }
     internal Zw Zw { get; }
     internal Se Se { get; }
+    internal Etw Etw { get; }
+    internal Pcw Pcw { get; }
+    internal Wmi Wmi { get; }
     internal Po Po { get; }
     internal Hal Hal { get; }
     internal Seh Seh { get; }

@@ -33,6 +33,13 @@ public sealed class Trace : IObserver
         Close(export.ReturnsStatus ? new NtStatus((uint)result).ToString() : $"0x{result:x}");
     }
 
+    public void EventWritten(NtKernel nt, TraceEvent written)
+    {
+        string provider = written.Name.Length > 0 ? written.Name : $"{{{written.Provider}}}";
+        string data = written.Text ?? Convert.ToHexString(written.Data.AsSpan(0, Math.Min(64, written.Data.Length)));
+        _lines.Add($"{new string(' ', 2 * _depth)}event {provider} id {written.Id} level {written.Level}: {data}");
+    }
+
     void Open(string line) => _lines.Add($"{new string(' ', 2 * _depth++)}{line}");
 
     // What an exception unwinds is never left, so the depth can be too great, but not too small.

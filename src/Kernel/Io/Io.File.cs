@@ -25,7 +25,8 @@ sealed partial class Io
         if ((device.Flags & DO_EXCLUSIVE) != 0 && device.ReferenceCount > 0) return STATUS_ACCESS_DENIED;
         status = nt.Se.CheckDeviceOpen(found, device, rest, mode, options.DesiredAccess, out uint granted);
         if (!status.IsSuccess) return status;
-        if ((options.DesiredAccess & AccessCheck.MAXIMUM_ALLOWED) != 0) options = options with { DesiredAccess = granted };
+        bool isMaximum = (options.DesiredAccess & AccessCheck.MAXIMUM_ALLOWED) != 0;
+        if (isMaximum) options = options with { DesiredAccess = granted };
         file = NewFile(device, rest, options);
         device.ReferenceCount++;
         status = SendCreate(file, mode, options, out information);

@@ -48,7 +48,8 @@ sealed partial class Ob
         return STATUS_SUCCESS;
     }
 
-    /// <summary>Where a new object is to go: the directory and the name there, and what has that name already.</summary>
+    /// <summary>Where a new object is to go: the directory and the name there, and what has that name
+    /// already.</summary>
     NtStatus FindPlace(
         ObjectRequest request, ObjectType type, out NtObject? directory, out string name, out NtObject? existing)
     {

@@ -10,7 +10,8 @@ sealed partial class Zw
     const int DirectoryEntrySize = 0x20;
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwCreateDirectoryObject(Va directoryHandle, uint desiredAccess, ObjectAttributes objectAttributes) =>
+    public NtStatus ZwCreateDirectoryObject(
+        Va directoryHandle, uint desiredAccess, ObjectAttributes objectAttributes) =>
         CreateObject(directoryHandle, nt.Ob.DirectoryType, desiredAccess, objectAttributes,
             ProcessorMode.KernelMode, nt.Ob.CreateDirectory);
 

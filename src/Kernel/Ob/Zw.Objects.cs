@@ -76,7 +76,8 @@ sealed partial class Zw
         return status;
     }
 
-    [Export(Support.Partial, "Classes: basic (0), name (1), type (2), handle flags (4)."), IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export(Support.Partial, "Classes: basic (0), name (1), type (2), handle flags (4).")]
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwQueryObject(
         Handle handle, uint objectInformationClass, Va objectInformation, uint objectInformationLength,
         Va returnLength)

@@ -15,14 +15,16 @@ public readonly partial struct EProcess
     [Field(0x508)] public partial Va Win32Process { get; set; }
     [Field(0x510)] public partial Va Job { get; set; }
     [Field(0x520)] public partial Va SectionBaseAddress { get; set; }
-    [Field(0x540)] public partial ulong InheritedFromUniqueProcessId { get; set; }
+    [Field(0x540)]
+    public partial ulong InheritedFromUniqueProcessId { get; set; }
     [Field(0x578)] public partial Va DebugPort { get; set; }
     [Field(0x580)] public partial Va WoW64Process { get; set; }
     [Field(0x7D4)] public partial NtStatus ExitStatus { get; set; }
     [Field(0x840)] public partial long ExitTime { get; set; }
     [Field(0x87A)] public partial byte Protection { get; set; }
 
-    /// <summary>Where ImageFileName is: 15 characters of the image's name, with a final zero if it is shorter.</summary>
+    /// <summary>Where ImageFileName is: 15 characters of the image's name, and a final zero if it is
+    /// shorter.</summary>
     public Va ImageFileName => Address + 0x5A8;
 
     public bool IsExiting => (Flags & ProcessExiting) != 0;

@@ -187,14 +187,16 @@ sealed partial class Zw
         return STATUS_SUCCESS;
     }
 
-    [Export(Support.Partial, "Classes: basic (0), start address (9), is terminated (20)."), IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export(Support.Partial, "Classes: basic (0), start address (9), is terminated (20).")]
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwQueryInformationThread(
         Handle threadHandle, uint threadInformationClass, Va threadInformation, uint threadInformationLength,
         Va returnLength) =>
         QueryThread(threadHandle, threadInformationClass, threadInformation, threadInformationLength, returnLength,
             ProcessorMode.KernelMode);
 
-    [Export(Support.Partial, "Classes: basic (0), start address (9), is terminated (20)."), IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export(Support.Partial, "Classes: basic (0), start address (9), is terminated (20).")]
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtQueryInformationThread(
         Handle threadHandle, uint threadInformationClass, Va threadInformation, uint threadInformationLength,
         Va returnLength) =>

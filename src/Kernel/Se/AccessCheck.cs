@@ -80,7 +80,8 @@ static class AccessCheck
         uint level = label?.Sid?.LastPart ?? Token.MediumLevel, policy = label?.Mask ?? 1;
         if (token.Integrity >= level) return 0;
         uint closed = 0;
-        if ((policy & 1) != 0) closed |= mapping.Write & ~(mapping.Read | mapping.Execute) | DELETE | WRITE_DAC | WRITE_OWNER;
+        if ((policy & 1) != 0)
+            closed |= mapping.Write & ~(mapping.Read | mapping.Execute) | DELETE | WRITE_DAC | WRITE_OWNER;
         if ((policy & 2) != 0) closed |= mapping.Read & ~(mapping.Write | mapping.Execute);
         if ((policy & 4) != 0) closed |= mapping.Execute & ~(mapping.Read | mapping.Write);
         return closed;

@@ -26,7 +26,8 @@ sealed partial class Se
     }
 
     static Acl? MapAll(Acl? acl, GenericMapping mapping) =>
-        acl is null ? null : acl with { Entries = [.. acl.Entries.Select(e => e.IsEffective ? Mapped(e, mapping) : e)] };
+        acl is null ? null
+            : acl with { Entries = [.. acl.Entries.Select(e => e.IsEffective ? Mapped(e, mapping) : e)] };
 
     static Ace Mapped(Ace entry, GenericMapping mapping)
     {

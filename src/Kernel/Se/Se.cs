@@ -26,7 +26,8 @@ sealed partial class Se(NtKernel nt)
         var privileges = new SortedDictionary<ulong, uint>();
         for (ulong p = Privilege.First; p <= Privilege.Last; p++)
             if (p is not (Privilege.SeUnsolicitedInput or Privilege.SeSyncAgent or Privilege.SeEnableDelegation))
-                privileges.Add(p, p is 3 or 5 or 8 or 9 or 17 or 18 or 22 or 25 or 28 or 31 or 32 ? 0 : Privilege.OnByDefault);
+                privileges.Add(p, p is 3 or 5 or 8 or 9 or 17 or 18 or 22 or 25 or 28 or 31 or 32 ? 0
+                    : Privilege.OnByDefault);
         return Make(new Token
         {
             User = Sid.LocalSystem,
@@ -48,7 +49,8 @@ sealed partial class Se(NtKernel nt)
         });
     }
 
-    /// <summary>A token of an ordinary user who has logged on, or of one who is an administrator and elevated.</summary>
+    /// <summary>A token of an ordinary user who has logged on, or of one who is an administrator and
+    /// elevated.</summary>
     public Token NewUserToken(bool isAdministrator)
     {
         List<Group> groups =
@@ -68,8 +70,10 @@ sealed partial class Se(NtKernel nt)
             [Privilege.SeTimeZone] = 0,
         };
         if (isAdministrator)
-            foreach (ulong p in (ReadOnlySpan<ulong>)[5, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 20, 22, 24, 28, 29, 30, 35, 36])
-                privileges.Add(p, p is Privilege.SeImpersonate or Privilege.SeCreateGlobal ? Privilege.OnByDefault : 0);
+            foreach (ulong p in (
+                ReadOnlySpan<ulong>)[5, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 20, 22, 24, 28, 29, 30, 35, 36])
+                privileges.Add(
+                    p, p is Privilege.SeImpersonate or Privilege.SeCreateGlobal ? Privilege.OnByDefault : 0);
         Sid owner = isAdministrator ? Sid.Administrators : OrdinaryUser;
         return Make(new Token
         {
@@ -101,8 +105,9 @@ sealed partial class Se(NtKernel nt)
     public Token Make(Token token)
     {
         token.Object = nt.Ob.Create(nt.Ob.TokenType, Token.BodyBytes, token);
-        nt.Ob.SetSecurity(token.Object, new SecurityInfo(SecurityInfo.SE_DACL_PRESENT, token.Owner, token.PrimaryGroup,
-            null, Acl.Of(Allow(nt.Ob.TokenType.Mapping.All, token.User),
+        nt.Ob.SetSecurity(token.Object, new SecurityInfo(
+            SecurityInfo.SE_DACL_PRESENT, token.Owner, token.PrimaryGroup, null, Acl.Of(
+                Allow(nt.Ob.TokenType.Mapping.All, token.User),
                 Allow(nt.Ob.TokenType.Mapping.All, Sid.LocalSystem),
                 Allow(nt.Ob.TokenType.Mapping.Read, Sid.Administrators))));
         token.Show(nt.Memory);
@@ -140,7 +145,8 @@ sealed partial class Se(NtKernel nt)
     public static SecurityInfo ForDevice(uint deviceType)
     {
         const uint cdRom = 2, cdRomFileSystem = 3, disk = 7, diskFileSystem = 8, virtualDisk = 0x24;
-        string world = deviceType is cdRom or cdRomFileSystem or disk or diskFileSystem or virtualDisk ? "GX" : "GRGWGX";
+        bool isDisk = deviceType is cdRom or cdRomFileSystem or disk or diskFileSystem or virtualDisk;
+        string world = isDisk ? "GX" : "GRGWGX";
         return Sddl.Parse($"O:BAG:SYD:P(A;;{world};;;WD)(A;;GA;;;SY)(A;;GA;;;BA)(A;;{world};;;RC)",
             GenericMapping.OfFile);
     }

@@ -8,7 +8,8 @@ enum ImpersonationLevel { Anonymous, Identification, Impersonation, Delegation }
 sealed record Group(Sid Sid, uint Attributes)
 {
     public const uint SE_GROUP_MANDATORY = 1, SE_GROUP_ENABLED_BY_DEFAULT = 2, SE_GROUP_ENABLED = 4,
-        SE_GROUP_OWNER = 8, SE_GROUP_USE_FOR_DENY_ONLY = 0x10, SE_GROUP_INTEGRITY = 0x20, SE_GROUP_LOGON_ID = 0xC000_0000;
+        SE_GROUP_OWNER = 8, SE_GROUP_USE_FOR_DENY_ONLY = 0x10, SE_GROUP_INTEGRITY = 0x20,
+        SE_GROUP_LOGON_ID = 0xC000_0000;
     public const uint Usual = 7;
 
     public bool IsEnabled => (Attributes & SE_GROUP_ENABLED) != 0;
@@ -57,7 +58,7 @@ sealed class Token
     {
         if (User.Equals(sid)) return true;
         foreach (Group group in Groups)
-            if (group.Sid.Equals(sid) && (group.IsEnabled && !group.IsDenyOnly || isDeny && group.IsDenyOnly)) return true;
+            if (group.Sid.Equals(sid) && (group.IsDenyOnly ? isDeny : group.IsEnabled)) return true;
         return false;
     }
 

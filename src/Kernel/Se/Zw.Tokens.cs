@@ -196,7 +196,8 @@ sealed partial class Zw
         {
             if (!token!.Privileges.TryGetValue(luid, out uint before)) continue;
             const uint enabled = Privilege.SE_PRIVILEGE_ENABLED, removed = Privilege.SE_PRIVILEGE_REMOVED;
-            if ((attributes & removed) != 0 || (before & enabled) != (attributes & enabled)) changed.Add((luid, before));
+            if ((attributes & removed) != 0 || (before & enabled) != (attributes & enabled))
+                changed.Add((luid, before));
         }
         bool isAll = wanted.TrueForAll(w => token!.Privileges.ContainsKey(w.Luid));
         if (!previous.IsNull)
@@ -257,7 +258,8 @@ sealed partial class Zw
         Va qos = attributes.IsNull ? Va.Null : nt.Memory.Read<Va>(attributes.Address + 0x28);
         uint level = qos.IsNull ? 0 : nt.Memory.Read<uint>(qos + 4);
         if (level > 3) return STATUS_BAD_IMPERSONATION_LEVEL;
-        if (!token!.IsPrimary && (type == 2 ? level > (uint)token.Level : token.Level < ImpersonationLevel.Impersonation))
+        if (!token!.IsPrimary
+            && (type == 2 ? level > (uint)token.Level : token.Level < ImpersonationLevel.Impersonation))
             return STATUS_BAD_IMPERSONATION_LEVEL;
         ObjectRequest.Capture(nt, attributes, mode, out ObjectRequest request);
         Token made = nt.Se.Make(effectiveOnly ? Effective(token, type == 1, (ImpersonationLevel)level)

@@ -56,6 +56,5 @@ sealed class NtObject(ObjectType type, Va body, ObjectHeader header)
     public ObjectRequest? Pending { get; set; }
 
     /// <summary>The full path of a named object; empty for one without a name. The root is a backslash.</summary>
-    public string Path => Parent is null ? (Name.Length == 0 && Entries is not null ? @"\" : Name)
-        : $@"{(Parent.Path == @"\" ? "" : Parent.Path)}\{Name}";
+    public string Path => Parent is null ? Name : $@"{(Parent.Path == @"\" ? "" : Parent.Path)}\{Name}";
 }

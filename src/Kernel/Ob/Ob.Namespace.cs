@@ -3,7 +3,7 @@ using static Ringdown.Kernel.ObjectRequest;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Directories, links and names. A name alone keeps no object alive.</summary>
+/// <summary>Directories, links and names. A name alone keeps no object alive, but each keeps its directory.</summary>
 /// <remarks>Names compare without regard to case, as on every system whose registry says <c>ObCaseInsensitive</c>:
 /// OBJ_CASE_INSENSITIVE changes nothing.</remarks>
 sealed partial class Ob
@@ -19,6 +19,7 @@ sealed partial class Ob
     {
         directory.Entries!.Add(name, target);
         (target.Name, target.Parent) = (name, directory);
+        Reference(directory);
         SetPermanent(target, isPermanent);
     }
 
@@ -33,8 +34,10 @@ sealed partial class Ob
     /// <summary>Takes the name away; the object lives on for who has handles and references.</summary>
     public void Remove(NtObject target)
     {
-        target.Parent!.Entries!.Remove(target.Name);
+        NtObject directory = target.Parent!;
+        directory.Entries!.Remove(target.Name);
         (target.Parent, target.Name) = (null, "");
+        Dereference(directory);
     }
 
     /// <summary>Puts an object at a full path, whose directory must exist and whose last part must not.</summary>

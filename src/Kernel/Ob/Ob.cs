@@ -69,7 +69,8 @@ sealed partial class Ob
         TokenType = NewType("Token", new(0x2_0008, 0x2_00E0, 0x2_0000, 0xF_01FF), isSecured: true);
         KeyType = NewType("Key", new(0x2_0019, 0x2_0006, 0x2_0019, 0xF_003F));
         SectionType = NewType("Section", new(0x2_0005, 0x2_0002, 0x2_0008, 0xF_001F));
-        Root = Register(DirectoryType, 16, null, new(StringComparer.OrdinalIgnoreCase), null);
+        Root = CreateDirectory();
+        Root.Name = @"\";
         foreach (string name in (
             ReadOnlySpan<string>)["Device", "Driver", "FileSystem", "GLOBAL??", "BaseNamedObjects", "Callback",
                 "ObjectTypes", "KernelObjects", "Security"])

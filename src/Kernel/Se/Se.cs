@@ -7,7 +7,7 @@ namespace Ringdown.Kernel;
 [NtModule("ntoskrnl.exe")]
 sealed partial class Se(NtKernel nt)
 {
-    const uint ContextTag = 0x6353_6549, AccessStateSize = 0xA0;
+    const uint ContextTag = 0x6353_6549;
     const ulong SystemLuid = 0x3E7, UserLuid = 0x1_8F3A;
 
     ulong _nextLuid = 0x1_9000;
@@ -162,24 +162,24 @@ sealed partial class Se(NtKernel nt)
         return nt.Ob.CheckAccess(target, desired, isChecked, out granted);
     }
 
-    /// <summary>IO_SECURITY_CONTEXT and the ACCESS_STATE behind it, for an IRP_MJ_CREATE.</summary>
+    /// <summary>IO_SECURITY_CONTEXT, and behind it the ACCESS_STATE with its auxiliary data, for an
+    /// IRP_MJ_CREATE.</summary>
     public Va NewSecurityContext(uint desiredAccess)
     {
-        Va context = nt.Mm.Pool.Allocate(0x20 + (int)AccessStateSize, ContextTag);
-        Va accessState = context + 0x20;
-        nt.Memory.Write(context + 0x08, accessState);
+        const int contextSize = 0x20;
+        Va context = nt.Mm.Pool.Allocate(contextSize + AccessState.Size + (int)AuxDataSize, ContextTag);
+        AccessState state = AccessState.At(nt.Memory, context + contextSize);
+        nt.Memory.Write(context + 0x08, state.Address);
         nt.Memory.Write(context + 0x10, desiredAccess);
-        uint mapped = GenericMapping.OfFile.Map(desiredAccess);
-        nt.Memory.Write(accessState, NewLuid());
-        nt.Memory.Write(accessState + 0x10, mapped);           // RemainingDesiredAccess
-        nt.Memory.Write(accessState + 0x18, desiredAccess);    // OriginalDesiredAccess
-        CaptureSubject(SubjectContext.At(nt.Memory, accessState + 0x20));
+        Va auxData = state.Address + AccessState.Size;
+        nt.Memory.Write(auxData + 8, GenericMapping.OfFile);
+        Fill(state, auxData, desiredAccess, GenericMapping.OfFile);
         return context;
     }
 
     public void FreeSecurityContext(Va context)
     {
-        ReleaseSubject(SubjectContext.At(nt.Memory, context + 0x40));
+        ReleaseSubject(AccessState.At(nt.Memory, context + 0x20).SubjectSecurityContext);
         nt.Mm.Pool.Free(context);
     }
 }

@@ -277,6 +277,23 @@ public sealed class SeTests
     }
 
     [Fact]
+    public void An_access_state_holds_its_subject_until_it_is_deleted()
+    {
+        using var m = new TestMachine();
+        var state = AccessState.At(m.Nt.Memory, m.Block(AccessState.Size));
+        Va auxiliary = m.Block(0xE0), mapping = Mapping(m), place = m.Block(8);
+        Assert.Equal(STATUS_SUCCESS, m.Nt.SeCreateAccessState(state, auxiliary, 0x8000_0000, mapping));
+        Assert.Equal((0x12_0089u, 0x8000_0000u), (state.RemainingDesiredAccess, state.OriginalDesiredAccess));
+        Assert.Equal(m.Nt.Ps.UserProcess.Token, state.SubjectSecurityContext.PrimaryToken);
+        m.Nt.SeSetAccessStateGenericMapping(state, mapping);
+        m.Nt.SeDeleteAccessState(state);
+        Assert.Equal(Va.Null, state.SubjectSecurityContext.PrimaryToken);
+        Assert.Equal(STATUS_SUCCESS, m.Nt.SeLocateProcessImageName(m.Nt.Ps.SystemProcess, place));
+        Assert.Equal("System", UnicodeString.At(m.Nt.Memory, m.Read<Va>(place)).Text);
+        m.Nt.ExFreePool(m.Read<Va>(place));
+    }
+
+    [Fact]
     public void Logon_sessions_are_known_by_their_luid()
     {
         using var m = new TestMachine();

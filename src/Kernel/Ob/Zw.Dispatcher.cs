@@ -18,7 +18,7 @@ sealed partial class Zw
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtCreateEvent(
         Va eventHandle, uint desiredAccess, ObjectAttributes objectAttributes, uint eventType, bool initialState) =>
-        CreateEvent(eventHandle, desiredAccess, objectAttributes, eventType, initialState, PreviousMode);
+        Service(mode => CreateEvent(eventHandle, desiredAccess, objectAttributes, eventType, initialState, mode));
 
     NtStatus CreateEvent(Va handle, uint access, ObjectAttributes attributes, uint type, bool state,
         ProcessorMode mode)
@@ -44,7 +44,7 @@ sealed partial class Zw
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtSetEvent(Handle eventHandle, Va previousState) =>
-        OnEvent(eventHandle, previousState, PreviousMode, e => nt.Ke.KeSetEvent(e, 1, false));
+        Service(mode => OnEvent(eventHandle, previousState, mode, e => nt.Ke.KeSetEvent(e, 1, false)));
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwResetEvent(Handle eventHandle, Va previousState) =>
@@ -143,7 +143,7 @@ sealed partial class Zw
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtWaitForSingleObject(Handle handle, bool alertable, Va timeout) =>
-        WaitFor([handle], all: false, timeout, PreviousMode);
+        Service(mode => WaitFor([handle], all: false, timeout, mode));
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwWaitForMultipleObjects(uint count, Va handles, uint waitType, bool alertable, Va timeout)

@@ -12,6 +12,26 @@ sealed partial class Zw
     /// <summary>Who calls an Nt service: the mode that the thread was in before.</summary>
     ProcessorMode PreviousMode => (ProcessorMode)(nt.Ke.CurrentThread.PreviousMode & 1);
 
+    /// <summary>An Nt service: a pointer of user mode's that is bad is a status, and no exception in the
+    /// caller.</summary>
+    NtStatus Service(Func<ProcessorMode, NtStatus> body)
+    {
+        ProcessorMode mode = PreviousMode;
+        try
+        {
+            return body(mode);
+        }
+        catch (PageFault fault) when (mode == ProcessorMode.UserMode
+            && fault.Address.Value < nt.Mm.MmUserProbeAddress)
+        {
+            return STATUS_ACCESS_VIOLATION;
+        }
+        catch (GuestException exception) when (mode == ProcessorMode.UserMode)
+        {
+            return new NtStatus(exception.Record.Code);
+        }
+    }
+
     /// <summary>Writes a handle for the caller; both the place and the status come from the service.</summary>
     void Give(Va place, Handle handle, ProcessorMode mode)
     {
@@ -51,8 +71,8 @@ sealed partial class Zw
     public NtStatus NtDuplicateObject(
         Handle sourceProcessHandle, Handle sourceHandle, Handle targetProcessHandle, Va targetHandle,
         uint desiredAccess, uint handleAttributes, uint options) =>
-        Duplicate(sourceProcessHandle, sourceHandle, targetProcessHandle, targetHandle, desiredAccess,
-            handleAttributes, options, PreviousMode);
+        Service(mode => Duplicate(sourceProcessHandle, sourceHandle, targetProcessHandle, targetHandle, desiredAccess,
+            handleAttributes, options, mode));
 
     NtStatus Duplicate(Handle sourceProcess, Handle source, Handle targetProcess, Va result, uint access,
         uint attributes, uint options, ProcessorMode mode)
@@ -186,7 +206,7 @@ sealed partial class Zw
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtQuerySecurityObject(
         Handle handle, uint securityInformation, Va securityDescriptor, uint length, Va lengthNeeded) =>
-        QuerySecurity(handle, securityInformation, securityDescriptor, length, lengthNeeded, PreviousMode);
+        Service(mode => QuerySecurity(handle, securityInformation, securityDescriptor, length, lengthNeeded, mode));
 
     NtStatus QuerySecurity(Handle handle, uint parts, Va descriptor, uint length, Va needed, ProcessorMode mode)
     {
@@ -209,7 +229,7 @@ sealed partial class Zw
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtSetSecurityObject(Handle handle, uint securityInformation, Va securityDescriptor) =>
-        SetSecurity(handle, securityInformation, securityDescriptor, PreviousMode);
+        Service(mode => SetSecurity(handle, securityInformation, securityDescriptor, mode));
 
     NtStatus SetSecurity(Handle handle, uint parts, Va descriptor, ProcessorMode mode)
     {

@@ -22,7 +22,7 @@ sealed partial class Zw
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtOpenProcess(
         Va processHandle, uint desiredAccess, ObjectAttributes objectAttributes, Va clientId) =>
-        OpenProcess(processHandle, desiredAccess, objectAttributes, clientId, PreviousMode);
+        Service(mode => OpenProcess(processHandle, desiredAccess, objectAttributes, clientId, mode));
 
     NtStatus OpenProcess(Va result, uint access, ObjectAttributes attributes, Va clientId, ProcessorMode mode)
     {
@@ -59,7 +59,7 @@ sealed partial class Zw
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtOpenThread(Va threadHandle, uint desiredAccess, ObjectAttributes objectAttributes, Va clientId) =>
-        OpenThread(threadHandle, desiredAccess, objectAttributes, clientId, PreviousMode);
+        Service(mode => OpenThread(threadHandle, desiredAccess, objectAttributes, clientId, mode));
 
     NtStatus OpenThread(Va result, uint access, ObjectAttributes attributes, Va clientId, ProcessorMode mode)
     {
@@ -98,8 +98,8 @@ sealed partial class Zw
     public NtStatus NtQueryInformationProcess(
         Handle processHandle, uint processInformationClass, Va processInformation, uint processInformationLength,
         Va returnLength) =>
-        QueryProcess(processHandle, processInformationClass, processInformation, processInformationLength,
-            returnLength, PreviousMode);
+        Service(mode => QueryProcess(
+            processHandle, processInformationClass, processInformation, processInformationLength, returnLength, mode));
 
     NtStatus QueryProcess(Handle handle, uint cls, Va buffer, uint length, Va returnLength, ProcessorMode mode)
     {
@@ -159,7 +159,8 @@ sealed partial class Zw
     [Export(Support.Partial, "Access token (9) and break on termination (29)."), IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtSetInformationProcess(
         Handle processHandle, uint processInformationClass, Va processInformation, uint processInformationLength) =>
-        SetProcess(processHandle, processInformationClass, processInformation, processInformationLength, PreviousMode);
+        Service(mode => SetProcess(
+            processHandle, processInformationClass, processInformation, processInformationLength, mode));
 
     NtStatus SetProcess(Handle handle, uint cls, Va buffer, uint length, ProcessorMode mode)
     {
@@ -200,8 +201,8 @@ sealed partial class Zw
     public NtStatus NtQueryInformationThread(
         Handle threadHandle, uint threadInformationClass, Va threadInformation, uint threadInformationLength,
         Va returnLength) =>
-        QueryThread(threadHandle, threadInformationClass, threadInformation, threadInformationLength, returnLength,
-            PreviousMode);
+        Service(mode => QueryThread(
+            threadHandle, threadInformationClass, threadInformation, threadInformationLength, returnLength, mode));
 
     NtStatus QueryThread(Handle handle, uint cls, Va buffer, uint length, Va returnLength, ProcessorMode mode)
     {
@@ -248,7 +249,8 @@ sealed partial class Zw
     [Export(Support.Partial, "Priority (2) and impersonation token (5)."), IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtSetInformationThread(
         Handle threadHandle, uint threadInformationClass, Va threadInformation, uint threadInformationLength) =>
-        SetThread(threadHandle, threadInformationClass, threadInformation, threadInformationLength, PreviousMode);
+        Service(mode => SetThread(
+            threadHandle, threadInformationClass, threadInformation, threadInformationLength, mode));
 
     NtStatus SetThread(Handle handle, uint cls, Va buffer, uint length, ProcessorMode mode)
     {

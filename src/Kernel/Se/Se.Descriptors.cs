@@ -176,12 +176,18 @@ sealed partial class Se
         return STATUS_SUCCESS;
     }
 
-    /// <summary>A self-relative copy in pool.</summary>
+    /// <summary>A self-relative copy in pool; kernel mode may keep its own.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus SeCaptureSecurityDescriptor(
         SecurityDescriptor originalSecurityDescriptor, byte currentMode, uint poolType, bool captureIfKernel,
             Va capturedSecurityDescriptor)
     {
+        bool isOriginal = originalSecurityDescriptor.IsNull || (currentMode & 1) == 0 && !captureIfKernel;
+        if (isOriginal)
+        {
+            nt.Memory.Write(capturedSecurityDescriptor, originalSecurityDescriptor.Address);
+            return STATUS_SUCCESS;
+        }
         int length = RelativeSize;
         for (int i = 0; i < 4; i++) length += (PartLength(originalSecurityDescriptor, i) + 3) & ~3;
         Va copy = nt.Mm.Pool.Allocate(

@@ -10,12 +10,14 @@ sealed partial class Se
     [ExportData] public Va SeExports => _exports.IsNull ? _exports = MakeExports() : _exports;
 
     /// <summary>A pointer to an ACL: all for the system and administrators, execution for everybody.</summary>
-    [ExportData] public Va SePublicDefaultDacl => _publicDacl.IsNull
+    [ExportData]
+    public Va SePublicDefaultDacl => _publicDacl.IsNull
         ? _publicDacl = MakeAcl(Acl.Of(Allow(0x2000_0000, Sid.World), Allow(0x1000_0000, Sid.LocalSystem),
             Allow(0x1000_0000, Sid.Administrators)))
         : _publicDacl;
 
-    [ExportData] public Va SeSystemDefaultDacl => _systemDacl.IsNull
+    [ExportData]
+    public Va SeSystemDefaultDacl => _systemDacl.IsNull
         ? _systemDacl = MakeAcl(Acl.Of(Allow(0x1000_0000, Sid.LocalSystem), Allow(0xA002_0000, Sid.Administrators)))
         : _systemDacl;
 

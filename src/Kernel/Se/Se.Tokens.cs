@@ -122,21 +122,6 @@ sealed partial class Se
         return all;
     }
 
-    /// <summary>NtAllocateLocallyUniqueId.</summary>
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwAllocateLocallyUniqueId(Va luid)
-    {
-        nt.Memory.Write(luid, NewLuid());
-        return STATUS_SUCCESS;
-    }
-
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus NtAllocateLocallyUniqueId(Va luid)
-    {
-        nt.Ob.Probe(luid, 8, (ProcessorMode)(nt.Ke.CurrentThread.PreviousMode & 1));
-        return ZwAllocateLocallyUniqueId(luid);
-    }
-
     readonly List<Va> _logonRoutines = [];
     readonly HashSet<ulong> _markedLogons = [];
 

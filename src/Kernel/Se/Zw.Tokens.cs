@@ -17,7 +17,7 @@ sealed partial class Zw
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtOpenProcessToken(Handle processHandle, uint desiredAccess, Va tokenHandle) =>
-        OpenProcessToken(processHandle, desiredAccess, 0, tokenHandle, PreviousMode);
+        Service(mode => OpenProcessToken(processHandle, desiredAccess, 0, tokenHandle, mode));
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwOpenProcessTokenEx(
@@ -27,7 +27,7 @@ sealed partial class Zw
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtOpenProcessTokenEx(
         Handle processHandle, uint desiredAccess, uint handleAttributes, Va tokenHandle) =>
-        OpenProcessToken(processHandle, desiredAccess, handleAttributes, tokenHandle, PreviousMode);
+        Service(mode => OpenProcessToken(processHandle, desiredAccess, handleAttributes, tokenHandle, mode));
 
     NtStatus OpenProcessToken(Handle process, uint access, uint attributes, Va result, ProcessorMode mode)
     {
@@ -51,7 +51,7 @@ sealed partial class Zw
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtOpenThreadToken(Handle threadHandle, uint desiredAccess, bool openAsSelf, Va tokenHandle) =>
-        OpenThreadToken(threadHandle, desiredAccess, 0, tokenHandle, PreviousMode);
+        Service(mode => OpenThreadToken(threadHandle, desiredAccess, 0, tokenHandle, mode));
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwOpenThreadTokenEx(
@@ -61,7 +61,7 @@ sealed partial class Zw
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtOpenThreadTokenEx(
         Handle threadHandle, uint desiredAccess, bool openAsSelf, uint handleAttributes, Va tokenHandle) =>
-        OpenThreadToken(threadHandle, desiredAccess, handleAttributes, tokenHandle, PreviousMode);
+        Service(mode => OpenThreadToken(threadHandle, desiredAccess, handleAttributes, tokenHandle, mode));
 
     NtStatus OpenThreadToken(Handle thread, uint access, uint attributes, Va result, ProcessorMode mode)
     {
@@ -73,6 +73,19 @@ sealed partial class Zw
         if (acting is null) return STATUS_NO_TOKEN;
         return acting.Level == ImpersonationLevel.Anonymous ? STATUS_CANT_OPEN_ANONYMOUS
             : OpenToken(acting.Token, access, attributes, result, mode);
+    }
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus ZwAllocateLocallyUniqueId(Va luid) => NewLuid(luid, ProcessorMode.KernelMode);
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus NtAllocateLocallyUniqueId(Va luid) => Service(mode => NewLuid(luid, mode));
+
+    NtStatus NewLuid(Va luid, ProcessorMode mode)
+    {
+        nt.Ob.Probe(luid, 8, mode);
+        nt.Memory.Write(luid, nt.Se.NewLuid());
+        return STATUS_SUCCESS;
     }
 
     NtStatus TokenOf(Handle handle, uint access, ProcessorMode mode, out Token? token)
@@ -93,8 +106,8 @@ sealed partial class Zw
     public NtStatus NtQueryInformationToken(
         Handle tokenHandle, uint tokenInformationClass, Va tokenInformation, uint tokenInformationLength,
         Va returnLength) =>
-        QueryToken(tokenHandle, tokenInformationClass, tokenInformation, tokenInformationLength, returnLength,
-            PreviousMode);
+        Service(mode => QueryToken(
+            tokenHandle, tokenInformationClass, tokenInformation, tokenInformationLength, returnLength, mode));
 
     NtStatus QueryToken(Handle handle, uint cls, Va buffer, uint length, Va returnLength, ProcessorMode mode)
     {
@@ -116,7 +129,7 @@ sealed partial class Zw
     [IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtSetInformationToken(
         Handle tokenHandle, uint tokenInformationClass, Va tokenInformation, uint tokenInformationLength) =>
-        SetToken(tokenHandle, tokenInformationClass, tokenInformation, tokenInformationLength, PreviousMode);
+        Service(mode => SetToken(tokenHandle, tokenInformationClass, tokenInformation, tokenInformationLength, mode));
 
     NtStatus SetToken(Handle handle, uint cls, Va buffer, uint length, ProcessorMode mode)
     {
@@ -179,7 +192,8 @@ sealed partial class Zw
     public NtStatus NtAdjustPrivilegesToken(
         Handle tokenHandle, bool disableAllPrivileges, Va newState, uint bufferLength, Va previousState,
         Va returnLength) =>
-        Adjust(tokenHandle, disableAllPrivileges, newState, bufferLength, previousState, returnLength, PreviousMode);
+        Service(mode => Adjust(
+            tokenHandle, disableAllPrivileges, newState, bufferLength, previousState, returnLength, mode));
 
     NtStatus Adjust(Handle handle, bool disableAll, Va state, uint length, Va previous, Va returnLength,
         ProcessorMode mode)
@@ -244,8 +258,8 @@ sealed partial class Zw
     public NtStatus NtDuplicateToken(
         Handle existingTokenHandle, uint desiredAccess, ObjectAttributes objectAttributes, bool effectiveOnly,
         uint tokenType, Va newTokenHandle) =>
-        DuplicateToken(existingTokenHandle, desiredAccess, objectAttributes, effectiveOnly, tokenType, newTokenHandle,
-            PreviousMode);
+        Service(mode => DuplicateToken(
+            existingTokenHandle, desiredAccess, objectAttributes, effectiveOnly, tokenType, newTokenHandle, mode));
 
     NtStatus DuplicateToken(Handle existing, uint access, ObjectAttributes attributes, bool effectiveOnly, uint type,
         Va result, ProcessorMode mode)

@@ -247,6 +247,34 @@ public sealed class SeTests
     }
 
     [Fact]
+    public void A_descriptor_is_captured_unless_it_is_the_kernels_own()
+    {
+        using var m = new TestMachine();
+        Va place = m.Block(8);
+        var descriptor = SecurityDescriptor.At(
+            m.Nt.Memory, m.Descriptor("O:BAD:(A;;GA;;;SY)", GenericMapping.OfFile));
+        Assert.Equal(STATUS_SUCCESS, m.Nt.SeCaptureSecurityDescriptor(descriptor, 0, 1, false, place));
+        Assert.Equal(descriptor.Address, m.Read<Va>(place));
+        Assert.Equal(STATUS_SUCCESS, m.Nt.SeCaptureSecurityDescriptor(descriptor, 0, 1, true, place));
+        Assert.Equal(Sid.Administrators, SecurityInfo.Read(m.Nt.Memory, m.Read<Va>(place))!.Owner);
+        m.Nt.SeReleaseSecurityDescriptor(m.Read<Va>(place), 0, true);
+    }
+
+    [Fact]
+    public void Nt_services_answer_bad_pointers_of_user_mode_with_a_status()
+    {
+        using var m = new TestMachine();
+        Va kernel = m.Block(16), missing = new(0x1234_5000);
+        KThread thread = m.Nt.PsGetCurrentThread();
+        thread.PreviousMode = 1;
+        Assert.Equal(STATUS_ACCESS_VIOLATION, m.Nt.NtOpenProcess(
+            kernel, 1, ObjectAttributes.At(m.Nt.Memory, Va.Null), kernel));
+        Assert.Equal(STATUS_ACCESS_VIOLATION, m.Nt.NtAllocateLocallyUniqueId(missing));
+        thread.PreviousMode = 0;
+        Assert.Equal(STATUS_SUCCESS, m.Nt.NtAllocateLocallyUniqueId(kernel));
+    }
+
+    [Fact]
     public void Security_of_objects_goes_out_and_in()
     {
         using var m = new TestMachine();

@@ -112,7 +112,7 @@ sealed partial class Ob
         {
             if (at.Entries is null)
             {
-                rest = path;
+                rest = '\\' + path;
                 break;
             }
             int end = path.IndexOf('\\', position);
@@ -225,7 +225,8 @@ sealed partial class Ob
         NtStatus status = FindNamed(request, type, access, out NtObject? found, out bool isNew);
         if (!status.IsSuccess) return status;
         if (!isNew) return OpenHandle(found!, access, request, out handle);
-        status = OpenGranted(found!, access, FileType.Mapping.Map(access), request, out handle);
+        status = CheckAccess(found!, access, request.IsChecked, out uint granted);
+        if (status.IsSuccess) status = OpenGranted(found!, access, granted, request, out handle);
         Dereference(found!);
         return status;
     }

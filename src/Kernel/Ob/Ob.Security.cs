@@ -45,7 +45,7 @@ sealed partial class Ob
             if ((granted & MAXIMUM_ALLOWED) != 0) granted = granted & ~MAXIMUM_ALLOWED | mapping.All;
             return STATUS_SUCCESS;
         }
-        SecurityInfo? security = SecurityOf(target);
+        SecurityInfo? security = SecurityOf(SecuredBy(target));
         // A thread without a descriptor of its own is as open as its process.
         if (security is null && target.Type == ThreadType
             && _nt.Ps.ProcessOf(KThread.At(_nt.Memory, target.Body)) is { } process)

@@ -92,7 +92,8 @@ sealed partial class Ps(NtKernel nt)
 
     /// <summary>A process of a user's, with an address space and a handle table of its own and without threads. Drivers
     /// that asked for it are told, and may forbid it.</summary>
-    /// <param name="token">Who it runs as; null for the user of the first process.</param>
+    /// <param name="token">Who it runs as, with a reference that goes to the process; null for the user of the first
+    /// one.</param>
     public NtStatus CreateUserProcess(string imageName, out NtProcess? process, Token? token = null)
     {
         var space = new AddressSpace();

@@ -57,6 +57,7 @@ public sealed partial class Loader
         string key = _nt.Cm.CreateServiceKey(name, registry ?? []);
         Va path = _nt.Rtl.AllocateString(key);
         InitializeLibraries(image);
+        _nt.Ps.NotifyImage(mapped);
         driver.EntryStatus = new NtStatus((uint)InSystem(entry, driverObject.Address.Value, path.Value));
         driver.IsLoaded = driver.EntryStatus.IsSuccess;
         _nt.Mm.Pool.Free(UnicodeString.At(_nt.Memory, path).Buffer);

@@ -67,6 +67,11 @@ public sealed partial class NtKernel
         foreach (IObserver observer in _observers) observer.IrpTouchedAfterCompletion(this, irp, address);
     }
 
+    internal void OnEventWritten(TraceEvent written)
+    {
+        foreach (IObserver observer in _observers) observer.EventWritten(this, written);
+    }
+
     internal void OnMissingExport(string module, string name, Va caller)
     {
         foreach (IObserver observer in _observers) observer.MissingExportCalled(this, module, name, caller);

@@ -54,8 +54,8 @@ public sealed partial class NtKernel
             [.. Io.Devices(driver.Object).Select(
                 d => NameOf(d) is { Length: > 0 } name ? name : $"unnamed device {d.Address}")],
             [.. Links(image.Contains).Select(l => $"{l.Link} -> {l.Target}")],
-            [.. Ob.KernelHandles.Entries.Concat(Ob.UserHandles.Entries).Where(h => image.Contains(h.Owner)).Select(h =>
-                $"{h.Object.Type.Name} {h.Object.Path}, opened by {Loader.Describe(h.Owner)}")],
+            [.. Ps.All.SelectMany(p => p.Handles.Entries).Select(h => h.Entry).Where(h => image.Contains(h.Owner))
+                .Select(h => $"{h.Object.Type.Name} {h.Object.Path}, opened by {Loader.Describe(h.Owner)}")],
             [.. Ke.Scheduler.Threads.Where(t => image.Contains(t.StartRoutine)).Select(t => t.Name)],
             [.. Ke.Timers.Pending.Where(
                 t =>

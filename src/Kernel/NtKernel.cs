@@ -19,6 +19,10 @@ public sealed record KernelOptions
     /// <summary>Makes the machine's schedule out of a chance of its own; null: everybody in turn.</summary>
     public Func<Chance, Schedule>? Schedule { get; init; }
 
+    /// <summary>The user whose programs send requests is an administrator, and elevated; else an ordinary
+    /// user.</summary>
+    public bool UserIsAdministrator { get; init; }
+
     /// <summary>Decoded code, shared by machines that run the same drivers.</summary>
     public CodeCache? Code { get; init; }
 }
@@ -49,6 +53,9 @@ public sealed partial class NtKernel : IDisposable
         Cm = new Cm(this);
         Zw = new Zw(this);
         Se = new Se(this);
+        Etw = new Etw(this);
+        Pcw = new Pcw(this);
+        Wmi = new Wmi(this);
         Po = new Po(this);
         Hal = new Hal(this);
         Seh = new Seh(this);
@@ -86,6 +93,9 @@ public sealed partial class NtKernel : IDisposable
     internal Cm Cm { get; }
     internal Zw Zw { get; }
     internal Se Se { get; }
+    internal Etw Etw { get; }
+    internal Pcw Pcw { get; }
+    internal Wmi Wmi { get; }
     internal Po Po { get; }
     internal Hal Hal { get; }
     internal Seh Seh { get; }

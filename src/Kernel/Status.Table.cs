@@ -1085,6 +1085,7 @@ public static partial class Status
     public static NtStatus STATUS_DEVICE_HUNG => new(0xC0000507);
     public static NtStatus STATUS_CONTAINER_ASSIGNED => new(0xC0000508);
     public static NtStatus STATUS_JOB_NO_CONTAINER => new(0xC0000509);
+    public static NtStatus STATUS_REPARSE_POINT_ENCOUNTERED => new(0xC000050B);
     public static NtStatus STATUS_FAIL_FAST_EXCEPTION => new(0xC0000602);
     public static NtStatus STATUS_IMAGE_CERT_REVOKED => new(0xC0000603);
     public static NtStatus STATUS_DYNAMIC_CODE_BLOCKED => new(0xC0000604);

@@ -50,6 +50,14 @@ public sealed class Trace : IObserver
         return _depths.GetValueOrDefault(context);
     }
 
+    public void EventWritten(NtKernel nt, TraceEvent written)
+    {
+        string provider = written.Name.Length > 0 ? written.Name : $"{{{written.Provider}}}";
+        string data = written.Text ?? Convert.ToHexString(written.Data.AsSpan(0, Math.Min(64, written.Data.Length)));
+        _lines.Add($"{new string(' ', 2 * DepthOf(nt))}event {provider} id {written.Id} level {written.Level}: {data}");
+    }
+
+
     // What an exception unwinds is never left, so the depth can be too great, but not too small.
     void Close(NtKernel nt, string result)
     {

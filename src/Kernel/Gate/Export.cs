@@ -112,6 +112,11 @@ public interface IObserver
     {
     }
 
+    /// <summary>A provider wrote an event for tracing.</summary>
+    void EventWritten(NtKernel nt, TraceEvent written)
+    {
+    }
+
     /// <summary>An import that nothing exports was called; <paramref name="caller"/> is where the call returns
     /// to.</summary>
     void MissingExportCalled(NtKernel nt, string module, string name, Va caller)

@@ -31,6 +31,7 @@ sealed partial class Io
         }
         DeviceObject device = DeviceObject.At(nt.Memory, made.Body);
         Initialize(device, driverObject, deviceExtensionSize, deviceType, deviceCharacteristics);
+        nt.Ob.SetSecurity(made, Se.ForDevice(deviceType));
         if (exclusive) device.Flags |= DO_EXCLUSIVE;
         if (path.Length > 0) device.Flags |= 0x40;    // DO_DEVICE_HAS_NAME
         nt.Memory.Write(deviceObject, device.Address);

@@ -23,6 +23,10 @@ sealed partial class Io
         DeviceObject device = DeviceObject.At(nt.Memory, found.Body);
         if ((device.Flags & DO_DEVICE_INITIALIZING) != 0 || IsDeletePending(device)) return STATUS_NO_SUCH_DEVICE;
         if ((device.Flags & DO_EXCLUSIVE) != 0 && device.ReferenceCount > 0) return STATUS_ACCESS_DENIED;
+        status = nt.Se.CheckDeviceOpen(found, device, rest, mode, options.DesiredAccess, out uint granted);
+        if (!status.IsSuccess) return status;
+        bool isMaximum = (options.DesiredAccess & AccessCheck.MAXIMUM_ALLOWED) != 0;
+        if (isMaximum) options = options with { DesiredAccess = granted };
         file = NewFile(device, rest, options);
         device.ReferenceCount++;
         status = SendCreate(file, mode, options, out information);

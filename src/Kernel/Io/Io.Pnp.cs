@@ -64,10 +64,6 @@ sealed partial class Io
         return STATUS_SUCCESS;
     }
 
-    [Export(Support.Partial, "Registered; WMI sends no requests yet."), IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoWMIRegistrationControl(DeviceObject deviceObject, uint action) =>
-        action > 3 ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
-
     [Export(Support.Partial, NotShutDown)]
     [IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoRegisterShutdownNotification(DeviceObject deviceObject) => STATUS_SUCCESS;

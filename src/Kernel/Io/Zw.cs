@@ -10,9 +10,6 @@ namespace Ringdown.Kernel;
 sealed partial class Zw(NtKernel nt)
 {
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwClose(Handle handle) => nt.Ob.Close(handle);
-
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwCreateFile(
         Va fileHandle, uint desiredAccess, ObjectAttributes objectAttributes, Va ioStatusBlock, Va allocationSize,
         uint fileAttributes, uint shareAccess, uint createDisposition, uint createOptions, Va eaBuffer, uint eaLength)
@@ -85,26 +82,6 @@ sealed partial class Zw(NtKernel nt)
         if (status == STATUS_PENDING) status = nt.Io.Await(request);
         if (request.IsComplete) nt.Memory.Write(ioStatusBlock, new IoStatusBlock(status, request.Information));
         return status;
-    }
-
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwWaitForSingleObject(Handle handle, bool alertable, Va timeout)
-    {
-        if (nt.Ob.Lookup(handle) is not { } target) return STATUS_INVALID_HANDLE;
-        Va header = target.Type == nt.Ob.FileType ? FileObject.At(nt.Memory, target.Body).Event.Address : target.Body;
-        return nt.Ke.WaitFor([DispatcherHeader.At(nt.Memory, header)], all: false, nt.Ke.DeadlineOf(timeout));
-    }
-
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwCreateEvent(
-        Va eventHandle, uint desiredAccess, ObjectAttributes objectAttributes, uint eventType, bool initialState)
-    {
-        NtObject made = nt.Ob.Create(nt.Ob.EventType, KEvent.Size);
-        nt.Ke.KeInitializeEvent(KEvent.At(nt.Memory, made.Body), eventType, initialState);
-        bool kernel = !objectAttributes.IsNull && (objectAttributes.Attributes & Ob.OBJ_KERNEL_HANDLE) != 0;
-        nt.Memory.Write(eventHandle, nt.Ob.Open(made, desiredAccess, kernel));
-        nt.Ob.Dereference(made);
-        return STATUS_SUCCESS;
     }
 
     [Export(Support.Partial, "Classes: basic (0), process (5), modules (11); others STATUS_INVALID_INFO_CLASS.")]

@@ -2,28 +2,21 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-/// <summary>OBJECT_HEADER, in front of every object's body.</summary>
+/// <summary>OBJECT_HEADER, in front of every object's body (offsets of Windows 10 2004).</summary>
 [Layout("_OBJECT_HEADER", Size = 0x38)]
 public readonly partial struct ObjectHeader
 {
     /// <summary>Bytes from the header to the body.</summary>
     public const int BodyOffset = 0x30;
 
+    public const byte OB_FLAG_KERNEL_OBJECT = 0x02, OB_FLAG_EXCLUSIVE_OBJECT = 0x08, OB_FLAG_PERMANENT_OBJECT = 0x10;
+
     [Field(0x00)] public partial long PointerCount { get; set; }
     [Field(0x08)] public partial long HandleCount { get; set; }
+    [Field(0x10)] public partial ulong Lock { get; set; }
     [Field(0x18)] public partial byte TypeIndex { get; set; }
+    [Field(0x1B)] public partial byte Flags { get; set; }
     [Field(0x28)] public partial Va SecurityDescriptor { get; set; }
-}
-
-/// <summary>A kind of object: its name, and what happens when the last handle or the last reference goes.</summary>
-sealed class ObjectType(string name, Va address)
-{
-    public string Name { get; } = name;
-
-    /// <summary>The POBJECT_TYPE that drivers pass.</summary>
-    public Va Address { get; } = address;
-    public Action<NtObject>? OnLastHandle { get; init; }
-    public Action<NtObject>? OnDelete { get; init; }
 }
 
 /// <summary>An object that the object manager knows: its body in guest memory, and its place in the
@@ -44,34 +37,24 @@ sealed class NtObject(ObjectType type, Va body, ObjectHeader header)
     /// <summary>A symbolic link's target; null for other types.</summary>
     public string? Target { get; init; }
 
-    /// <summary>What a component keeps of it: a key's node, a thread.</summary>
-    public object? State { get; init; }
+    /// <summary>What a component keeps of it: a key's node, a process, a token.</summary>
+    public object? State { get; set; }
 
-    public string Path =>
-        Parent is null ? Name.Length == 0 ? @"\" : Name : $@"{(Parent.Path == @"\" ? "" : Parent.Path)}\{Name}";
-}
+    /// <summary>Its name stays when the last handle is closed.</summary>
+    public bool IsPermanent { get; set; }
 
-/// <summary>The open objects of one process.</summary>
-sealed class HandleTable(ulong firstHandle)
-{
-    readonly SortedDictionary<ulong, (NtObject Object, uint Access, Va Owner)> _entries = [];
-    ulong _next = firstHandle;
+    /// <summary>OBJ_PERMANENT took a reference, which <c>ObMakeTemporaryObject</c> drops.</summary>
+    public bool HasPermanentReference { get; set; }
 
-    /// <summary>What is open, and the return address of the driver that opened it.</summary>
-    public IEnumerable<(Handle Handle, NtObject Object, Va Owner)> Entries =>
-        _entries.Select(e => (new Handle(e.Key), e.Value.Object, e.Value.Owner));
+    /// <summary>OBJ_EXCLUSIVE: the process that alone may have handles to it; null for others.</summary>
+    public Va ExclusiveTo { get; set; }
 
-    public Handle Add(NtObject target, uint access, Va owner)
-    {
-        ulong handle = _next;
-        _next += 4;
-        _entries.Add(handle, (target, access, owner));
-        return new Handle(handle);
-    }
+    /// <summary>The last reference is gone; the body goes as soon as the type's own work is done.</summary>
+    public bool IsDeleting { get; set; }
 
-    // The two low bits are the owner's to use.
-    public NtObject? Find(Handle handle) =>
-        _entries.TryGetValue(handle.Value & ~3UL, out var entry) ? entry.Object : null;
+    /// <summary>Made by <c>ObCreateObject</c>, and not inserted yet: what was asked for then.</summary>
+    public ObjectRequest? Pending { get; set; }
 
-    public NtObject? Remove(Handle handle) => _entries.Remove(handle.Value & ~3UL, out var entry) ? entry.Object : null;
+    /// <summary>The full path of a named object; empty for one without a name. The root is a backslash.</summary>
+    public string Path => Parent is null ? Name : $@"{(Parent.Path == @"\" ? "" : Parent.Path)}\{Name}";
 }

@@ -32,10 +32,10 @@ sealed partial class Ps
 
     /// <summary>The thread of a processor that has nothing to do.</summary>
     NtThread NewIdleThread(KProcessor processor) =>
-        NewThread($"idle {processor.Number}", SystemProcess, 0, nt.Memory.Current);
+        NewThread($"idle {processor.Number}", SystemProcess, 0, System.AddressSpace);
 
     /// <summary>A thread of the System process whose life is C#: it is not started yet.</summary>
-    public NtThread NewSystemThread(string name) => NewThread(name, SystemProcess, NextId(), nt.Memory.Current);
+    public NtThread NewSystemThread(string name) => NewThread(name, SystemProcess, NextId(), System.AddressSpace);
 
     ulong NextId() => _nextId += 4;
 
@@ -45,9 +45,9 @@ sealed partial class Ps
     /// <summary>Makes a thread of a process and lets the scheduler have it.</summary>
     public NtThread StartThread(string name, EProcess process, Va start, Va context)
     {
-        AddressSpace space = AddressSpaceOf(process) ?? nt.Memory.Current;
-        NtThread thread = NewThread(name, process, NextId(), space, start, context);
+        NtThread thread = NewThread(name, process, NextId(), At(process).AddressSpace, start, context);
         thread.ReturnRsp = nt.Routines.Prepare(thread.Context, thread.Stack, start, context.Value);
+        NotifyThread(thread.Object, create: true);
         nt.Ke.Scheduler.Start(thread);
         return thread;
     }
@@ -66,6 +66,7 @@ sealed partial class Ps
         if (nt.Ke.Irql != PASSIVE_LEVEL)
             throw new BugCheck(BugCheckCode.IRQL_NOT_LESS_OR_EQUAL, thread.Address.Value, (ulong)nt.Ke.Irql, 0,
                 nt.Cpu.Rip);
+        NotifyThread(thread, create: false);
         nt.Ke.RundownApcs(thread);
         nt.Ke.RundownMutants(thread);
         thread.ExitStatus = status;
@@ -86,9 +87,15 @@ sealed partial class Ps
         Va threadHandle, uint desiredAccess, Va objectAttributes, Handle processHandle, Va clientId, Va startRoutine,
             Va startContext)
     {
-        NtThread thread = StartThread($"system thread {nt.Loader.Describe(startRoutine)}", startRoutine, startContext);
-        bool kernel = objectAttributes.IsNull
-            || (ObjectAttributes.At(nt.Memory, objectAttributes).Attributes & Ob.OBJ_KERNEL_HANDLE) != 0;
+        const uint createThread = 2;
+        NtProcess? process = System;
+        if (!processHandle.IsNull
+            && Resolve(processHandle, createThread, ProcessorMode.KernelMode, out process) is { IsSuccess: false } bad)
+            return bad;
+        NtThread thread = StartThread(
+            $"system thread {nt.Loader.Describe(startRoutine)}", process!.Object, startRoutine, startContext);
+        bool kernel = !objectAttributes.IsNull
+            && (ObjectAttributes.At(nt.Memory, objectAttributes).Attributes & Ob.OBJ_KERNEL_HANDLE) != 0;
         nt.Memory.Write(threadHandle, nt.Ob.Open(nt.Ob.At(thread.Object.Address), desiredAccess, kernel));
         if (clientId.IsNull) return STATUS_SUCCESS;
         nt.Memory.Write(clientId, thread.Object.UniqueProcess);

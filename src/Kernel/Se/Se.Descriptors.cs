@@ -176,12 +176,18 @@ sealed partial class Se
         return STATUS_SUCCESS;
     }
 
-    /// <summary>A self-relative copy in pool.</summary>
+    /// <summary>A self-relative copy in pool; kernel mode may keep its own.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus SeCaptureSecurityDescriptor(
         SecurityDescriptor originalSecurityDescriptor, byte currentMode, uint poolType, bool captureIfKernel,
             Va capturedSecurityDescriptor)
     {
+        bool isOriginal = originalSecurityDescriptor.IsNull || (currentMode & 1) == 0 && !captureIfKernel;
+        if (isOriginal)
+        {
+            nt.Memory.Write(capturedSecurityDescriptor, originalSecurityDescriptor.Address);
+            return STATUS_SUCCESS;
+        }
         int length = RelativeSize;
         for (int i = 0; i < 4; i++) length += (PartLength(originalSecurityDescriptor, i) + 3) & ~3;
         Va copy = nt.Mm.Pool.Allocate(
@@ -191,50 +197,5 @@ sealed partial class Se
         WriteRelative(originalSecurityDescriptor, copy);
         nt.Memory.Write(capturedSecurityDescriptor, copy);
         return STATUS_SUCCESS;
-    }
-
-    /// <summary>Keeps a copy of a descriptor with the object.</summary>
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwSetSecurityObject(Handle handle, uint securityInformation, SecurityDescriptor securityDescriptor)
-    {
-        if (nt.Ob.Lookup(handle) is not { } target) return STATUS_INVALID_HANDLE;
-        Va copy = nt.Mm.Pool.Allocate((int)RtlLengthSecurityDescriptor(securityDescriptor), DescriptorTag);
-        WriteRelative(securityDescriptor, copy);
-        ObjectHeader header = target.Header;
-        if (!header.SecurityDescriptor.IsNull) nt.Mm.Pool.Free(header.SecurityDescriptor);
-        header.SecurityDescriptor = copy;
-        return STATUS_SUCCESS;
-    }
-
-    /// <summary>SE_EXPORTS: well-known privileges and identifiers.</summary>
-    [ExportData] public Va SeExports => _exports.IsNull ? _exports = MakeExports() : _exports;
-
-    Va _exports;
-
-    Va MakeExports()
-    {
-        Va made = nt.Mm.Pool.Allocate(0x200, DescriptorTag);
-        // Privileges 2 to 25, a LUID each, in the order of the structure.
-        uint[] privileges = [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25];
-        for (int i = 0; i < privileges.Length; i++) nt.Memory.Write(made + i * 8, (ulong)privileges[i]);
-        (byte Authority, uint[] Parts)[] sids =
-        [
-            (0, [0]), (1, [0]), (2, [0]), (3, [0]), (3, [1]), (5, []), (5, [1]), (5, [2]), (5, [3]), (5, [4]),
-            (5, [18]), (5, [32, 544]), (5, [32, 545]), (5, [32, 546]), (5, [32, 547]), (5, [32, 548]), (5, [32, 549]),
-                (5, [32, 550]), (5, [32, 551]),
-        ];
-        for (int i = 0; i < sids.Length; i++)
-            nt.Memory.Write(made + 0xC0 + i * 8, MakeSid(sids[i].Authority, sids[i].Parts));
-        return made;
-    }
-
-    Va MakeSid(byte authority, uint[] parts)
-    {
-        Va sid = nt.Mm.Pool.Allocate(8 + parts.Length * 4, DescriptorTag);
-        nt.Memory.Write(sid, (byte)1);
-        nt.Memory.Write(sid + 1, (byte)parts.Length);
-        nt.Memory.Write(sid + 7, authority);
-        for (int i = 0; i < parts.Length; i++) nt.Memory.Write(sid + 8 + i * 4, parts[i]);
-        return sid;
     }
 }

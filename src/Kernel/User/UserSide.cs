@@ -22,7 +22,8 @@ public sealed class UserSide
         NtStatus status = AsUser(() =>
             _nt.Io.Open(ntPath, ProcessorMode.UserMode, options ?? OpenOptions.ReadWrite, out opened, out _));
         if (!status.IsSuccess || opened is null) return status;
-        Handle handle = _nt.Ob.Open(opened, 0, kernelHandle: false);
+        Handle handle = _nt.Ob.Open(
+            opened, (options ?? OpenOptions.ReadWrite).DesiredAccess, kernelHandle: false);
         _nt.Ob.Dereference(opened);
         file = new UserFile(_nt, this, path, handle, FileObject.At(_nt.Memory, opened.Body));
         return status;

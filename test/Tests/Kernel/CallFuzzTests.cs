@@ -126,7 +126,27 @@ sealed class FuzzMachine : IDisposable
         Mdl mdl = _nt.Mm.CreateMdl(user, 100);
         _things.Add(mdl.Address.Value);
         for (int i = 0; i < 4; i++) _things.Add(Block(0x200).Value);
+        FillObjects(name);
         _things.AddRange(_nt.Ob.OfType(_nt.Ob.DeviceType).Select(d => d.Body.Value).Take(2));
+    }
+
+    // Processes, tokens, types and handles, so that calls get further than to the first check.
+    void FillObjects(Va name)
+    {
+        _nt.Ps.CreateUserProcess(@"\fuzz.exe", out NtProcess? process);
+        _things.AddRange([process!.Object.Address.Value, process.Token.Object!.Body.Value, _nt.Ob.Root.Body.Value,
+            _nt.Ob.EventType.Address.Value, _nt.Ob.ProcessType.Address.Value]);
+        foreach (NtObject target in (NtObject[])
+            [_nt.Ob.At(process.Object.Address), process.Token.Object!, _nt.Ob.Root,
+                _nt.Ob.At(_nt.Ke.CurrentThread.Address), _nt.Ob.Create(_nt.Ob.EventType, 0x18), _nt.Ob.CreateLink(@"\Device")])
+            _things.Add(_nt.Ob.Open(target, uint.MaxValue & ~0xF000_0000, kernelHandle: false).Value);
+        Va subject = Block(0x40), descriptor = Block(0x100), type = Block(16);
+        _nt.Se.SeCaptureSubjectContext(SubjectContext.At(_nt.Memory, subject));
+        SecurityInfo security = Sddl.Parse("O:BAG:SYD:(A;;GA;;;SY)(A;OICI;GR;;;WD)", GenericMapping.OfFile);
+        _nt.Memory.Write(descriptor, security.ToBytes());
+        _nt.Memory.Write(type, _nt.Ob.EventType.Address);
+        _nt.Memory.Write(type + 8, name);
+        _things.AddRange([subject.Value, descriptor.Value, type.Value]);
     }
 
     Va Block(ulong bytes) =>

@@ -19,6 +19,7 @@ public sealed class LayoutTests(ITestOutputHelper output)
         ("_EPROCESS", "Opaque: only its address is a driver's business."),
         ("_ETHREAD", "Opaque, as KTHREAD in it."),
         ("_KINTERRUPT", "Opaque."),
+        ("_OBJECT_TYPE", "Opaque."),
         ("_OBJECT_HEADER", "Private: lies before the object."),
         ("_DEVOBJ_EXTENSION.PowerFlags", "Private part."),
         ("_DEVOBJ_EXTENSION.ExtensionFlags", "Private part."),

@@ -32,6 +32,12 @@ public sealed partial class NtKernel
 
     string NameOf(DeviceObject device) => Ob.Find(device.Address) is { Parent: not null } named ? named.Path : "";
 
+    /// <summary>Pool by tags, as poolmon lists it: what was allocated and freed since the machine booted.</summary>
+    public IReadOnlyList<PoolTagUsage> PoolTags() => Mm.Pool.Statistics.All;
+
+    /// <summary>Pages that were mapped with another way of caching than they had.</summary>
+    public IReadOnlyList<CacheConflict> CacheConflicts => Mm.Caching.Conflicts;
+
     /// <summary>Symbolic links that drivers made, and where they point.</summary>
     public IReadOnlyList<(string Link, string Target)> Links() => Links(_ => true);
 

@@ -35,6 +35,7 @@ sealed partial class Ob
     public ObjectType ProcessType { get; private set; } = null!;
     public ObjectType KeyType { get; private set; } = null!;
     public ObjectType SectionType { get; private set; } = null!;
+    public ObjectType CallbackType { get; private set; } = null!;
 
     [ExportData] public Va IoFileObjectType => FileType.Address;
     [ExportData] public Va IoDeviceObjectType => DeviceType.Address;
@@ -59,7 +60,8 @@ sealed partial class Ob
         ThreadType = NewType("Thread");
         ProcessType = NewType("Process");
         KeyType = NewType("Key");
-        SectionType = NewType("Section");
+        SectionType = NewType("Section", onDelete: _nt.Mm.OnDeleteSection);
+        CallbackType = NewType("Callback");
         Root = CreateDirectory("");
         foreach (string name in (
             ReadOnlySpan<string>)["Device", "Driver", "FileSystem", "GLOBAL??", "BaseNamedObjects", "Callback",

@@ -71,6 +71,7 @@ mingw filter
 mingw pending
 mingw misbehave
 mingw selftest
+mingw executive
 "$MINGW-windres" version.rc "$work/version.o"
 mingw quiet "$work/version.o"
 # The names of the temporary files become names of symbols in the library.

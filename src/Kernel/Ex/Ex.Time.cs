@@ -38,14 +38,15 @@ sealed partial class Ex
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public bool ExIsProcessorFeaturePresent(uint processorFeature) =>
-        processorFeature < FeatureCount && nt.Memory.Read<byte>(s_sharedData + ProcessorFeatures + processorFeature) != 0;
+        processorFeature < FeatureCount
+        && nt.Memory.Read<byte>(s_sharedData + ProcessorFeatures + processorFeature) != 0;
 
     /// <summary>Whether the edition has a suite: the bit of that number in the suite mask.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public bool ExVerifySuite(uint suiteType) =>
         suiteType < 32 && (nt.Memory.Read<uint>(s_sharedData + SuiteMask) >> (int)suiteType & 1) != 0;
 
-    /// <summary>Timers fire exactly here whatever the resolution is; it is kept so that callers see their own.</summary>
+    /// <summary>Timers fire exactly here whatever the resolution is; it is kept for callers to see.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public uint ExSetTimerResolution(uint desiredTime, bool setResolution)
     {

@@ -68,6 +68,7 @@ sealed class SystemInformation(NtKernel nt)
         byte[] bytes = new byte[12];
         Put(bytes, 0, (ushort)9);
         Put(bytes, 2, (ushort)6);
+        Put(bytes, 4, (ushort)0x9E0A);
         Put(bytes, 6, (ushort)Processors);
         return bytes;
     }

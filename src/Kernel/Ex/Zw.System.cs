@@ -7,8 +7,8 @@ namespace Ringdown.Kernel;
 /// <summary>Questions about the system.</summary>
 sealed partial class Zw
 {
-    const string Classes = "Classes: basic, processor, performance (counts of memory and pool), time of day, processes, "
-        + "processor times, modules, range start, debugger, firmware tables, code integrity, secure boot; "
+    const string Classes = "Classes: basic, processor, performance (counts of memory and pool), time of day, "
+        + "processes, processor times, modules, range start, debugger, firmware tables, code integrity, secure boot; "
         + "others STATUS_INVALID_INFO_CLASS.";
 
     /// <summary>Answers whole, or says how many bytes it would be.</summary>

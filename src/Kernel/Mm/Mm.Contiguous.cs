@@ -43,7 +43,8 @@ sealed partial class Mm
 
     void FreeContiguous(Va address)
     {
-        if (!_contiguous.Remove(address, out var run)) throw new BugCheck(BugCheckCode.BAD_POOL_CALLER, 0x60, address.Value);
+        if (!_contiguous.Remove(address, out var run))
+            throw new BugCheck(BugCheckCode.BAD_POOL_CALLER, 0x60, address.Value);
         _nt.Memory.Unmap(address, (ulong)run.Pages << 12);
         Uncommit((ulong)run.Pages);
         for (int i = 0; i < run.Pages; i++) Caching.Set(run.First + i, CacheTypes.MmCached);
@@ -153,7 +154,8 @@ sealed class ContiguousFrames
             long first = Math.Max(run, lowest);
             if (boundary > 0 && count <= boundary && first / boundary != (first + count - 1) / boundary)
                 first = (first / boundary + 1) * boundary;
-            if (boundary > 0 && count > boundary || first + count > run + length || first + count - 1 > highest) continue;
+            if (boundary > 0 && count > boundary || first + count > run + length) continue;
+            if (first + count - 1 > highest) continue;
             _runs.Remove(run);
             int taken = (int)first, end = run + length;
             if (taken > run) _runs[run] = taken - run;

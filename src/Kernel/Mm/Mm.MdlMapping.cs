@@ -35,7 +35,8 @@ sealed partial class Mm
         Mdl mdl = memoryDescriptorList;
         CheckMappable(mdl, accessMode);
         int pages = mdl.PageCount;
-        if (pages is 0 or > MaximumMdlPages || cacheType >= CacheTypes.Count) return NotMapped(bugCheckOnFailure, pages);
+        if (pages is 0 or > MaximumMdlPages || cacheType >= CacheTypes.Count)
+            return NotMapped(bugCheckOnFailure, pages);
         Protection protection = (priority & MdlMappingNoWrite) != 0 ? Protection.Read : Protection.ReadWrite;
         if (accessMode == ProcessorMode.UserMode)
             return MapToUser(mdl, pages, requestedAddress, cacheType, protection);
@@ -160,7 +161,8 @@ sealed partial class Mm
             : throw new BugCheck(SYSTEM_PTE_MISUSE, 0x101, address.Value, tag, reserved.Tag);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public Va MmMapLockedPagesWithReservedMapping(Va mappingAddress, uint poolTag, Mdl memoryDescriptorList, uint cacheType)
+    public Va MmMapLockedPagesWithReservedMapping(
+        Va mappingAddress, uint poolTag, Mdl memoryDescriptorList, uint cacheType)
     {
         Mdl mdl = memoryDescriptorList;
         ReservedMapping reserved = ReservedAt(mappingAddress, poolTag);

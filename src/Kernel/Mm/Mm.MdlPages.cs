@@ -123,7 +123,8 @@ sealed partial class Mm
             // Memory is no device's.
             for (ulong page = address >> 12; page < (address + bytes) >> 12; page++)
             {
-                if (page is >= PhysicalMemory.FirstFrame and < PhysicalMemory.EndFrame) return STATUS_INVALID_PARAMETER_1;
+                if (page is >= PhysicalMemory.FirstFrame and < PhysicalMemory.EndFrame)
+                    return STATUS_INVALID_PARAMETER_1;
                 frames.Add(page);
             }
         }

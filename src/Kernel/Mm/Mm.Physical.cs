@@ -98,7 +98,8 @@ sealed partial class Mm
         partitionObject.IsNull ? MmGetPhysicalMemoryRanges() : Va.Null;
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public Va MmGetPhysicalMemoryRangesEx2(Va partitionObject, uint flags) => MmGetPhysicalMemoryRangesEx(partitionObject);
+    public Va MmGetPhysicalMemoryRangesEx2(Va partitionObject, uint flags) =>
+        MmGetPhysicalMemoryRangesEx(partitionObject);
 
     /// <summary>Refused, as on every machine to which no memory can be added while it runs.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]

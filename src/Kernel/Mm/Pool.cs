@@ -81,7 +81,8 @@ sealed class Pool(NtKernel nt)
 
     PoolBlock Place(ulong bytes, PoolKind kind, uint tag, Va owner, bool zero, uint alignment)
     {
-        ulong size = Math.Max(alignment, (bytes + alignment - 1) & ~(ulong)(alignment - 1)), pages = (size + 0xFFF) >> 12;
+        ulong size = Math.Max(alignment, (bytes + alignment - 1) & ~(ulong)(alignment - 1));
+        ulong pages = (size + 0xFFF) >> 12;
         PoolRegion region = RegionOf(kind);
         Va first = region.Next;
         // A page or more starts at a page's start, as NT promises; less ends at its end.

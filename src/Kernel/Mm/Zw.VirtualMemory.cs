@@ -98,7 +98,7 @@ sealed partial class Zw
         return ForRange(process, baseAddress, regionSize, (ref start, ref bytes) =>
         {
             UserSpace space = nt.Mm.Space;
-            if (start.Page >= UserSpace.End || bytes == 0 || bytes > UserSpace.End << 12) return STATUS_INVALID_PARAMETER;
+            if (start.Page >= UserSpace.End || bytes is 0 or > UserSpace.End << 12) return STATUS_INVALID_PARAMETER;
             ulong first = start.Page, end = (start.Value + bytes + 0xFFF) >> 12;
             if (space.Find(first) is not { } vad || end > vad.End || !vad.Committed.Covers(first, end))
                 return STATUS_ACCESS_VIOLATION;

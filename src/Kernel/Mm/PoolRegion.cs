@@ -3,10 +3,10 @@ using Ringdown.Machine;
 namespace Ringdown.Kernel;
 
 /// <summary>The addresses of one pool: given out upwards, a page free between blocks, and who has which page.</summary>
-/// <remarks>Pages are looked up in tables of 1024, which go when all their blocks are forgotten.</remarks>
+/// <remarks>Pages are looked up in tables of 256, which go when all their blocks are forgotten.</remarks>
 sealed class PoolRegion(Va start)
 {
-    const int Bits = 10, Count = 1 << Bits;
+    const int Bits = 8, Count = 1 << Bits;
 
     readonly List<Table?> _tables = [];
     ulong _pages;

@@ -9,10 +9,10 @@ readonly record struct PageEntry(int Pfn, Protection Protection, IMmioDevice? De
     public bool IsMapped => Protection != Protection.None || Pfn != 0 || Device is not null;
 }
 
-/// <summary>The pages of one half of an address space, by page number: tables of 512, as the processor's are.</summary>
+/// <summary>The pages of one half of an address space, by page number: tables of 64.</summary>
 sealed class PageTable
 {
-    const int Bits = 9, Count = 1 << Bits;
+    const int Bits = 6, Count = 1 << Bits;
 
     readonly Dictionary<ulong, Leaf> _leaves = [];
     Leaf _last = new(ulong.MaxValue);

@@ -20,7 +20,11 @@ public sealed record Leftovers(
     IReadOnlyList<(string Tag, ulong Bytes, string By)> Pool, IReadOnlyList<string> Devices,
         IReadOnlyList<string> Links,
     IReadOnlyList<string> Handles, IReadOnlyList<string> Threads, IReadOnlyList<string> Timers,
-        IReadOnlyList<string> Irps);
+        IReadOnlyList<string> Irps)
+{
+    /// <summary>Contiguous memory, and mappings of physical memory.</summary>
+    public IReadOnlyList<string> Memory { get; init; } = [];
+}
 
 /// <summary>Looking at a kernel from outside.</summary>
 public sealed partial class NtKernel
@@ -67,7 +71,10 @@ public sealed partial class NtKernel
                 t =>
                     Mm.Pool.Near(t) is { } block ? image.Contains(block.Owner) : image.Contains(t)).Select(t =>
                         $"KTIMER {t}")],
-            [.. Io.LiveIrps.Select(r => $"IRP {r.Address}")]);
+            [.. Io.LiveIrps.Select(r => $"IRP {r.Address}")])
+        {
+            Memory = Mm.LeftBy(image.Contains),
+        };
     }
 
     /// <summary>The text of a UNICODE_STRING in guest memory, or null if it cannot be read.</summary>

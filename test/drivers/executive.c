@@ -5,7 +5,7 @@
 #define IOCTL(n) (0x222000 + 4 * (n))
 
 enum { PagedCodePassive, PagedCodeRaised, PagedCodeLocked, PagedDataRaised, RaisesInPagedCode, WholeDriverRaised,
-    WholeDriverReset, Lookaside, SequencedList, FastMutex };
+    WholeDriverReset, Lookaside, SequencedList, FastMutex, LeaveMemory };
 
 static __attribute__((section("PAGEDAT"))) volatile LONG g_paged = 7;
 static volatile LONG g_calls;
@@ -77,6 +77,16 @@ static LONG WithMutex(void)
     return !second;
 }
 
+// Everything here is still there after DriverUnload.
+static LONG Leave(void)
+{
+    PHYSICAL_ADDRESS any, screen;
+    any.QuadPart = -1;
+    screen.QuadPart = 0xE0000000;
+    PVOID block = MmAllocateContiguousMemory(0x3000, any), bus = MmMapIoSpace(screen, 0x1000, MmNonCached);
+    return block != NULL && bus != NULL && IoAllocateMdl(block, 0x3000, FALSE, FALSE, NULL) != NULL;
+}
+
 static LONG Do(ULONG what)
 {
     PVOID handle;
@@ -101,6 +111,7 @@ static LONG Do(ULONG what)
     case Lookaside: return WithLookaside();
     case SequencedList: return WithList();
     case FastMutex: return WithMutex();
+    case LeaveMemory: return Leave();
     default: return -1;
     }
 }
@@ -114,7 +125,7 @@ static NTSTATUS NTAPI DeviceControl(PDEVICE_OBJECT device, PIRP irp)
 {
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
     ULONG code = stack->Parameters.DeviceIoControl.IoControlCode;
-    if (code < IOCTL(0) || code > IOCTL(FastMutex) || stack->Parameters.DeviceIoControl.OutputBufferLength < sizeof(LONG))
+    if (code < IOCTL(0) || code > IOCTL(LeaveMemory) || stack->Parameters.DeviceIoControl.OutputBufferLength < sizeof(LONG))
         return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     *(PLONG)irp->AssociatedIrp.SystemBuffer = Do((code - IOCTL(0)) / 4);
     return Complete(irp, STATUS_SUCCESS, sizeof(LONG));

@@ -90,9 +90,14 @@ sealed partial class Ex
     {
         while (nt.Memory.Read<ulong>(@lock) != 0) Spin(@lock);
         nt.Memory.Write(@lock, 1UL);
-        T result = body();
-        nt.Memory.Write(@lock, 0UL);
-        return result;
+        try
+        {
+            return body();
+        }
+        finally
+        {
+            nt.Memory.Write(@lock, 0UL);
+        }
     }
 
     ListEntry NoEntry => ListEntry.At(nt.Memory, Va.Null);

@@ -8,7 +8,7 @@ sealed partial class Mm
 {
     const ulong MaximumContiguous = 1UL << 30;
 
-    readonly Dictionary<Va, (int Pages, int First)> _contiguous = [];
+    readonly Dictionary<Va, (int Pages, int First, Va Owner)> _contiguous = [];
     readonly ContiguousFrames _freeRuns = new();
 
     /// <summary>Zeroed pages with consecutive frames below a limit; null if there are none.</summary>
@@ -32,7 +32,7 @@ sealed partial class Mm
             Caching.Set(first + i, cacheType);
             _nt.Memory.MapFrame(start + i * Va.PageSize, first + i, protection);
         }
-        _contiguous.Add(start, (pages, first));
+        _contiguous.Add(start, (pages, first, _nt.Caller));
         return start;
     }
 

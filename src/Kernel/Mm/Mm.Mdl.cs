@@ -21,11 +21,15 @@ sealed partial class Mm
         new(DRIVER_VERIFIER_DETECTED_VIOLATION, subcode, mdl.Address.Value, (ushort)mdl.MdlFlags, (ushort)bad);
 
     /// <summary>An MDL for a buffer, its frames not filled in; null if the buffer is too long for one.</summary>
-    public Mdl CreateMdl(Va buffer, ulong length)
+    /// <param name="owner">The return address of the driver that asks; null for the kernel's own.</param>
+    public Mdl CreateMdl(Va buffer, ulong length, Va owner = default)
     {
         ulong pages = (buffer.PageOffset + length + 0xFFF) >> 12;
         if (length > uint.MaxValue || pages > MaximumMdlPages) return Mdl.At(_nt.Memory, Va.Null);
-        Mdl mdl = Mdl.At(_nt.Memory, Pool.Allocate(Mdl.Size + (int)pages * 8, MdlTag));
+        int size = Mdl.Size + (int)pages * 8;
+        Mdl mdl = Mdl.At(_nt.Memory, owner.IsNull ? Pool.Allocate(size, MdlTag)
+            : Pool.Allocate((ulong)size, PoolKind.NonPaged, MdlTag, owner, zero: true));
+        if (mdl.IsNull) return mdl;
         Initialize(mdl, buffer, length);
         mdl.MdlFlags = MdlFlags.AllocatedFixedSize;
         return mdl;
@@ -58,8 +62,9 @@ sealed partial class Mm
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public Mdl IoAllocateMdl(Va virtualAddress, uint length, bool secondaryBuffer, bool chargeQuota, Irp irp)
     {
-        Mdl mdl = Pool.MayAllocate?.Invoke(length, MdlTag) == false
-            ? Mdl.At(_nt.Memory, Va.Null) : CreateMdl(virtualAddress, length);
+        // A driver's own is asked about where it is allocated.
+        Mdl mdl = _nt.Caller.IsNull && Pool.MayAllocate?.Invoke(length, MdlTag) == false
+            ? Mdl.At(_nt.Memory, Va.Null) : CreateMdl(virtualAddress, length, _nt.Caller);
         if (mdl.IsNull || irp.IsNull) return mdl;
         if (!secondaryBuffer || irp.MdlAddress.IsNull)
         {

@@ -10,7 +10,7 @@ sealed partial class Mm
     const uint RangesTag = 0x6E52_6D4D;      // 'MmRn'
     const ulong MaximumIoSpace = 1UL << 30;
 
-    readonly Dictionary<Va, int> _ioSpace = [];
+    readonly Dictionary<Va, (int Pages, Va Owner)> _ioSpace = [];
 
     Va MapIoSpace(ulong physicalAddress, ulong bytes, Protection protection, uint cacheType)
     {
@@ -18,7 +18,7 @@ sealed partial class Mm
         ulong offset = physicalAddress & 0xFFF;
         int pages = (int)((offset + bytes + 0xFFF) >> 12);
         Va start = ReservePtes(pages);
-        _ioSpace.Add(start, pages);
+        _ioSpace.Add(start, (pages, _nt.Caller));
         for (int i = 0; i < pages; i++)
             MapPhysical(start + i * Va.PageSize, (physicalAddress >> 12) + (ulong)i, protection, cacheType);
         return start + offset;
@@ -52,10 +52,17 @@ sealed partial class Mm
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void MmUnmapIoSpace(Va baseAddress, ulong numberOfBytes)
     {
-        if (!_ioSpace.Remove(baseAddress.PageStart, out int pages))
+        if (!_ioSpace.Remove(baseAddress.PageStart, out var mapping))
             throw new BugCheck(BugCheckCode.SYSTEM_PTE_MISUSE, 0x400, baseAddress.Value, numberOfBytes >> 12);
-        _nt.Memory.Unmap(baseAddress.PageStart, (ulong)pages << 12);
+        _nt.Memory.Unmap(baseAddress.PageStart, (ulong)mapping.Pages << 12);
     }
+
+    /// <summary>What a driver has not given back of physical memory, a line each.</summary>
+    public IReadOnlyList<string> LeftBy(Func<Va, bool> isOwner) =>
+        [.. _contiguous.OrderBy(c => c.Key).Select(c => c.Value).Where(c => isOwner(c.Owner)).Select(
+            c => $"{c.Pages << 12} bytes of contiguous memory, allocated by {_nt.Loader.Describe(c.Owner)}"),
+            .. _ioSpace.OrderBy(m => m.Key).Select(m => m.Value).Where(m => isOwner(m.Owner)).Select(
+            m => $"a mapping of {m.Pages} page(s) of I/O space, made by {_nt.Loader.Describe(m.Owner)}")];
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public Va MmMapVideoDisplay(ulong physicalAddress, ulong numberOfBytes, uint cacheType) =>
@@ -162,7 +169,7 @@ sealed partial class Mm
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool MmIsIoSpaceActive(ulong startAddress, ulong numberOfBytes) =>
         _ioSpace.Any(m => MmGetPhysicalAddress(m.Key) is var start && start < startAddress + numberOfBytes
-            && startAddress < start + ((ulong)m.Value << 12));
+            && startAddress < start + ((ulong)m.Value.Pages << 12));
 }
 
 /// <summary>Physical addresses at which nothing answers.</summary>

@@ -158,6 +158,27 @@ sealed partial class Mm
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus MmUnmapViewInSessionSpace(Va mappedBase) => MmUnmapViewInSystemSpace(mappedBase);
 
+    /// <summary>A view of a section object in a process; the pointers are the kernel's to write.</summary>
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus MmMapViewOfSection(
+        Va sectionToMap, EProcess process, Va capturedBase, ulong zeroBits, ulong commitSize, Va sectionOffset,
+        Va capturedViewSize, uint inheritDisposition, uint allocationType, uint win32Protect)
+    {
+        NtObject target = _nt.Ob.At(sectionToMap);
+        if (SectionOf(target) is null) return STATUS_OBJECT_TYPE_MISMATCH;
+        if (Zw.LimitOf(zeroBits) is not { } limit) return STATUS_INVALID_PARAMETER_4;
+        Va start = _nt.Memory.Read<Va>(capturedBase);
+        ulong bytes = _nt.Memory.Read<ulong>(capturedViewSize), offset = _nt.Memory.Read<ulong>(sectionOffset);
+        bool topDown = (allocationType & UserSpace.MEM_TOP_DOWN) != 0;
+        NtStatus status = InProcess(process, () =>
+            MapView(target, ref start, ref offset, ref bytes, limit, topDown, win32Protect));
+        if (!status.IsSuccess) return status;
+        _nt.Memory.Write(capturedBase, start);
+        _nt.Memory.Write(capturedViewSize, bytes);
+        _nt.Memory.Write(sectionOffset, offset);
+        return status;
+    }
+
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus MmUnmapViewOfSection(EProcess process, Va baseAddress) => InProcess(process, () =>
     {

@@ -47,13 +47,20 @@ sealed partial class Mm
     /// <summary>A kernel stack of 24 KiB below the returned address, with a guard page below it.</summary>
     public Va AllocateStack()
     {
-        const ulong bytes = 6 * Va.PageSize;
+        const ulong bytes = StackBytes;
         Va guard = _nextStack, start = guard + Va.PageSize;
         _nextStack = start + bytes;
         _nt.Memory.Map(guard, Va.PageSize, Protection.Guard);
         _nt.Memory.Map(start, bytes, Protection.ReadWrite);
         Commit(bytes >> 12);
         return start + bytes;
+    }
+
+    /// <summary>Gives back a stack, by the address that <see cref="AllocateStack"/> returned.</summary>
+    public void FreeStack(Va top)
+    {
+        _nt.Memory.Unmap(top - (ulong)(StackBytes + Va.PageSize), StackBytes + Va.PageSize);
+        Uncommit(StackBytes >> 12);
     }
 
     /// <summary>What a process's user half has where.</summary>

@@ -18,7 +18,7 @@ sealed partial class Zw
 
     /// <summary>The page below which an address must be so that its highest bits are zero; null if none can be.
     /// </summary>
-    static ulong? LimitOf(ulong zeroBits) => zeroBits switch
+    public static ulong? LimitOf(ulong zeroBits) => zeroBits switch
     {
         0 => UserSpace.End,
         // Up to 21 they count from bit 31 down, from 32 on they are a mask.

@@ -36,6 +36,22 @@ public sealed class DriverPagingTests
     }
 
     [Fact]
+    public void Memory_that_is_left_is_listed_with_who_asked_for_it()
+    {
+        using var m = new TestMachine();
+        Driver driver = m.Load(Repository.Driver("executive"));
+        UserFile file = m.Open(@"\\.\Executive");
+        Assert.Equal(1, BitConverter.ToInt32(file.DeviceIoControl(0x222028, [], 4).Output));
+        file.Close();
+        Assert.True(m.Nt.Loader.Unload(driver));
+        Leftovers left = m.Nt.LeftBy(driver);
+        Assert.Equal("Mdl ", Assert.Single(left.Pool).Tag);
+        Assert.Collection(left.Memory,
+            l => Assert.StartsWith("12288 bytes of contiguous memory, allocated by executive!", l),
+            l => Assert.StartsWith("a mapping of 1 page(s) of I/O space, made by executive!", l));
+    }
+
+    [Fact]
     public void Locks_of_a_section_are_counted_and_its_handle_locks_it_again()
     {
         using var m = new TestMachine();

@@ -94,7 +94,8 @@ public sealed class ExSystemTests
         return m.Nt.Memory.ReadBytes(buffer, (int)m.Nt.Memory.Read<uint>(returned));
     }
 
-    [Theory, InlineData(0u, 0x40), InlineData(1u, 12), InlineData(2u, 0x158), InlineData(3u, 0x30), InlineData(8u, 0x30),
+    [Theory, InlineData(0u, 0x40), InlineData(1u, 12), InlineData(2u, 0x158), InlineData(3u, 0x30),
+        InlineData(8u, 0x30),
         InlineData(35u, 2), InlineData(50u, 8), InlineData(103u, 8), InlineData(145u, 2), InlineData(149u, 3)]
     public void A_class_of_fixed_length_has_it_and_less_room_is_refused(uint kind, int bytes)
     {
@@ -139,7 +140,8 @@ public sealed class ExSystemTests
         Assert.Equal(0xFFFF_F800_0000_0000, BitConverter.ToUInt64(all, 8 + 0x10) & 0xFFFF_FFFF_0000_0000);
     }
 
-    [Theory, InlineData(0x5253_4D42u, 1u, 0u), InlineData(0x4143_5049u, 0u, 0u), InlineData(0x4143_5049u, 1u, 0xC000_0225u),
+    [Theory, InlineData(0x5253_4D42u, 1u, 0u), InlineData(0x4143_5049u, 0u, 0u),
+        InlineData(0x4143_5049u, 1u, 0xC000_0225u),
         InlineData(0x1234u, 0u, 0xC000_0002u)]
     public void Firmware_tables_are_an_SMBIOS_and_no_ACPI(uint provider, uint action, uint status)
     {

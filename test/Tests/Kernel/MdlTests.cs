@@ -151,7 +151,8 @@ public sealed class MdlTests
         using var m = new TestMachine();
         const uint tag = 0x61626364;
         Va reserved = m.Nt.MmAllocateMappingAddress(0x1001, tag);
-        Mdl two = Locked(m, m.Nt.Mm.AllocateUser(0x2000), 0x2000), three = Locked(m, m.Nt.Mm.AllocateUser(0x3000), 0x3000);
+        Mdl two = Locked(m, m.Nt.Mm.AllocateUser(0x2000), 0x2000);
+        Mdl three = Locked(m, m.Nt.Mm.AllocateUser(0x3000), 0x3000);
         Va Map(uint with, Mdl mdl) => m.Nt.MmMapLockedPagesWithReservedMapping(reserved, with, mdl, 1);
         Assert.True(Map(tag, three).IsNull);
         Assert.Equal(0x101UL, Assert.Throws<BugCheck>(() => Map(tag + 1, two)).Parameters[0]);

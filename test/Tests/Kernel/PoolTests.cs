@@ -93,7 +93,8 @@ public sealed class PoolTests
         Assert.Equal(STATUS_INVALID_PARAMETER.Value, raised.Record.Code);
     }
 
-    [Theory, InlineData(1UL, 16u, true), InlineData(3UL, 0u, true), InlineData(3UL, 5u, false), InlineData(2UL, 0u, false),
+    [Theory, InlineData(1UL, 16u, true), InlineData(3UL, 0u, true), InlineData(3UL, 5u, false),
+        InlineData(2UL, 0u, false),
         InlineData(0x102UL, 0u, true)]
     public void ExAllocatePool3_takes_priority_and_node_and_refuses_a_secure_pool_unless_it_is_optional(
         ulong head, uint value, bool given)

@@ -21,7 +21,8 @@ public sealed class SectionTests
     }
 
     static (NtStatus Status, Va Start, ulong Bytes, ulong Offset) Map(
-        TestMachine m, Handle section, ulong start = 0, ulong offset = 0, ulong bytes = 0, uint protect = PAGE_READWRITE)
+        TestMachine m, Handle section, ulong start = 0, ulong offset = 0, ulong bytes = 0,
+        uint protect = PAGE_READWRITE)
     {
         Va at = m.Variable(start), size = m.Variable(bytes), from = m.Variable(offset);
         NtStatus status = m.Nt.ZwMapViewOfSection(section, s_current, at, 0, 0, from, size, 2, 0, protect);
@@ -133,6 +134,10 @@ public sealed class SectionTests
             Assert.Throws<BugCheck>(() => m.Nt.MmUnmapViewInSystemSpace(part)).Code);
         Assert.Equal(STATUS_SUCCESS, m.Nt.MmMapViewInSessionSpace(section, start, m.Variable(0)));
         m.Nt.MmUnmapViewInSessionSpace(m.Nt.Memory.Read<Va>(start));
+        m.Nt.Memory.Write(start, Va.Null);
+        Assert.Equal(STATUS_SUCCESS, m.Nt.MmMapViewOfSection(section, m.Nt.Ps.UserProcess, start, 0, 0, m.Variable(0),
+            m.Variable(0), 2, 0, PAGE_READWRITE));
+        Assert.Equal(STATUS_SUCCESS, m.Nt.MmUnmapViewOfSection(m.Nt.Ps.UserProcess, m.Nt.Memory.Read<Va>(start)));
         Assert.Equal(STATUS_NOT_MAPPED_VIEW, m.Nt.MmUnmapViewOfSection(m.Nt.Ps.UserProcess, new Va(0x5_0000)));
         m.Nt.ObfDereferenceObject(section);
     }

@@ -20,6 +20,7 @@ sealed partial class Mm
         if (boundary != 0 && (!ulong.IsPow2(boundary) || boundary < Va.PageSize)) return Va.Null;
         int pages = (int)((bytes + 0xFFF) >> 12);
         if ((ulong)pages > AvailablePages || Pool.MayAllocate?.Invoke(bytes, 0) == false) return Va.Null;
+        Spend((ulong)pages);
         (int low, int high) = Frames(lowest, highest);
         int step = (int)Math.Min(boundary >> 12, 1UL << 30);
         int first = _freeRuns.Take(_nt.Memory, pages, low, high, step);

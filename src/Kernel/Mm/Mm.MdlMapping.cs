@@ -83,6 +83,7 @@ sealed partial class Mm
 
     void MapFrames(Mdl mdl, Va start, int pages, uint cacheType, Protection protection)
     {
+        Spend((ulong)pages);
         bool io = (mdl.MdlFlags & MdlFlags.IoSpace) != 0;
         for (int i = 0; i < pages; i++)
         {

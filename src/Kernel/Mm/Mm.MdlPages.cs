@@ -38,6 +38,7 @@ sealed partial class Mm
         ulong pages = Math.Min(Math.Min(wanted, MaximumMdlPages), AvailablePages);
         if (pages == 0 || all && pages < wanted) return NoMdl;
         if (Pool.MayAllocate?.Invoke(totalBytes, MdlTag) == false) return NoMdl;
+        Spend(pages);
         (int low, int high) = Frames(lowAddress, highAddress);
         ulong chunk = (flags & MM_ALLOCATE_CONTIGUOUS) != 0
             ? (flags & MM_ALLOCATE_REQUIRE_CONTIGUOUS_CHUNKS) != 0 && skipBytes != 0 ? skipBytes >> 12 : pages : 1;

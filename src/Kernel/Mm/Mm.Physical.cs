@@ -17,6 +17,7 @@ sealed partial class Mm
         if (bytes is 0 or > MaximumIoSpace || physicalAddress + bytes < physicalAddress) return Va.Null;
         ulong offset = physicalAddress & 0xFFF;
         int pages = (int)((offset + bytes + 0xFFF) >> 12);
+        Spend((ulong)pages);
         Va start = ReservePtes(pages);
         _ioSpace.Add(start, (pages, _nt.Caller));
         for (int i = 0; i < pages; i++)
@@ -85,6 +86,7 @@ sealed partial class Mm
     {
         ulong pfn = physicalAddress >> 12;
         if (pfn >= PhysicalMemory.EndFrame || !_nt.Memory.Physical.Contains((int)pfn)) return Va.Null;
+        Spend(CommittedPages);
         return _nt.Memory.KernelMappingOf((int)pfn) is { } page ? page + (physicalAddress & 0xFFF) : Va.Null;
     }
 

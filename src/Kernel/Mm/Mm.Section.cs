@@ -20,8 +20,8 @@ sealed partial class Mm
     public void OnDeleteSection(NtObject target)
     {
         if (target.State is not Section section) return;
+        Uncommit((section.Attributes & Section.SEC_COMMIT) != 0 ? section.Size >> 12 : section.Frames);
         section.Delete(_nt.Memory);
-        if ((section.Attributes & Section.SEC_COMMIT) != 0) Uncommit(section.Size >> 12);
     }
 
     /// <summary>A section of zeroed pages, as the paging file backs.</summary>
@@ -59,12 +59,15 @@ sealed partial class Mm
     // The pages of a view take their frames when it is made; the last view does not take them away.
     NtStatus MapPages(Section section, Va view, ulong first, ulong pages, Protection protection)
     {
+        Spend(pages);
+        ulong had = section.Frames;
         uint cache = (section.Attributes & Section.SEC_NOCACHE) != 0 ? CacheTypes.MmNonCached : CacheTypes.MmCached;
         for (ulong i = 0; i < pages; i++)
         {
             ulong pfn = section.IsPhysical ? first + i : (ulong)section.Frame(_nt.Memory, first + i);
             MapPhysical(view + (i << 12), pfn, protection, cache);
         }
+        if ((section.Attributes & Section.SEC_COMMIT) == 0) Commit(section.Frames - had);
         return STATUS_SUCCESS;
     }
 

@@ -42,6 +42,12 @@ sealed partial class Mm
 
     public void Uncommit(ulong pages) => CommittedPages -= pages;
 
+    /// <summary>So many pages are worked on: for many of them that counts as instructions of the request.</summary>
+    public void Spend(ulong pages)
+    {
+        for (ulong i = 64; i <= pages; i += 64) _nt.Ke.Clock.Spend();
+    }
+
     public const int StackBytes = 6 * Va.PageSize;
 
     /// <summary>A kernel stack of 24 KiB below the returned address, with a guard page below it.</summary>

@@ -37,6 +37,7 @@ sealed class Pool(NtKernel nt)
 {
     const byte Fill = 0xCD, Slack = 0xFD;
     const int FreedKept = 4096;
+    const ulong FreedPagesKept = 0x1_0000;
     const ulong Filled = 64 << 10;
 
     /// <summary>Pages that each of the two pools may have: half of the machine's memory.</summary>
@@ -45,6 +46,7 @@ sealed class Pool(NtKernel nt)
     readonly PoolRegion _nonPaged = new(new Va(0xFFFF_8A00_0000_0000)), _paged = new(new Va(0xFFFF_A800_0000_0000));
     readonly Queue<PoolBlock> _freed = new();
     readonly PoolStatistics _statistics = new();
+    ulong _freedPages;
 
     /// <summary>Asked before each allocation for a driver; false makes it fail. For fault injection.</summary>
     public Func<ulong, uint, bool>? MayAllocate { get; set; }
@@ -83,6 +85,7 @@ sealed class Pool(NtKernel nt)
     {
         ulong size = Math.Max(alignment, (bytes + alignment - 1) & ~(ulong)(alignment - 1));
         ulong pages = (size + 0xFFF) >> 12;
+        nt.Mm.Spend(pages);
         PoolRegion region = RegionOf(kind);
         Va first = region.Next;
         // A page or more starts at a page's start, as NT promises; less ends at its end.
@@ -117,9 +120,13 @@ sealed class Pool(NtKernel nt)
         block.Usage.Freed(block.Kind, block.Size);
         if (!block.Payer.IsNull) nt.Mm.Quota.Return(block.Payer, block.Kind, block.Size);
         _freed.Enqueue(block);
-        if (_freed.Count <= FreedKept) return;
-        PoolBlock oldest = _freed.Dequeue();
-        RegionOf(oldest.Kind).Forget(oldest);
+        _freedPages += pages;
+        while (_freed.Count > FreedKept || _freedPages > FreedPagesKept)
+        {
+            PoolBlock oldest = _freed.Dequeue();
+            _freedPages -= oldest.Pages;
+            RegionOf(oldest.Kind).Forget(oldest);
+        }
     }
 
     /// <summary>The block, allocated or freed not long ago, in whose pages an address lies, or else the nearer of those

@@ -23,6 +23,9 @@ sealed class Section(ulong size, uint protect, uint attributes)
     public static Section Physical { get; } =
         new(1UL << 48, PageProtection.PAGE_EXECUTE_READWRITE, SEC_COMMIT);
 
+    /// <summary>Frames that it has: what a section that only reserves has been promised.</summary>
+    public ulong Frames => (ulong)_frames.Count;
+
     /// <summary>The frame of a page, made with its first view; the section holds a reference.</summary>
     public int Frame(Memory memory, ulong page)
     {

@@ -122,6 +122,7 @@ sealed partial class UserSpace
     /// <summary>Commits pages of a piece, or changes those that are; private ones are mapped, zeroed.</summary>
     public void Commit(Vad vad, ulong start, ulong end, uint protect)
     {
+        _nt.Mm.Spend(end - start);
         ulong before = vad.Charge;
         for (ulong page = start; page < end;)
         {
@@ -194,6 +195,7 @@ sealed partial class UserSpace
     /// <returns>False if a page is not locked and was to be unlocked.</returns>
     public bool Lock(ulong start, ulong end, int by)
     {
+        _nt.Mm.Spend(end - start);
         for (ulong page = start; page < end && by < 0; page++) if (!_locked.ContainsKey(page)) return false;
         for (ulong page = start; page < end; page++)
         {

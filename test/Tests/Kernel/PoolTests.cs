@@ -199,6 +199,17 @@ public sealed class PoolTests
     }
 
     [Fact]
+    public void A_loop_over_huge_blocks_is_a_hang_of_the_request_and_not_of_the_host()
+    {
+        using var m = new TestMachine();
+        m.Nt.BeginRequest();
+        Assert.ThrowsAny<MachineStop>(() =>
+        {
+            for (int i = 0; i < 100_000; i++) m.Nt.ExFreePool(m.Nt.ExAllocatePoolWithTag(NonPagedNx, 256 << 20, Tag));
+        });
+    }
+
+    [Fact]
     public void A_pointer_of_the_users_half_is_no_pool()
     {
         using var m = new TestMachine();

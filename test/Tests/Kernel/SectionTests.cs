@@ -81,6 +81,22 @@ public sealed class SectionTests
     }
 
     [Fact]
+    public void A_section_that_only_reserves_pays_for_the_pages_of_its_views()
+    {
+        using var m = new TestMachine();
+        Va handle = m.Block(8);
+        m.Nt.ZwCreateSection(handle, 0, m.NoAttributes(), m.Variable(1UL << 40), 4, Section.SEC_RESERVE, default);
+        Handle section = m.Nt.Memory.Read<Handle>(handle);
+        ulong before = m.Nt.Mm.CommittedPages;
+        Assert.Equal(STATUS_INVALID_VIEW_SIZE, Map(m, section).Status);
+        Va view = Map(m, section, bytes: 0x10_0000).Start;
+        Assert.InRange(m.Nt.Mm.CommittedPages - before, 0x100UL, 0x110UL);
+        m.Nt.ZwUnmapViewOfSection(s_current, view);
+        m.Nt.ZwClose(section);
+        Assert.InRange(m.Nt.Mm.CommittedPages - before, 0UL, 0x10UL);
+    }
+
+    [Fact]
     public void A_named_section_is_opened_and_one_of_a_file_is_not_made()
     {
         using var m = new TestMachine();

@@ -45,7 +45,7 @@ sealed partial class Mm
     /// <summary>So many pages are worked on: for many of them that counts as instructions of the request.</summary>
     public void Spend(ulong pages)
     {
-        for (ulong i = 64; i <= pages; i += 64) _nt.Ke.Clock.Spend();
+        for (ulong i = 64; i <= pages; i += 4) _nt.Ke.Clock.Spend();
     }
 
     public const int StackBytes = 6 * Va.PageSize;

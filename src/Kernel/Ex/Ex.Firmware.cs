@@ -19,6 +19,10 @@ sealed partial class Ex
         return STATUS_SUCCESS;
     }
 
+    /// <summary>The machine was booted by its firmware.</summary>
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public bool ExIsSoftBoot() => false;
+
     (Guid, string) KeyOf(UnicodeString name, Va vendor) =>
         (new Guid(nt.Memory.ReadBytes(vendor, 16)), name.Text);
 

@@ -7,7 +7,7 @@ namespace Ringdown.Kernel;
 sealed class DriverPaging(NtKernel nt)
 {
     readonly Dictionary<Va, int> _locks = [];
-    readonly HashSet<Va> _wholeDrivers = [];
+    readonly HashSet<Va> _wholeDrivers = [], _readOnly = [];
 
     /// <summary>Sets the protection of an image's pages, and whether they can be away.</summary>
     public void Apply(LoadedImage image)
@@ -16,7 +16,8 @@ sealed class DriverPaging(NtKernel nt)
         foreach (PeSection section in image.Image.Sections)
         {
             Va start = image.Base + section.Rva;
-            nt.Memory.Protect(start, section.VirtualSize, section.Protection | Paged(IsPageable(image, section)));
+            Protection may = section.Protection & (_readOnly.Contains(start) ? ~Protection.Write : ~Protection.None);
+            nt.Memory.Protect(start, section.VirtualSize, may | Paged(IsPageable(image, section)));
         }
     }
 
@@ -59,6 +60,15 @@ sealed class DriverPaging(NtKernel nt)
             _locks.Remove(handle);
             Apply(nt.Loader.ImageAt(handle)!);
         }
+        return true;
+    }
+
+    /// <summary>From now on the section in which an address lies cannot be written.</summary>
+    /// <returns>False if the address is in no section of a driver.</returns>
+    public bool MakeReadOnly(Va address)
+    {
+        if (SectionAt(address) is not var (image, section) || image.IsKernel) return false;
+        if (_readOnly.Add(image.Base + section.Rva)) Apply(image);
         return true;
     }
 

@@ -28,6 +28,16 @@ sealed partial class Mm
             throw new BugCheck(BugCheckCode.MEMORY_MANAGEMENT, 0x1010, imageSectionHandle.Value);
     }
 
+    /// <summary>Takes the right to write a section away for good; its length may be left out, as it is protected
+    /// whole.</summary>
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public NtStatus MmProtectDriverSection(Va addressWithinSection, ulong size, uint flags)
+    {
+        const uint allowUnload = 1;
+        if ((flags & ~allowUnload) != 0) return Status.STATUS_INVALID_PARAMETER_3;
+        return Paging.MakeReadOnly(addressWithinSection) ? Status.STATUS_SUCCESS : Status.STATUS_INVALID_PARAMETER_1;
+    }
+
     /// <summary>Returns where the driver begins.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public Va MmPageEntireDriver(Va addressWithinSection) => Paging.PageAll(addressWithinSection);

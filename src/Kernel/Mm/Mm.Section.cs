@@ -207,6 +207,14 @@ sealed partial class Mm
         !HasSection(sectionObjectPointer, 0x10) && !HasSection(sectionObjectPointer, 0);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
+    public bool MmForceSectionClosedEx(Va sectionObjectPointer, uint forceCloseFlags) =>
+        MmForceSectionClosed(sectionObjectPointer, delayClose: false);
+
+    /// <summary>No page fault here is served by reading a file.</summary>
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public bool MmIsRecursiveIoFault() => false;
+
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public uint MmDoesFileHaveUserWritableReferences(Va sectionPointer) => HasSection(sectionPointer, 0) ? 1u : 0;
 
     /// <summary>The longest that a section of a file could be.</summary>

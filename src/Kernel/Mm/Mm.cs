@@ -80,7 +80,9 @@ sealed partial class Mm
     public Va AllocateUser(ulong bytes, Protection protection = Protection.ReadWrite)
     {
         ulong pages = (Math.Max(1, bytes) + 0xFFF) >> 12;
-        while (!Space.IsFree(_nextUser.Page, _nextUser.Page + pages + 1)) _nextUser += Va.PageSize;
+        while (Space.FirstIn(_nextUser.Page, _nextUser.Page + pages + 1) is { } taken) _nextUser = new(taken.End << 12);
+        // A driver can take all addresses that there are.
+        if (_nextUser.Page + pages + 1 > UserSpace.End) throw new BugCheck(BugCheckCode.NO_PAGES_AVAILABLE, pages);
         Va start = _nextUser;
         _nextUser += (pages + 1) << 12;
         uint protect = PageProtection.From(protection);
@@ -160,6 +162,10 @@ sealed partial class Mm
         _nt.Memory.Write(verifierFlags, 0u);
         return Status.STATUS_NOT_SUPPORTED;
     }
+
+    /// <summary>Refused, as where Driver Verifier is off.</summary>
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public NtStatus MmAddVerifierThunks(Va thunkBuffer, uint thunkBufferSize) => Status.STATUS_NOT_SUPPORTED;
 
     [ExportData] public ulong MmHighestUserAddress => 0x7FFF_FFFE_FFFF;
     [ExportData] public ulong MmSystemRangeStart => 0xFFFF_8000_0000_0000;

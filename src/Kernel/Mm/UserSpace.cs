@@ -62,11 +62,18 @@ sealed partial class UserSpace
         return index >= 0 && page < _vads[index].End ? _vads[index] : null;
     }
 
+    /// <summary>The lowest piece that has a page of a range, or null.</summary>
+    public Vad? FirstIn(ulong start, ulong end)
+    {
+        int behind = IndexBehind(start);
+        if (behind > 0 && _vads[behind - 1].End > start) return _vads[behind - 1];
+        return behind < _vads.Count && _vads[behind].Start < end ? _vads[behind] : null;
+    }
+
     public bool IsFree(ulong start, ulong end)
     {
         if (start < First || end > End || start >= end) return false;
-        int behind = IndexBehind(start);
-        return (behind == 0 || _vads[behind - 1].End <= start) && (behind == _vads.Count || _vads[behind].Start >= end);
+        return FirstIn(start, end) is null;
     }
 
     public void Add(Vad vad)

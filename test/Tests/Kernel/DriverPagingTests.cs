@@ -52,6 +52,21 @@ public sealed class DriverPagingTests
     }
 
     [Fact]
+    public void A_section_can_be_protected_from_its_driver()
+    {
+        using var m = new TestMachine();
+        Driver driver = m.Load(Repository.Driver("executive"));
+        PeSection data = driver.Image.Image.Sections.Single(s => s.Name == "PAGEDAT");
+        Va variable = driver.Image.Base + data.Rva;
+        m.Nt.Memory.Write(variable, 8);
+        Assert.Equal(Status.STATUS_SUCCESS, m.Nt.MmProtectDriverSection(variable, 0, 0));
+        Assert.Throws<PageFault>(() => m.Nt.Memory.Write(variable, 9));
+        m.Nt.MmUnlockPagableImageSection(m.Nt.MmLockPagableDataSection(variable));
+        Assert.Throws<PageFault>(() => m.Nt.Memory.Write(variable, 9));
+        Assert.Equal(Status.STATUS_INVALID_PARAMETER_1, m.Nt.MmProtectDriverSection(m.Block(8), 0, 0));
+    }
+
+    [Fact]
     public void Locks_of_a_section_are_counted_and_its_handle_locks_it_again()
     {
         using var m = new TestMachine();

@@ -81,6 +81,7 @@ public sealed class ExSystemTests
             m.Nt.ExSetFirmwareEnvironmentVariable(name, vendor, value, 1 << 20, 7));
         Assert.Equal(STATUS_SUCCESS, m.Nt.ExSetFirmwareEnvironmentVariable(name, vendor, value, 0, 7));
         Assert.Equal(STATUS_VARIABLE_NOT_FOUND, Get());
+        Assert.False(m.Nt.ExIsSoftBoot());
         Va kind = m.Block(4);
         Assert.Equal(STATUS_SUCCESS, m.Nt.ExGetFirmwareType(kind));
         Assert.Equal(2u, m.Nt.Memory.Read<uint>(kind));

@@ -188,6 +188,7 @@ public sealed class PhysicalMemoryTests
         Assert.Equal((0u, 0u, 0u), (m.Nt.MmIsDriverVerifying(none), m.Nt.MmIsDriverVerifyingByAddress(Va.Null),
             m.Nt.MmIsDriverSuspectForVerifier(none)));
         Assert.Equal(STATUS_NOT_SUPPORTED, m.Nt.MmIsVerifierEnabled(flags));
+        Assert.Equal(STATUS_NOT_SUPPORTED, m.Nt.MmAddVerifierThunks(flags, 4));
         foreach (string variable in (string[])["Mm64BitPhysicalAddress", "MmHighestUserAddress", "MmUserProbeAddress",
             "MmSystemRangeStart", "MmBadPointer"])
             Assert.NotEqual(0UL, m.Nt.Memory.Read<ulong>(m.Nt.Loader.FindExport(variable)));

@@ -166,6 +166,8 @@ public sealed class SectionTests
         Assert.True(m.Nt.MmFlushImageSection(pointers, 0));
         Assert.True(m.Nt.MmCanFileBeTruncated(pointers, size));
         Assert.True(m.Nt.MmForceSectionClosed(pointers, false));
+        Assert.True(m.Nt.MmForceSectionClosedEx(pointers, 0));
+        Assert.False(m.Nt.MmIsRecursiveIoFault());
         Assert.Equal(0u, m.Nt.MmDoesFileHaveUserWritableReferences(pointers));
         Assert.True(m.Nt.MmGetMaximumFileSectionSize() > 1UL << 40);
         m.Nt.Memory.Write(pointers + 0x10, 1UL);

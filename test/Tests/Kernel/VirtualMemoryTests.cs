@@ -142,6 +142,21 @@ public sealed class VirtualMemoryTests
     }
 
     [Fact]
+    public void A_buffer_is_found_beside_what_a_driver_has_reserved_until_it_has_reserved_all()
+    {
+        using var m = new TestMachine();
+        Va huge = Allocate(m, 0x1_0000_0000, 32UL << 40, MEM_RESERVE).Start;
+        Assert.Equal(0x1_0000_0000UL, huge.Value);
+        Assert.Equal(huge.Value + (32UL << 40), m.Nt.Mm.AllocateUser(0x1000).Value);
+        ulong end = UserSpace.End << 12, rest = huge.Value + (33UL << 40);
+        Assert.Equal(STATUS_SUCCESS, Allocate(m, rest, end - rest, MEM_RESERVE).Status);
+        for (ulong bytes = 1UL << 39; bytes >= 0x1_0000; bytes /= 2)
+            while (Allocate(m, 0, bytes, MEM_RESERVE).Status.IsSuccess) { }
+        Assert.Equal(BugCheckCode.NO_PAGES_AVAILABLE,
+            Assert.Throws<BugCheck>(() => m.Nt.Mm.AllocateUser(0x10_0000)).Code);
+    }
+
+    [Fact]
     public void A_guard_page_is_one_until_it_is_touched()
     {
         using var m = new TestMachine();

@@ -46,6 +46,9 @@ public class KernelBenchmarks
     [Benchmark(Description = "device control, 64 bytes, buffered")]
     public ulong DeviceControl() => _file.DeviceIoControl(0x222004, _input, 64).Information;
 
+    [Benchmark(Description = "ExAllocatePoolWithTag, ExFreePoolWithTag, 64 bytes")]
+    public void Pool() => _nt.ExFreePoolWithTag(_nt.ExAllocatePoolWithTag(0x200, 64, 0x746F6F50), 0x746F6F50);
+
     [Benchmark(Description = "boot a machine")]
     public void Boot() => new NtKernel(new KernelOptions { Code = _code }).Dispose();
 

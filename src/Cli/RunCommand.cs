@@ -25,6 +25,7 @@ static class RunCommand
         var trace = new Option<bool>(
             "--trace")
         { Description = "Show every export call with its arguments and result." };
+        var pool = new Option<bool>("--pool") { Description = "Show the pool that drivers used, by tag." };
         var noUnload = new Option<bool>("--no-unload") { Description = "Do not unload the driver at the end." };
         var seed = Arguments.Seed();
         var timeout = Arguments.Timeout();
@@ -32,7 +33,7 @@ static class RunCommand
         var before = Arguments.Before();
         var command = new Command("run", "Load a driver, send it requests, unload it, and show what happened.")
         {
-            driver, requests, json, trace, noUnload, seed, timeout, registry, before,
+            driver, requests, json, trace, pool, noUnload, seed, timeout, registry, before,
         };
         command.SetAction(parsed => Arguments.Guard(() =>
         {
@@ -46,13 +47,15 @@ static class RunCommand
                 Before = Arguments.OpenAll(parsed.GetValue(before)),
                 Observers = tracer is null ? [] : [tracer],
             };
-            return Run(DriverFile.Open(parsed.GetValue(driver)!), script, options, !parsed.GetValue(noUnload), tracer,
-                parsed.GetValue(json));
+            var show = new RunOptions(!parsed.GetValue(noUnload), parsed.GetValue(json), parsed.GetValue(pool));
+            return Run(DriverFile.Open(parsed.GetValue(driver)!), script, options, show, tracer);
         }));
         return command;
     }
 
-    static int Run(DriverFile file, Request[] script, SessionOptions options, bool unload, Trace? tracer, bool json)
+    readonly record struct RunOptions(bool Unload, bool Json, bool Pool);
+
+    static int Run(DriverFile file, Request[] script, SessionOptions options, RunOptions show, Trace? tracer)
     {
         var findings = new FindingList();
         using var session = new DriverSession(file, options, findings);
@@ -73,13 +76,14 @@ static class RunCommand
                 outcome.Results.Add(result);
             }
             if (open is not null) session.Do("close at the end", () => open.Close());
-            if (unload && session.IsRunning)
+            if (show.Unload && session.IsRunning)
             {
                 bool unloaded = session.Unload();
                 if (session.IsRunning) outcome.Unloaded = unloaded;
             }
         }
-        if (json) RunJson.Write(outcome);
+        if (show.Pool) outcome.Pool = [.. session.Nt.PoolTags().Where(t => t.ByDriver)];
+        if (show.Json) RunJson.Write(outcome);
         else RunText.Write(outcome);
         return findings.Count > 0 || !session.IsRunning ? Program.Found : Program.Ran;
     }
@@ -95,6 +99,9 @@ sealed class RunOutcome(DriverSession session, FindingList findings, Trace? trac
     public IReadOnlyList<DeviceInfo> Devices { get; private set; } = [];
     public IReadOnlyList<(string Link, string Target)> Links { get; private set; } = [];
     public bool? Unloaded { get; set; }
+
+    /// <summary>What drivers used of pool, by tag, at the end; null unless it was asked for.</summary>
+    public IReadOnlyList<PoolTagUsage>? Pool { get; set; }
 
     /// <summary>Notes what the driver offers, while it is loaded.</summary>
     public void Surface()

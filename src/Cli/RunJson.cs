@@ -33,6 +33,7 @@ static class RunJson
             ["missingImports"] = Array(driver?.MissingImports ?? [], m => $"{m.Module}!{m.Name}"),
             ["debugPrint"] = Array(outcome.Session.Nt.DebugPrint, l => l),
         };
+        if (outcome.Pool is { } pool) document["pool"] = Array(pool, Pool);
         if (outcome.Tracer is { } tracer) document["trace"] = Array(tracer.Lines, l => l);
         Print(document);
     }
@@ -42,6 +43,21 @@ static class RunJson
     public static JsonArray Array<T>(IEnumerable<T> items, Func<T, JsonNode?> make) => [.. items.Select(make)];
 
     static JsonObject StatusNode(NtStatus status) => new() { ["status"] = status.ToString(), ["code"] = $"0x{status.Value:X8}" };
+
+    static JsonObject Pool(PoolTagUsage tag) => new()
+    {
+        ["tag"] = tag.Tag,
+        ["nonPaged"] = Usage(tag.NonPaged),
+        ["paged"] = Usage(tag.Paged),
+    };
+
+    static JsonObject Usage(PoolUsage usage) => new()
+    {
+        ["allocations"] = usage.Allocations,
+        ["frees"] = usage.Frees,
+        ["bytes"] = usage.Bytes,
+        ["peakBytes"] = usage.PeakBytes,
+    };
 
     static JsonObject Result(RequestResult result) => new()
     {

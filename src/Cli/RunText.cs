@@ -27,7 +27,26 @@ static class RunText
             console.MarkupLineInterpolated($"[bold]DriverUnload[/] {(unloaded ? "done" : "the driver has none, so it stays loaded")}");
         foreach (string line in outcome.Session.Nt.DebugPrint)
             console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line.Clean()}");
+        if (outcome.Pool is { } pool) WritePool(console, pool);
         WriteFindings(console, outcome.Findings.All, registers: true);
+    }
+
+    // A line for each pool that a tag has been used in, with the columns of poolmon, and the peak.
+    static void WritePool(IAnsiConsole console, IReadOnlyList<PoolTagUsage> tags)
+    {
+        console.MarkupLine($"[bold]{"Tag",-5}{"Type",-8}{"Allocs",8}{"Frees",8}{"Diff",8}{"Bytes",12}{"Peak",12}[/]");
+        foreach (PoolTagUsage tag in tags)
+        {
+            WritePool(console, tag.Tag, "Nonp", tag.NonPaged);
+            WritePool(console, tag.Tag, "Paged", tag.Paged);
+        }
+    }
+
+    static void WritePool(IAnsiConsole console, string tag, string type, PoolUsage u)
+    {
+        if (u.Allocations == 0) return;
+        string counts = $"{u.Allocations,8}{u.Frees,8}{u.Live,8}{u.Bytes,12}{u.PeakBytes,12}";
+        console.WriteLine($"{tag.Clean(),-5}{type,-8}{counts}");
     }
 
     static void WriteResult(IAnsiConsole console, RequestResult result)

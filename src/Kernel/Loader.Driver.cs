@@ -135,12 +135,7 @@ public sealed partial class Loader
         return mapped;
     }
 
-    void Protect(LoadedImage image)
-    {
-        _nt.Memory.Protect(image.Base, image.Size, Protection.Read);
-        foreach (PeSection section in image.Image.Sections)
-            _nt.Memory.Protect(image.Base + section.Rva, section.VirtualSize, section.Protection);
-    }
+    void Protect(LoadedImage image) => _nt.Mm.Paging.Apply(image);
 
     void BindImports(LoadedImage image, List<MissingImport> missing)
     {

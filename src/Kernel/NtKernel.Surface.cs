@@ -20,7 +20,11 @@ public sealed record Leftovers(
     IReadOnlyList<(string Tag, ulong Bytes, string By)> Pool, IReadOnlyList<string> Devices,
         IReadOnlyList<string> Links,
     IReadOnlyList<string> Handles, IReadOnlyList<string> Threads, IReadOnlyList<string> Timers,
-        IReadOnlyList<string> Irps);
+        IReadOnlyList<string> Irps)
+{
+    /// <summary>Contiguous memory, and mappings of physical memory.</summary>
+    public IReadOnlyList<string> Memory { get; init; } = [];
+}
 
 /// <summary>Looking at a kernel from outside.</summary>
 public sealed partial class NtKernel
@@ -31,6 +35,12 @@ public sealed partial class NtKernel
             d.Address, NameOf(d), d.DeviceType, d.Characteristics, d.Flags, d.StackSize)).Reverse()];
 
     string NameOf(DeviceObject device) => Ob.Find(device.Address) is { Parent: not null } named ? named.Path : "";
+
+    /// <summary>Pool by tags, as poolmon lists it: what was allocated and freed since the machine booted.</summary>
+    public IReadOnlyList<PoolTagUsage> PoolTags() => Mm.Pool.Statistics.All;
+
+    /// <summary>Pages that were mapped with another way of caching than they had.</summary>
+    public IReadOnlyList<CacheConflict> CacheConflicts => Mm.Caching.Conflicts;
 
     /// <summary>Symbolic links that drivers made, and where they point.</summary>
     public IReadOnlyList<(string Link, string Target)> Links() => Links(_ => true);
@@ -61,7 +71,10 @@ public sealed partial class NtKernel
                 t =>
                     Mm.Pool.Near(t) is { } block ? image.Contains(block.Owner) : image.Contains(t)).Select(t =>
                         $"KTIMER {t}")],
-            [.. Io.LiveIrps.Select(r => $"IRP {r.Address}")]);
+            [.. Io.LiveIrps.Select(r => $"IRP {r.Address}")])
+        {
+            Memory = Mm.LeftBy(image.Contains),
+        };
     }
 
     /// <summary>The text of a UNICODE_STRING in guest memory, or null if it cannot be read.</summary>

@@ -64,6 +64,7 @@ public sealed partial class NtKernel : IDisposable
         User = new UserSide(this);
         Ke.Boot();
         Ob.Boot();
+        Ex.Boot();
         Ps.Boot();
         Io.Boot();
         Loader.Boot();

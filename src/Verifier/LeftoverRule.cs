@@ -12,6 +12,7 @@ public static class LeftoverRule
         foreach (var group in left.Pool.GroupBy(p => (p.Tag, p.By)))
             Report($"{group.Count()} pool block(s) with tag '{group.Key.Tag}', {group.Sum(p => (long)p.Bytes)} bytes, "
                 + $"allocated by {group.Key.By}, are not freed.");
+        foreach (string memory in left.Memory) Report($"Not given back: {memory}.");
         foreach (string device in left.Devices) Report($"The device {device} is not deleted.");
         foreach (string link in left.Links) Report($"The symbolic link {link} is not deleted.");
         foreach (string handle in left.Handles) Report($"A handle is not closed: {handle}.");

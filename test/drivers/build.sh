@@ -74,6 +74,7 @@ mingw dispatcher
 mingw races
 mingw measure
 mingw selftest
+mingw executive
 "$MINGW-windres" version.rc "$work/version.o"
 mingw quiet "$work/version.o"
 # The names of the temporary files become names of symbols in the library.

@@ -1,5 +1,6 @@
 using Ringdown.Machine;
 using static Ringdown.Kernel.Irql;
+using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
@@ -22,22 +23,16 @@ public readonly partial struct SListHeader
     }
 }
 
-[Layout("_NPAGED_LOOKASIDE_LIST", Size = 0x80)]
-public readonly partial struct LookasideList
-{
-    [Embedded(0x00, Name = "L.ListHead")] public partial SListHeader ListHead { get; }
-    [Field(0x10, Name = "L.Depth")] public partial ushort Depth { get; set; }
-    [Field(0x12, Name = "L.MaximumDepth")] public partial ushort MaximumDepth { get; set; }
-    [Field(0x24, Name = "L.Type")] public partial uint Type { get; set; }
-    [Field(0x28, Name = "L.Tag")] public partial uint Tag { get; set; }
-    [Field(0x2C, Name = "L.Size")] public partial uint EntrySize { get; set; }
-    [Field(0x30, Name = "L.Allocate")] public partial Va Allocate { get; set; }
-    [Field(0x38, Name = "L.Free")] public partial Va Free { get; set; }
-}
-
-/// <summary>Interlocked lists and lookaside lists.</summary>
+/// <summary>Interlocked lists: singly linked without a lock, and doubly or singly linked under a spin lock.</summary>
 sealed partial class Ex
 {
+    [Export]
+    public void InitializeSListHead(SListHeader listHead)
+    {
+        if ((listHead.Address.Value & 0xF) != 0) throw new GuestException(STATUS_DATATYPE_MISALIGNMENT.Value);
+        (listHead.Alignment, listHead.Region) = (0, 0);
+    }
+
     [Export]
     public Va ExpInterlockedPopEntrySList(SListHeader listHead)
     {
@@ -49,6 +44,7 @@ sealed partial class Ex
     [Export]
     public Va ExpInterlockedPushEntrySList(SListHeader listHead, Va listEntry)
     {
+        if ((listEntry.Value & 0xF) != 0) throw new GuestException(STATUS_DATATYPE_MISALIGNMENT.Value);
         Va first = listHead.First;
         nt.Memory.Write(listEntry, first);
         listHead.Set(listHead.Depth + 1, listEntry);
@@ -63,65 +59,114 @@ sealed partial class Ex
         return first;
     }
 
+    /// <summary>Puts a chain of entries in front.</summary>
+    [Export]
+    public Va InterlockedPushListSList(SListHeader listHead, Va list, Va listEnd, uint count)
+    {
+        Va first = listHead.First;
+        nt.Memory.Write(listEnd, first);
+        listHead.Set(listHead.Depth + (ushort)count, list);
+        return first;
+    }
+
+    [Export]
+    public Va ExInterlockedPopEntrySList(SListHeader listHead, Va @lock) => ExpInterlockedPopEntrySList(listHead);
+
+    [Export]
+    public Va ExInterlockedPushEntrySList(SListHeader listHead, Va listEntry, Va @lock) =>
+        ExpInterlockedPushEntrySList(listHead, listEntry);
+
+    [Export]
+    public Va ExInterlockedFlushSList(SListHeader listHead) => ExpInterlockedFlushSList(listHead);
+
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public ushort ExQueryDepthSList(SListHeader listHead) => listHead.Depth;
 
     [Export]
-    public void InitializeSListHead(SListHeader listHead) => (listHead.Alignment, listHead.Region) = (0, 0);
+    public Va FirstEntrySList(SListHeader listHead) => listHead.First;
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void ExInitializeNPagedLookasideList(
-        LookasideList lookaside, Va allocate, Va free, uint flags, ulong size, uint tag, ushort depth) =>
-        Initialize(lookaside, allocate, free, flags | 0x200, size, tag);
-
-    [Export, IrqlRequiresMax(APC_LEVEL)]
-    public void ExInitializePagedLookasideList(
-        LookasideList lookaside, Va allocate, Va free, uint flags, ulong size, uint tag, ushort depth) =>
-        Initialize(lookaside, allocate, free, flags | 1, size, tag);
-
-    void Initialize(LookasideList list, Va allocate, Va free, uint type, ulong size, uint tag)
+    /// <summary>Does something under a spin lock, as another processor may want to do the same.</summary>
+    T Interlocked<T>(Va @lock, Func<T> body)
     {
-        nt.Memory.Fill(list.Address, LookasideList.Size, 0);
-        // Depth 0: the inline free always gives the block back to the pool, so that touching it afterwards is noticed.
-        (list.Depth, list.MaximumDepth) = (0, 256);
-        (list.Type, list.Tag, list.EntrySize) = (type, tag, (uint)size);
-        list.Allocate = allocate.IsNull ? nt.Loader.FindExport(nameof(ExAllocatePoolWithTag)) : allocate;
-        list.Free = free.IsNull ? nt.Loader.FindExport(nameof(ExFreePool)) : free;
+        nt.Ke.Acquire(@lock);
+        try
+        {
+            return body();
+        }
+        finally
+        {
+            nt.Ke.Release(@lock);
+        }
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void ExDeleteNPagedLookasideList(LookasideList lookaside)
-    {
-        for (Va entry = ExpInterlockedPopEntrySList(lookaside.ListHead); !entry.IsNull; entry =
-            ExpInterlockedPopEntrySList(lookaside.ListHead))
-            nt.Routines.Call(lookaside.Free, entry.Value);
-    }
-
-    [Export, IrqlRequiresMax(APC_LEVEL)]
-    public void ExDeletePagedLookasideList(LookasideList lookaside) => ExDeleteNPagedLookasideList(lookaside);
+    ListEntry NoEntry => ListEntry.At(nt.Memory, Va.Null);
 
     [Export]
-    public ListEntry ExInterlockedInsertTailList(ListEntry listHead, ListEntry listEntry, Va @lock)
-    {
-        ListEntry last = listHead.IsEmpty ? ListEntry.At(nt.Memory, Va.Null) : listHead.Blink;
-        listHead.InsertTail(listEntry);
-        return last;
-    }
+    public ListEntry ExInterlockedInsertTailList(ListEntry listHead, ListEntry listEntry, Va @lock) =>
+        Interlocked(@lock, () =>
+        {
+            ListEntry last = listHead.IsEmpty ? NoEntry : listHead.Blink;
+            listHead.InsertTail(listEntry);
+            return last;
+        });
 
     [Export]
-    public ListEntry ExInterlockedInsertHeadList(ListEntry listHead, ListEntry listEntry, Va @lock)
-    {
-        ListEntry first = listHead.IsEmpty ? ListEntry.At(nt.Memory, Va.Null) : listHead.Flink;
-        listHead.InsertHead(listEntry);
-        return first;
-    }
+    public ListEntry ExInterlockedInsertHeadList(ListEntry listHead, ListEntry listEntry, Va @lock) =>
+        Interlocked(@lock, () =>
+        {
+            ListEntry first = listHead.IsEmpty ? NoEntry : listHead.Flink;
+            listHead.InsertHead(listEntry);
+            return first;
+        });
 
     [Export]
-    public ListEntry ExInterlockedRemoveHeadList(ListEntry listHead, Va @lock)
+    public ListEntry ExInterlockedRemoveHeadList(ListEntry listHead, Va @lock) => Interlocked(@lock, () =>
     {
-        if (listHead.IsEmpty) return ListEntry.At(nt.Memory, Va.Null);
+        if (listHead.IsEmpty) return NoEntry;
         ListEntry first = listHead.Flink;
         first.Remove();
         return first;
-    }
+    });
+
+    /// <summary>SINGLE_LIST_ENTRY: puts one in front and returns who was first.</summary>
+    [Export]
+    public Va ExInterlockedPushEntryList(Va listHead, Va listEntry, Va @lock) => Interlocked(@lock, () =>
+    {
+        Va first = nt.Memory.Read<Va>(listHead);
+        nt.Memory.Write(listEntry, first);
+        nt.Memory.Write(listHead, listEntry);
+        return first;
+    });
+
+    [Export]
+    public Va ExInterlockedPopEntryList(Va listHead, Va @lock) => Interlocked(@lock, () =>
+    {
+        Va first = nt.Memory.Read<Va>(listHead);
+        if (!first.IsNull) nt.Memory.Write(listHead, nt.Memory.Read<Va>(first));
+        return first;
+    });
+
+    [Export]
+    public uint ExInterlockedAddUlong(Va addend, uint increment, Va @lock) => Interlocked(@lock, () =>
+    {
+        uint old = nt.Memory.Read<uint>(addend);
+        nt.Memory.Write(addend, old + increment);
+        return old;
+    });
+
+    [Export]
+    public ulong ExInterlockedAddLargeInteger(Va addend, ulong increment, Va @lock) => Interlocked(@lock, () =>
+    {
+        ulong old = nt.Memory.Read<ulong>(addend);
+        nt.Memory.Write(addend, old + increment);
+        return old;
+    });
+
+    [Export]
+    public uint ExInterlockedExchangeUlong(Va target, uint value, Va @lock) => Interlocked(@lock, () =>
+    {
+        uint old = nt.Memory.Read<uint>(target);
+        nt.Memory.Write(target, value);
+        return old;
+    });
 }

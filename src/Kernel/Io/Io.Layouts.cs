@@ -217,7 +217,11 @@ public enum MdlFlags : short
     PartialHasBeenMapped = 0x0020,
     IoPageRead = 0x0040,
     WriteOperation = 0x0080,
+    LockedPageTables = 0x0100,
+    FreeExtraPtes = 0x0200,
+    DescribesAwe = 0x0400,
     IoSpace = 0x0800,
+    MappingCanFail = 0x2000,
 }
 
 /// <summary>KPROCESSOR_MODE.</summary>

@@ -99,6 +99,14 @@ sealed partial class Ke
         _nt.Memory.Write(spinLock, Scheduler.Active.Current.Object.Address.Value | 1);
     }
 
+    /// <summary>Waits for a lock of another kind. With one processor nobody can ever release it.</summary>
+    public void SpinOn(Va spinLock, Func<bool> isFree)
+    {
+        if (Scheduler.Processors.Count == 1)
+            throw new BugCheck(BugCheckCode.SPIN_LOCK_ALREADY_OWNED, spinLock.Value);
+        Scheduler.SpinUntil(isFree, () => $"the lock at {spinLock}");
+    }
+
     void SpinFor(Va spinLock) => Scheduler.SpinUntil(() => PeekLock(spinLock) == 0, () =>
         $"the lock at {spinLock}, which {DescribeHolder(PeekLock(spinLock))} holds");
 

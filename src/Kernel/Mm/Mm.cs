@@ -1,24 +1,54 @@
+using System.Runtime.CompilerServices;
 using Ringdown.Machine;
 using static Ringdown.Kernel.Irql;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Memory management: pool, stacks, MDLs, mappings of physical memory.</summary>
+/// <summary>Memory management: what the machine has, pool, stacks, and users' memory.</summary>
 [NtModule("ntoskrnl.exe")]
 sealed partial class Mm
 {
     const uint MdlTag = 0x206C_644D;    // 'Mdl '
 
     readonly NtKernel _nt;
+    readonly ConditionalWeakTable<AddressSpace, UserSpace> _spaces = [];
     Va _nextPte = new(0xFFFF_B800_0000_0000), _nextStack = new(0xFFFF_C000_0000_0000), _nextUser = new(0x1_0000_0000);
 
     public Mm(NtKernel nt)
     {
         _nt = nt;
         Pool = new Pool(nt);
+        Paging = new DriverPaging(nt);
     }
 
     public Pool Pool { get; }
+
+    /// <summary>What processes pay for of pool.</summary>
+    public PoolQuota Quota { get; } = new();
+
+    /// <summary>Which sections of drivers may be paged out.</summary>
+    public DriverPaging Paging { get; }
+
+    /// <summary>The machine has 2 GiB.</summary>
+    public const ulong MemoryPages = PhysicalMemory.EndFrame - PhysicalMemory.FirstFrame;
+
+    /// <summary>Pages that somebody was promised: pool, stacks, sections, users' memory.</summary>
+    public ulong CommittedPages { get; private set; }
+
+    /// <summary>Pages that can still be promised.</summary>
+    public ulong AvailablePages => CommittedPages < MemoryPages ? MemoryPages - CommittedPages : 0;
+
+    public void Commit(ulong pages) => CommittedPages += pages;
+
+    public void Uncommit(ulong pages) => CommittedPages -= pages;
+
+    /// <summary>So many pages are worked on: for many of them that counts as instructions of the request.</summary>
+    public void Spend(ulong pages)
+    {
+        for (ulong i = 64; i <= pages; i += 4) _nt.Ke.Clock.Spend();
+    }
+
+    public const int StackBytes = 6 * Va.PageSize;
 
     /// <summary>A kernel stack with a guard page below it. Its addresses are not used again.</summary>
     public KernelStack NewStack(int bytes)
@@ -27,26 +57,77 @@ sealed partial class Mm
         _nextStack = start + bytes;
         _nt.Memory.Map(guard, Va.PageSize, Protection.Guard);
         _nt.Memory.Map(start, (ulong)bytes, Protection.ReadWrite);
+        Commit((ulong)bytes >> 12);
         return new KernelStack(start + bytes, start);
     }
 
-    public void FreeStack(KernelStack stack) =>
-        _nt.Memory.Unmap(stack.Limit - Va.PageSize, stack.Base - stack.Limit + Va.PageSize);
+    public void FreeStack(KernelStack stack)
+    {
+        ulong bytes = stack.Base - stack.Limit;
+        _nt.Memory.Unmap(stack.Limit - Va.PageSize, bytes + Va.PageSize);
+        Uncommit(bytes >> 12);
+    }
 
-    public const int StackBytes = 6 * Va.PageSize;
+    /// <summary>What a process's user half has where.</summary>
+    public UserSpace SpaceOf(AddressSpace space) => _spaces.GetValue(space, _ => new UserSpace(_nt));
+
+    /// <summary>The user half that is seen now.</summary>
+    public UserSpace Space => SpaceOf(_nt.Memory.Current);
 
     /// <summary>Memory in the user half of the current process, as VirtualAlloc gives; a page that is not there follows
-    /// it.</summary>
+    /// it, and its addresses are not used again.</summary>
     public Va AllocateUser(ulong bytes, Protection protection = Protection.ReadWrite)
     {
+        ulong pages = (Math.Max(1, bytes) + 0xFFF) >> 12;
+        while (Space.FirstIn(_nextUser.Page, _nextUser.Page + pages + 1) is { } taken) _nextUser = new(taken.End << 12);
+        // A driver can take all addresses that there are.
+        if (_nextUser.Page + pages + 1 > UserSpace.End) throw new BugCheck(BugCheckCode.NO_PAGES_AVAILABLE, pages);
         Va start = _nextUser;
-        ulong size = (Math.Max(1, bytes) + 0xFFF) & ~0xFFFUL;
-        _nextUser += size + Va.PageSize;
-        _nt.Memory.Map(start, size, protection | Protection.User);
+        _nextUser += (pages + 1) << 12;
+        uint protect = PageProtection.From(protection);
+        var vad = new Vad(start.Page, start.Page + pages, VadKind.Private, protect);
+        Space.Add(vad);
+        Space.Commit(vad, vad.Start, vad.End, protect);
         return start;
     }
 
-    public void FreeUser(Va start, ulong bytes) => _nt.Memory.Unmap(start, (Math.Max(1, bytes) + 0xFFF) & ~0xFFFUL);
+    /// <summary>Gives back what <see cref="AllocateUser"/> gave; null is nothing.</summary>
+    public void FreeUser(Va start, ulong bytes)
+    {
+        if (Space.Find(start.Page) is { Kind: VadKind.Private } vad) Space.Remove(vad, vad.Start, vad.End);
+    }
+
+    /// <summary>A process is over: all of its user half, which must be the current one, goes.</summary>
+    /// <exception cref="BugCheck">Pages of it are still locked by a driver.</exception>
+    public void DeleteSpace(EProcess process)
+    {
+        if (LockedPagesOf(process.Address) is > 0 and var locked)
+            throw new BugCheck(BugCheckCode.PROCESS_HAS_LOCKED_PAGES, 0, process.Address.Value, (ulong)locked);
+        foreach (Vad vad in Space.Vads.ToArray())
+        {
+            if (vad.Kind == VadKind.Section) UnmapView(vad);
+            else if (vad.Kind == VadKind.Private) Space.Remove(vad, vad.Start, vad.End);
+        }
+        _spaces.Remove(_nt.Memory.Current);
+    }
+
+    /// <summary>Does something in another process, or at once if it is the current one.</summary>
+    public T InProcess<T>(EProcess process, Func<T> body)
+    {
+        if (process == _nt.Ps.CurrentProcess) return body();
+        const int apcStateSize = 0x30;
+        Va state = Pool.Allocate(apcStateSize, MdlTag);
+        _nt.Ke.KeStackAttachProcess(process, state);
+        try
+        {
+            return body();
+        }
+        finally
+        {
+            _nt.Ke.KeUnstackDetachProcess(state);
+            Pool.Free(state);
+        }
+    }
 
     /// <summary>Free addresses for a mapping of so many pages, and one page between it and the next.</summary>
     public Va ReservePtes(int pages)
@@ -56,99 +137,38 @@ sealed partial class Mm
         return start;
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public Va MmMapIoSpace(ulong physicalAddress, ulong numberOfBytes, uint cacheType)
-    {
-        if (numberOfBytes == 0 || numberOfBytes > 1UL << 30) return Va.Null;
-        ulong offset = physicalAddress & 0xFFF;
-        int pages = (int)((offset + numberOfBytes + 0xFFF) >> 12);
-        Va start = ReservePtes(pages);
-        _ioSpace.Add(start, pages);
-        for (int i = 0; i < pages; i++) MapPhysical(start + i * Va.PageSize, (physicalAddress >> 12) + (ulong)i);
-        return start + offset;
-    }
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public Va MmMapIoSpaceEx(ulong physicalAddress, ulong numberOfBytes, uint protect) =>
-        MmMapIoSpace(physicalAddress, numberOfBytes, 0);
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void MmUnmapIoSpace(Va baseAddress, ulong numberOfBytes)
-    {
-        if (!_ioSpace.Remove(baseAddress.PageStart, out int pages))
-            throw new BugCheck(BugCheckCode.SYSTEM_PTE_MISUSE, 0x400, baseAddress.Value, numberOfBytes >> 12);
-        _nt.Memory.Unmap(baseAddress.PageStart, (ulong)pages << 12);
-    }
-
-    readonly Dictionary<Va, int> _ioSpace = [];
-
-    // An address that is neither memory nor a device reads as all ones and swallows writes, as an open bus does.
-    public void MapPhysical(Va address, ulong pfn, Protection more = Protection.None)
-    {
-        if (pfn < int.MaxValue && _nt.Memory.Physical.Contains((int)pfn))
-            _nt.Memory.MapFrame(address, (int)pfn, Protection.ReadWrite | more);
-        else _nt.Memory.MapDevice(address, Va.PageSize, OpenBus.Instance, pfn << 12);
-    }
-
+    /// <summary>MmLargeSystem: 2 GiB.</summary>
     [Export]
-    public ulong MmGetPhysicalAddress(Va baseAddress)
+    public uint MmQuerySystemSize() => 2;
+
+    /// <summary>False: a client.</summary>
+    [Export]
+    public bool MmIsThisAnNtAsSystem() => false;
+
+    // Ringdown's own rules are always on; Windows' Driver Verifier, whose settings these ask for, is not there.
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public uint MmIsDriverVerifying(DriverObject driverObject) => 0;
+
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public uint MmIsDriverVerifyingByAddress(Va addressWithinSection) => 0;
+
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public uint MmIsDriverSuspectForVerifier(DriverObject driverObject) => 0;
+
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public NtStatus MmIsVerifierEnabled(Va verifierFlags)
     {
-        int pfn = _nt.Memory.FrameOf(baseAddress);
-        return pfn == 0 ? 0 : (ulong)pfn << 12 | baseAddress.PageOffset;
+        _nt.Memory.Write(verifierFlags, 0u);
+        return Status.STATUS_NOT_SUPPORTED;
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public bool MmIsAddressValid(Va virtualAddress) => _nt.Memory.CanAccess(virtualAddress, 1, Access.Read);
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public Va MmAllocateContiguousMemory(ulong numberOfBytes, ulong highestAcceptableAddress)
-    {
-        if (numberOfBytes == 0 || numberOfBytes > 1UL << 30) return Va.Null;
-        if (Pool.MayAllocate?.Invoke(numberOfBytes, 0) == false) return Va.Null;
-        int pages = (int)((numberOfBytes + 0xFFF) >> 12), first = _nt.Memory.Physical.AllocateContiguous(pages);
-        Va start = ReservePtes(pages);
-        for (int i = 0; i < pages; i++)
-        {
-            _nt.Memory.MapFrame(start + i * Va.PageSize, first + i, Protection.ReadWrite);
-            _nt.Memory.Release(first + i);      // the mapping holds the only reference
-        }
-        _contiguous.Add(start, pages);
-        return start;
-    }
-
-    readonly Dictionary<Va, int> _contiguous = [];
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public Va MmAllocateContiguousMemorySpecifyCache(
-        ulong numberOfBytes, ulong lowestAcceptableAddress, ulong highestAcceptableAddress, ulong boundary,
-            uint cacheType) =>
-        MmAllocateContiguousMemory(numberOfBytes, highestAcceptableAddress);
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void MmFreeContiguousMemory(Va baseAddress)
-    {
-        if (!_contiguous.Remove(baseAddress, out int pages))
-            throw new BugCheck(BugCheckCode.BAD_POOL_CALLER, 0x46, baseAddress.Value);
-        _nt.Memory.Unmap(baseAddress, (ulong)pages << 12);
-    }
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void MmFreeContiguousMemorySpecifyCache(Va baseAddress, ulong numberOfBytes, uint cacheType) =>
-        MmFreeContiguousMemory(baseAddress);
+    /// <summary>Refused, as where Driver Verifier is off.</summary>
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public NtStatus MmAddVerifierThunks(Va thunkBuffer, uint thunkBufferSize) => Status.STATUS_NOT_SUPPORTED;
 
     [ExportData] public ulong MmHighestUserAddress => 0x7FFF_FFFE_FFFF;
     [ExportData] public ulong MmSystemRangeStart => 0xFFFF_8000_0000_0000;
     [ExportData] public ulong MmUserProbeAddress => 0x7FFF_FFFF_0000;
-}
-
-/// <summary>Physical addresses at which nothing answers.</summary>
-sealed class OpenBus : IMmioDevice
-{
-    public static readonly OpenBus Instance = new();
-
-    public ulong Read(ulong offset, int size) => ulong.MaxValue;
-
-    public void Write(ulong offset, int size, ulong value)
-    {
-    }
+    [ExportData] public ulong Mm64BitPhysicalAddress => 1;
+    [ExportData] public ulong MmBadPointer => 0xFFFF_F6FF_FFFF_FFF0;
 }

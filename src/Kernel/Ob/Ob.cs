@@ -35,6 +35,7 @@ sealed partial class Ob
     public ObjectType TokenType { get; private set; } = null!;
     public ObjectType KeyType { get; private set; } = null!;
     public ObjectType SectionType { get; private set; } = null!;
+    public ObjectType CallbackType { get; private set; } = null!;
 
     [ExportData] public Va IoFileObjectType => FileType.Address;
     [ExportData] public Va IoDeviceObjectType => DeviceType.Address;
@@ -68,7 +69,8 @@ sealed partial class Ob
             onDelete: _nt.Ps.OnDeleteProcess, waitOffset: 0, isSecured: true, takesCallbacks: true);
         TokenType = NewType("Token", new(0x2_0008, 0x2_00E0, 0x2_0000, 0xF_01FF), isSecured: true);
         KeyType = NewType("Key", new(0x2_0019, 0x2_0006, 0x2_0019, 0xF_003F));
-        SectionType = NewType("Section", new(0x2_0005, 0x2_0002, 0x2_0008, 0xF_001F));
+        SectionType = NewType("Section", new(0x2_0005, 0x2_0002, 0x2_0008, 0xF_001F), onDelete: _nt.Mm.OnDeleteSection);
+        CallbackType = NewType("Callback", new(0x2_0000, 0x2_0001, 0x12_0000, 0x1F_0001));
         Root = CreateDirectory();
         Root.Name = @"\";
         foreach (string name in (

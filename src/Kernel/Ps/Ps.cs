@@ -9,6 +9,8 @@ sealed partial class Ps(NtKernel nt)
 {
     const ulong SystemId = 4, UserId = 0x1000;
 
+    static readonly Va s_sharedData = new(0x7FFE_0000);
+
     readonly SortedDictionary<ulong, NtProcess> _processes = [];
     ulong _nextId = 0x1004;
 
@@ -110,7 +112,7 @@ sealed partial class Ps(NtKernel nt)
     NtStatus MapSharedData()
     {
         int frame = nt.Memory.FrameOf(new Va(0xFFFF_F780_0000_0000));
-        nt.Memory.MapFrame(new Va(0x7FFE_0000), frame, Protection.Read | Protection.User);
+        nt.Memory.MapFrame(s_sharedData, frame, Protection.Read | Protection.User);
         return STATUS_SUCCESS;
     }
 
@@ -156,15 +158,16 @@ sealed partial class Ps(NtKernel nt)
         nt.Ke.KeSetEvent(KEvent.At(nt.Memory, body.Address), 0, false);
         if (body != UserProcess)
         {
-            InProcess(process, () => UnmapAll(process.AddressSpace));
+            InProcess(process, () => DeleteSpace(process));
             nt.Ob.Dereference(target);
         }
         nt.Ob.Dereference(target);
     }
 
-    NtStatus UnmapAll(AddressSpace space)
+    NtStatus DeleteSpace(NtProcess process)
     {
-        foreach (ulong page in space.Pages.Keys.Order().ToArray()) nt.Memory.Unmap(new Va(page << 12), Va.PageSize);
+        nt.Mm.DeleteSpace(process.Object);
+        nt.Memory.Unmap(s_sharedData, Va.PageSize);
         return STATUS_SUCCESS;
     }
 

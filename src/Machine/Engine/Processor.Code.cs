@@ -11,7 +11,7 @@ public sealed unsafe partial class Processor
     readonly Dictionary<ulong, PageCode> _pages = [];
     readonly Dictionary<ulong, nint> _straddlers = [];
     readonly List<CodePage> _dropped = [];
-    bool _codeDropped;
+    bool _codeDropped, _hasPagedCode;
 
     /// <summary>Enters the block at RIP, after making it known; null with an exit set if it cannot be.</summary>
     Uop* Resolve()
@@ -58,7 +58,14 @@ public sealed unsafe partial class Processor
     /// <summary>The decoded page, or null and a fetch fault at the address.</summary>
     CodePage? PageAt(ulong page, ulong address)
     {
-        if (_pages.TryGetValue(page, out PageCode known)) return known.Code;
+        if (_pages.TryGetValue(page, out PageCode known))
+        {
+            if ((known.Protection & Protection.Paged) == 0) return known.Code;
+            _hasPagedCode = true;
+            if (_memory.PagedIsOut?.Invoke() != true) return known.Code;
+            FetchFault(address, FaultCause.NotPresent);
+            return null;
+        }
         var start = new Va(page << 12);
         Protection protection = _memory.ProtectionOf(start);
         bool host = (protection & Protection.Host) != 0;
@@ -74,6 +81,7 @@ public sealed unsafe partial class Processor
         var content = new ReadOnlySpan<byte>(_memory.Physical.Host(pfn), Va.PageSize);
         CodePage code = _code.Acquire(page, content, host);
         _pages[page] = new PageCode(code, pfn, protection);
+        _hasPagedCode |= (protection & Protection.Paged) != 0;
         return code;
     }
 
@@ -112,6 +120,14 @@ public sealed unsafe partial class Processor
             _codeDropped = true;
         }
         ForgetJumps();
+    }
+
+    // Code that counts as paged out is found again by way of PageAt, which refuses it.
+    void OnPagedOut()
+    {
+        if (!_hasPagedCode) return;
+        ForgetJumps();
+        _hasPagedCode = false;
     }
 
     void ForgetJumps()

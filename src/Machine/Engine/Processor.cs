@@ -33,6 +33,7 @@ public sealed unsafe partial class Processor : IDisposable
         memory.Attach(_tlb);
         memory.CodeChanged += OnCodeChanged;
         memory.MappingsChanged += OnMappingsChanged;
+        memory.PagedOut += OnPagedOut;
     }
 
     /// <summary>The processor's state, valid until it is disposed.</summary>
@@ -136,6 +137,7 @@ public sealed unsafe partial class Processor : IDisposable
         if (State == null) return;
         _memory.CodeChanged -= OnCodeChanged;
         _memory.MappingsChanged -= OnMappingsChanged;
+        _memory.PagedOut -= OnPagedOut;
         _memory.Detach(_tlb);
         foreach (PageCode page in _pages.Values) _code.Release(page.Code);
         _pages.Clear();

@@ -37,7 +37,10 @@ public sealed unsafe partial class Memory
         while (bytes.Length > 0)
         {
             int count = Math.Min(bytes.Length, Va.PageSize - (int)address.PageOffset);
-            byte* host = HostAddress(address, Access.Read, out IMmioDevice? device, out ulong offset);
+            IMmioDevice? device = null;
+            ulong offset = 0;
+            byte* host = Tlb.Read(_host.Entries, address.Value, count);
+            if (host == null) host = HostAddress(address, Access.Read, out device, out offset);
             if (device is null) new ReadOnlySpan<byte>(host, count).CopyTo(bytes);
             else count = ReadDevice(device, offset, bytes[..count]);
             address += count;
@@ -50,7 +53,10 @@ public sealed unsafe partial class Memory
         while (bytes.Length > 0)
         {
             int count = Math.Min(bytes.Length, Va.PageSize - (int)address.PageOffset);
-            byte* host = HostAddress(address, Access.Write, out IMmioDevice? device, out ulong offset);
+            IMmioDevice? device = null;
+            ulong offset = 0;
+            byte* host = Tlb.Write(_host.Entries, address.Value, count);
+            if (host == null) host = HostAddress(address, Access.Write, out device, out offset);
             if (device is null) bytes[..count].CopyTo(new Span<byte>(host, count));
             else count = WriteDevice(device, offset, bytes[..count]);
             address += count;
@@ -71,7 +77,10 @@ public sealed unsafe partial class Memory
         while (count > 0)
         {
             int part = (int)Math.Min(count, Va.PageSize - (ulong)address.PageOffset);
-            byte* host = HostAddress(address, Access.Write, out IMmioDevice? device, out ulong offset);
+            IMmioDevice? device = null;
+            ulong offset = 0;
+            byte* host = Tlb.Write(_host.Entries, address.Value, part);
+            if (host == null) host = HostAddress(address, Access.Write, out device, out offset);
             if (device is null) new Span<byte>(host, part).Fill(value);
             else device.Write(offset, part = 1, value);
             (address, count) = (address + part, count - (ulong)part);

@@ -48,8 +48,7 @@ public sealed unsafe partial class Memory
         }
         foreach (((AddressSpace space, ulong page), PageEntry entry) in snapshot.Entries)
         {
-            if (entry.IsMapped) space.Pages[page] = entry;
-            else space.Pages.Remove(page);
+            space.Pages.Set(page, entry);
         }
         Physical.Return(snapshot.Frames);
         snapshot.Pages.Clear();
@@ -69,14 +68,14 @@ public sealed unsafe partial class Memory
     {
         if (Physical[pfn].Layer == _layer) return;
         SaveFrameState(pfn);
-        if (Top is { } top && pfn < PhysicalMemory.FirstFrame + top.Frames.Count)
+        if (Top is { } top && PhysicalMemory.WasThere(top.Frames, pfn))
             top.Pages.TryAdd(pfn, new ReadOnlySpan<byte>(Physical.Host(pfn), Va.PageSize).ToArray());
         Physical[pfn].Layer = _layer;
     }
 
     void SaveFrameState(int pfn)
     {
-        if (Top is { } top && pfn < PhysicalMemory.FirstFrame + top.Frames.Count)
+        if (Top is { } top && PhysicalMemory.WasThere(top.Frames, pfn))
             top.FrameStates.TryAdd(pfn, Physical[pfn]);
     }
 

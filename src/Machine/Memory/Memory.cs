@@ -30,12 +30,16 @@ public sealed unsafe partial class Memory : IDisposable
     /// seen.</summary>
     internal Action? MappingsChanged { get; set; }
 
+    /// <summary>Told when <see cref="PagedIsOut"/> becomes true.</summary>
+    internal Action? PagedOut { get; set; }
+
     /// <summary>Whether pages with <see cref="Protection.Paged"/> count as not there now; set by the system.</summary>
     internal Func<bool>? PagedIsOut { get; set; }
 
     /// <summary>From now on <see cref="PagedIsOut"/> is true: translations of such pages are forgotten.</summary>
     internal void PageOut()
     {
+        PagedOut?.Invoke();
         if (!_pagedInTlb) return;
         _pagedInTlb = false;
         foreach (Tlb tlb in _tlbs) tlb.Flush();
@@ -104,6 +108,9 @@ public sealed unsafe partial class Memory : IDisposable
         }
     }
 
+    /// <summary>The lowest kernel address at which a frame is mapped, or null.</summary>
+    public Va? KernelMappingOf(int pfn) => _kernel.Pages.FindFrame(pfn) is { } page ? new Va(page << 12) : null;
+
     public bool IsMapped(Va address) => TryEntry(address.Page, out _);
 
     public Protection ProtectionOf(Va address) =>
@@ -137,6 +144,19 @@ public sealed unsafe partial class Memory : IDisposable
         Physical.Free(pfn);
     }
 
+    /// <summary>Fills a frame with zeros, whoever maps it.</summary>
+    public void ClearFrame(int pfn)
+    {
+        if (Physical[pfn].HasCode)
+        {
+            CodeChanged?.Invoke(pfn);
+            SaveFrameState(pfn);
+            Physical[pfn].HasCode = false;
+        }
+        SavePage(pfn);
+        new Span<byte>(Physical.Host(pfn), Va.PageSize).Clear();
+    }
+
     /// <summary>Marks the frame of a page as one with decoded code: writes to it come to <see
     /// cref="CodeChanged"/>.</summary>
     internal void MarkCode(int pfn)
@@ -159,8 +179,7 @@ public sealed unsafe partial class Memory : IDisposable
         AddressSpace space = SpaceOf(page);
         bool was = space.Pages.TryGetValue(page, out PageEntry old);
         SaveEntry(space, page, old);
-        if (entry.IsMapped) space.Pages[page] = entry;
-        else space.Pages.Remove(page);
+        space.Pages.Set(page, entry);
         if (was && old.Pfn != 0)
         {
             if (Physical[old.Pfn].HasCode) CodeChanged?.Invoke(old.Pfn);
@@ -178,7 +197,7 @@ public sealed unsafe partial class Memory : IDisposable
         AddressSpace space = SpaceOf(page);
         SaveEntry(space, page, entry);
         entry = entry with { Pfn = pfn };
-        space.Pages[page] = entry;
+        space.Pages.Set(page, entry);
         return pfn;
     }
 

@@ -1,5 +1,3 @@
-using System.Collections.Immutable;
-
 namespace Ringdown.Machine;
 
 /// <summary>The state of a <see cref="Memory"/> at one moment: what has changed since, as it was before.</summary>
@@ -7,7 +5,7 @@ namespace Ringdown.Machine;
 /// those.</remarks>
 public sealed class MemorySnapshot
 {
-    internal MemorySnapshot(int layer, AddressSpace current, (int, ImmutableStack<int>, int) frames)
+    internal MemorySnapshot(int layer, AddressSpace current, FrameMark frames)
     {
         Layer = layer;
         Current = current;
@@ -16,7 +14,7 @@ public sealed class MemorySnapshot
 
     internal int Layer { get; }
     internal AddressSpace Current { get; }
-    internal (int Count, ImmutableStack<int> Free, int InUse) Frames { get; }
+    internal FrameMark Frames { get; }
     internal Dictionary<int, byte[]> Pages { get; } = [];
     internal Dictionary<int, Frame> FrameStates { get; } = [];
     internal Dictionary<(AddressSpace Space, ulong Page), PageEntry> Entries { get; } = [];

@@ -5,87 +5,151 @@ namespace Ringdown.Machine;
 
 /// <summary>The page frames of one machine: 4 KiB each, made when first asked for, zeroed, counted by their
 /// mappings.</summary>
+/// <remarks>Frames below 16 MiB are kept for who asks for low ones (old DMA); all others come from above.</remarks>
 public sealed unsafe class PhysicalMemory : IDisposable
 {
     const int ChunkFrames = 64;
 
-    readonly List<nint> _chunks = [];
-    Frame[] _frames = new Frame[ChunkFrames];
-    ImmutableStack<int> _free = ImmutableStack<int>.Empty;
-    int _count;
+    readonly List<Chunk?> _chunks = [];
+    FrameMark _state = new(FirstFrame, LowEnd, ImmutableStack<int>.Empty, ImmutableStack<int>.Empty, 0);
+
+    sealed class Chunk(nint memory)
+    {
+        public readonly nint Memory = memory;
+        public readonly Frame[] Frames = new Frame[ChunkFrames];
+    }
 
     /// <summary>Frames 0 to 255 are never given out: a physical address below 1 MiB is always a mistake.</summary>
     public const int FirstFrame = 256;
 
+    /// <summary>The first frame at or above 16 MiB.</summary>
+    public const int LowEnd = 0x1000;
+
+    /// <summary>One more than the last frame: the machine has 2 GiB, from 1 MiB on.</summary>
+    public const int EndFrame = FirstFrame + 0x8_0000;
+
     /// <summary>Frames that hold memory now.</summary>
-    public int InUse { get; private set; }
+    public int InUse => _state.InUse;
 
-    internal ref Frame this[int pfn] => ref _frames[pfn - FirstFrame];
+    internal ref Frame this[int pfn] =>
+        ref _chunks[(pfn - FirstFrame) / ChunkFrames]!.Frames[(pfn - FirstFrame) % ChunkFrames];
 
-    public bool Contains(int pfn) => pfn >= FirstFrame && pfn < FirstFrame + _count && this[pfn].References > 0;
+    public bool Contains(int pfn) =>
+        pfn >= FirstFrame && (pfn < _state.NextLow || pfn >= LowEnd && pfn < _state.Next) && this[pfn].References > 0;
 
-    public byte* Host(int pfn) =>
-        (byte*)_chunks[(pfn - FirstFrame) / ChunkFrames] + (pfn - FirstFrame) % ChunkFrames * (long)Va.PageSize;
+    public byte* Host(int pfn) => (byte*)_chunks[(pfn - FirstFrame) / ChunkFrames]!.Memory
+        + (pfn - FirstFrame) % ChunkFrames * (long)Va.PageSize;
+
+    /// <summary>How many mappings and locks hold a frame.</summary>
+    public int References(int pfn) => Contains(pfn) ? this[pfn].References : 0;
 
     /// <summary>A zeroed frame with one reference.</summary>
     public int Allocate()
     {
-        InUse++;
-        if (!_free.IsEmpty)
+        if (_state.Free.IsEmpty) return Take(_state.Next++);
+        _state.Free = _state.Free.Pop(out int reused);
+        return Take(reused);
+    }
+
+    /// <summary>The same, with a number within limits; 0 if there is none.</summary>
+    public int Allocate(int lowest, int highest)
+    {
+        if (highest >= LowEnd && lowest <= highest)
         {
-            _free = _free.Pop(out int reused);
-            new Span<byte>(Host(reused), Va.PageSize).Clear();
-            this[reused] = new Frame { References = 1 };
-            return reused;
+            int pfn = !_state.Free.IsEmpty ? _state.Free.Peek() : _state.Next;
+            if (pfn >= lowest && pfn <= highest && pfn < EndFrame) return Allocate();
         }
-        return Append();
+        else if (!_state.FreeLow.IsEmpty && _state.FreeLow.Peek() is var low && low >= lowest && low <= highest)
+        {
+            _state.FreeLow = _state.FreeLow.Pop(out low);
+            return Take(low);
+        }
+        return AllocateContiguous(1, lowest, highest, 0);
     }
 
     /// <summary>Frames with consecutive numbers, for memory that a device sees as one piece.</summary>
-    public int AllocateContiguous(int count)
+    public int AllocateContiguous(int count) => AllocateContiguous(count, 0, int.MaxValue, 0);
+
+    /// <summary>The same, with numbers within limits.</summary>
+    /// <param name="boundary">A power of two: the frames lie between two multiples of it; 0 for none.</param>
+    /// <returns>The first frame, or 0.</returns>
+    public int AllocateContiguous(int count, int lowest, int highest, int boundary)
     {
         Invariant.Holds(count > 0);
-        InUse += count;
-        int first = Append();
-        for (int i = 1; i < count; i++) Append();
+        if (boundary != 0 && count > boundary) return 0;
+        int first = Fit(_state.Next, count, lowest, boundary);
+        bool high = first + (long)count - 1 <= highest && first + (long)count <= EndFrame;
+        if (!high)
+        {
+            first = Fit(_state.NextLow, count, lowest, boundary);
+            if (first + (long)count - 1 > highest || first + (long)count > LowEnd) return 0;
+        }
+        for (int skipped = high ? _state.Next : _state.NextLow; skipped < first; skipped++) Skip(skipped);
+        if (high) _state.Next = first + count;
+        else _state.NextLow = first + count;
+        for (int i = 0; i < count; i++) Take(first + i);
         return first;
     }
 
-    internal void Free(int pfn)
+    static int Fit(int next, int count, int lowest, int boundary)
     {
-        InUse--;
-        this[pfn] = default;
-        _free = _free.Push(pfn);
+        int first = Math.Max(next, lowest);
+        if (boundary == 0 || first / boundary == (first + count - 1) / boundary) return first;
+        return (int)Math.Min(int.MaxValue - count, (first / boundary + 1L) * boundary);
     }
 
-    int Append()
+    // Left out by limits: it is free for who has none.
+    void Skip(int pfn)
     {
-        if (_count == _chunks.Count * ChunkFrames) AddChunk();
-        int pfn = FirstFrame + _count++;
-        // After a restore the frame may have been used before.
+        ChunkOf(pfn);
+        if (pfn < LowEnd) _state.FreeLow = _state.FreeLow.Push(pfn);
+        else _state.Free = _state.Free.Push(pfn);
+    }
+
+    int Take(int pfn)
+    {
+        _state.InUse++;
+        ChunkOf(pfn);
+        // It may have been used before: freed, or given out before a restore.
         new Span<byte>(Host(pfn), Va.PageSize).Clear();
         this[pfn] = new Frame { References = 1 };
         return pfn;
     }
 
-    void AddChunk()
+    internal void Free(int pfn)
     {
-        byte* memory = (byte*)NativeMemory.AlignedAlloc(ChunkFrames * Va.PageSize, Va.PageSize);
-        _chunks.Add((nint)memory);
-        if (_frames.Length < _chunks.Count * ChunkFrames) Array.Resize(ref _frames, _frames.Length * 2);
+        _state.InUse--;
+        this[pfn] = default;
+        if (pfn < LowEnd) _state.FreeLow = _state.FreeLow.Push(pfn);
+        else _state.Free = _state.Free.Push(pfn);
     }
 
-    internal (int Count, ImmutableStack<int> Free, int InUse) Mark() => (_count, _free, InUse);
+    void ChunkOf(int pfn)
+    {
+        int index = (pfn - FirstFrame) / ChunkFrames;
+        while (_chunks.Count <= index) _chunks.Add(null);
+        _chunks[index] ??= new Chunk(
+            (nint)NativeMemory.AlignedAlloc(ChunkFrames * Va.PageSize, Va.PageSize));
+    }
 
-    internal void Return((int Count, ImmutableStack<int> Free, int InUse) mark) => (_count, _free, InUse) = mark;
+    internal FrameMark Mark() => _state;
+
+    internal void Return(FrameMark mark) => _state = mark;
+
+    /// <summary>Whether a frame had been given out once when the mark was made.</summary>
+    internal static bool WasThere(FrameMark mark, int pfn) => pfn < LowEnd ? pfn < mark.NextLow : pfn < mark.Next;
 
     public void Dispose()
     {
-        foreach (nint chunk in _chunks) NativeMemory.AlignedFree((void*)chunk);
+        foreach (Chunk? chunk in _chunks)
+            if (chunk is not null) NativeMemory.AlignedFree((void*)chunk.Memory);
         _chunks.Clear();
-        _count = 0;
+        _state = new FrameMark(FirstFrame, LowEnd, ImmutableStack<int>.Empty, ImmutableStack<int>.Empty, 0);
     }
 }
+
+/// <summary>Which frames are given out: where new ones begin, below 16 MiB and above, and which came back.</summary>
+record struct FrameMark(int NextLow, int Next, ImmutableStack<int> Free, ImmutableStack<int> FreeLow, int InUse);
 
 /// <summary>What is known of one page frame.</summary>
 struct Frame

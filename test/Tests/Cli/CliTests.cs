@@ -58,6 +58,20 @@ public sealed class CliTests
     }
 
     [Fact]
+    public void Pool_of_drivers_is_shown_by_tag_where_it_is_asked_for()
+    {
+        string[] script =
+            ["run", Repository.Driver("executive"), @"open \\.\Executive", "ioctl 0x22201c out=4", "close"];
+        CommandLine text = CommandLine.Run([.. script, "--pool"]);
+        CommandLine json = CommandLine.Run([.. script, "--pool", "--json"]);
+        Assert.Matches(@"Ring +Nonp +10 +10 +0 +0 +64", text.Output);
+        JsonNode tag = Assert.Single(json.Json["pool"]!.AsArray())!;
+        Assert.Equal(("Ring", 10, 64), ((string)tag["tag"]!, (int)tag["nonPaged"]!["frees"]!,
+            (int)tag["nonPaged"]!["peakBytes"]!));
+        Assert.Null(CommandLine.Run([.. script, "--json"]).Json["pool"]);
+    }
+
+    [Fact]
     public void Missing_imports_are_listed()
     {
         CommandLine run = CommandLine.Run("run", Repository.Driver("missing"), "--json");

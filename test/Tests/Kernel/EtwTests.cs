@@ -111,7 +111,7 @@ public sealed class EtwTests
         Assert.NotEqual(0u, m.Nt.IoWMIDeviceObjectToProviderId(device));
         Assert.Equal(STATUS_SUCCESS, m.Nt.IoWMIRegistrationControl(device, 2));
         Assert.Equal(STATUS_INVALID_PARAMETER, m.Nt.IoWMIRegistrationControl(device, 2));
-        Va node = m.Nt.Mm.Pool.Allocate(0x40, PoolKind.NonPaged, Placed.Tag, new Va(1), zero: true);
+        Va node = m.Nt.Mm.Pool.Allocate(0x40, PoolKind.NonPaged, 0x74736554, new Va(1), zero: true);
         m.Nt.Memory.Write(node, 0x40u);
         Assert.Equal(STATUS_INVALID_PARAMETER, m.Nt.IoWMIWriteEvent(node));
         m.Nt.Memory.Write(node + 0x2C, 8u);

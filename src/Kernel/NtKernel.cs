@@ -37,6 +37,8 @@ public sealed partial class NtKernel : IDisposable
         Io = new Io(this);
         Rtl = new Rtl(this);
         Crt = new Crt(this);
+        Nls = new Nls(this);
+        Ldr = new Ldr(this);
         Cm = new Cm(this);
         Zw = new Zw(this);
         Se = new Se(this);
@@ -81,6 +83,8 @@ public sealed partial class NtKernel : IDisposable
     internal Hal Hal { get; }
     internal Seh Seh { get; }
     internal Dbg Dbg { get; }
+    internal Nls Nls { get; }
+    internal Ldr Ldr { get; }
 
     /// <summary>A new request from outside begins: it may take so many instructions as the options say.</summary>
     internal void BeginRequest() => Ke.Clock.Limit(Options.InstructionLimit);

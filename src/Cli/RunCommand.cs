@@ -29,10 +29,14 @@ static class RunCommand
         var seed = Arguments.Seed();
         var timeout = Arguments.Timeout();
         var registry = Arguments.Registry();
+        var registryFiles = Arguments.RegistryFiles();
+        var saveRegistry = new Option<string?>("--save-reg")
+        { Description = "Write HKEY_LOCAL_MACHINE as it is at the end to a .reg file." };
         var before = Arguments.Before();
         var command = new Command("run", "Load a driver, send it requests, unload it, and show what happened.")
         {
-            driver, requests, json, trace, noUnload, seed, timeout, registry, before,
+            driver, requests, json, trace, noUnload, seed, timeout, registry, registryFiles,
+            saveRegistry, before,
         };
         command.SetAction(parsed => Arguments.Guard(() =>
         {
@@ -43,20 +47,26 @@ static class RunCommand
                 Seed = parsed.GetValue(seed),
                 InstructionLimit = parsed.GetValue(timeout),
                 Registry = Arguments.ParseRegistry(parsed.GetValue(registry)),
+                RegistryFiles = Arguments.OpenRegistry(parsed.GetValue(registryFiles)),
                 Before = Arguments.OpenAll(parsed.GetValue(before)),
                 Observers = tracer is null ? [] : [tracer],
             };
-            return Run(DriverFile.Open(parsed.GetValue(driver)!), script, options, !parsed.GetValue(noUnload), tracer,
-                parsed.GetValue(json));
+            DriverFile file = DriverFile.Open(parsed.GetValue(driver)!);
+            var findings = new FindingList();
+            using var session = new DriverSession(file, options, findings);
+            var outcome = new RunOutcome(session, findings, tracer);
+            int code = Run(outcome, script, !parsed.GetValue(noUnload), parsed.GetValue(json));
+            // UTF-16, as the registry editor writes and reads it.
+            if (parsed.GetValue(saveRegistry) is { } path)
+                File.WriteAllText(path, session.Nt.SaveRegistry().ToString(), System.Text.Encoding.Unicode);
+            return code;
         }));
         return command;
     }
 
-    static int Run(DriverFile file, Request[] script, SessionOptions options, bool unload, Trace? tracer, bool json)
+    static int Run(RunOutcome outcome, Request[] script, bool unload, bool json)
     {
-        var findings = new FindingList();
-        using var session = new DriverSession(file, options, findings);
-        var outcome = new RunOutcome(session, findings, tracer);
+        DriverSession session = outcome.Session;
         if (session.Load())
         {
             outcome.Surface();
@@ -81,7 +91,7 @@ static class RunCommand
         }
         if (json) RunJson.Write(outcome);
         else RunText.Write(outcome);
-        return findings.Count > 0 || !session.IsRunning ? Program.Found : Program.Ran;
+        return outcome.Findings.Count > 0 || !session.IsRunning ? Program.Found : Program.Ran;
     }
 }
 

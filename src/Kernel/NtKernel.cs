@@ -13,6 +13,9 @@ public sealed record KernelOptions
 
     public IReadOnlyList<IObserver> Observers { get; init; } = [];
 
+    /// <summary>What .reg files say, done in order when the machine boots.</summary>
+    public IReadOnlyList<RegistryDocument> Registry { get; init; } = [];
+
     /// <summary>Decoded code, shared by machines that run the same drivers.</summary>
     public CodeCache? Code { get; init; }
 }

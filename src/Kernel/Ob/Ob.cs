@@ -58,7 +58,7 @@ sealed partial class Ob
         MutantType = NewType("Mutant");
         ThreadType = NewType("Thread");
         ProcessType = NewType("Process");
-        KeyType = NewType("Key");
+        KeyType = NewType("Key", _nt.Cm.OnLastHandle, _nt.Cm.OnDelete);
         SectionType = NewType("Section");
         Root = CreateDirectory("");
         foreach (string name in (

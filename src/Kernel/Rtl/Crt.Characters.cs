@@ -74,7 +74,7 @@ sealed partial class Crt
     [Export]
     public ulong mbstowcs(Va target, Va source, ulong count)
     {
-        string text = CodePage.Ansi.Decode(
+        string text = NlsCodePage.Ansi.Decode(
             Encoding.Latin1.GetBytes(ReadAnsi(source, target.IsNull ? MaximumText : Limit(count))));
         if (!target.IsNull) PutWide(target, (ulong)text.Length < count ? text + '\0' : text);
         return (ulong)text.Length;
@@ -83,7 +83,7 @@ sealed partial class Crt
     [Export]
     public ulong wcstombs(Va target, Va source, ulong count)
     {
-        byte[] bytes = CodePage.Ansi.Encode(ReadWide(source, target.IsNull ? MaximumText : Limit(count)));
+        byte[] bytes = NlsCodePage.Ansi.Encode(ReadWide(source, target.IsNull ? MaximumText : Limit(count)));
         if (target.IsNull) return (ulong)bytes.Length;
         nt.Memory.Write(target, bytes);
         if ((ulong)bytes.Length < count) nt.Memory.Write<byte>(target + bytes.Length, 0);
@@ -95,7 +95,7 @@ sealed partial class Crt
     {
         if (source.IsNull || count == 0) return 0;
         byte c = nt.Memory.Read<byte>(source);
-        if (!target.IsNull) nt.Memory.Write(target, CodePage.Ansi.ToUnicode(c));
+        if (!target.IsNull) nt.Memory.Write(target, NlsCodePage.Ansi.ToUnicode(c));
         return c == 0 ? 0 : 1;
     }
 
@@ -104,8 +104,8 @@ sealed partial class Crt
     public int wctomb(Va target, ushort c)
     {
         if (target.IsNull) return 0;
-        if (!CodePage.Ansi.Has((char)c)) return -1;
-        nt.Memory.Write(target, CodePage.Ansi.ToByte((char)c));
+        if (!NlsCodePage.Ansi.Has((char)c)) return -1;
+        nt.Memory.Write(target, NlsCodePage.Ansi.ToByte((char)c));
         return 1;
     }
 }

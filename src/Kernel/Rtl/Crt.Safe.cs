@@ -32,22 +32,30 @@ sealed partial class Crt
         return count == Truncate ? STRUNCATE : ERANGE;
     }
 
-    [Export] public int strcpy_s(Va target, ulong size, Va source) => Join(target, size, source, MaximumText, false, false);
-    [Export] public int wcscpy_s(Va target, ulong size, Va source) => Join(target, size, source, MaximumText, false, true);
-    [Export] public int strcat_s(Va target, ulong size, Va source) => Join(target, size, source, MaximumText, true, false);
-    [Export] public int wcscat_s(Va target, ulong size, Va source) => Join(target, size, source, MaximumText, true, true);
+    [Export] public int strcpy_s(Va target, ulong size, Va source) =>
+        Join(target, size, source, MaximumText, false, false);
+    [Export] public int wcscpy_s(Va target, ulong size, Va source) =>
+        Join(target, size, source, MaximumText, false, true);
+    [Export] public int strcat_s(Va target, ulong size, Va source) =>
+        Join(target, size, source, MaximumText, true, false);
+    [Export] public int wcscat_s(Va target, ulong size, Va source) =>
+        Join(target, size, source, MaximumText, true, true);
 
     [Export]
-    public int strncpy_s(Va target, ulong size, Va source, ulong count) => Join(target, size, source, count, false, false);
+    public int strncpy_s(Va target, ulong size, Va source, ulong count) =>
+        Join(target, size, source, count, false, false);
 
     [Export]
-    public int wcsncpy_s(Va target, ulong size, Va source, ulong count) => Join(target, size, source, count, false, true);
+    public int wcsncpy_s(Va target, ulong size, Va source, ulong count) =>
+        Join(target, size, source, count, false, true);
 
     [Export]
-    public int strncat_s(Va target, ulong size, Va source, ulong count) => Join(target, size, source, count, true, false);
+    public int strncat_s(Va target, ulong size, Va source, ulong count) =>
+        Join(target, size, source, count, true, false);
 
     [Export]
-    public int wcsncat_s(Va target, ulong size, Va source, ulong count) => Join(target, size, source, count, true, true);
+    public int wcsncat_s(Va target, ulong size, Va source, ulong count) =>
+        Join(target, size, source, count, true, true);
 
     [Export]
     public int memcpy_s(Va destination, ulong size, Va source, ulong count)
@@ -100,7 +108,8 @@ sealed partial class Crt
         Va ext, ulong extSize) =>
         Split(path, [(drive, driveSize), (dir, dirSize), (name, nameSize), (ext, extSize)], wide: false);
 
-    [Export] public int _wsplitpath_s(Va path, Va drive, ulong driveSize, Va dir, ulong dirSize, Va name, ulong nameSize,
+    [Export] public int _wsplitpath_s(Va path, Va drive, ulong driveSize, Va dir, ulong dirSize, Va name,
+        ulong nameSize,
         Va ext, ulong extSize) =>
         Split(path, [(drive, driveSize), (dir, dirSize), (name, nameSize), (ext, extSize)], wide: true);
 

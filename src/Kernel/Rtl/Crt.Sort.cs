@@ -2,7 +2,8 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Sorting and searching with the caller's comparison, chance, and what compilers call by themselves.</summary>
+/// <summary>Sorting and searching with the caller's comparison, chance, and what compilers call by
+/// themselves.</summary>
 sealed partial class Crt
 {
     uint _random = 1;

@@ -129,7 +129,8 @@ sealed class GenericTable(NtKernel nt, RtlGenericTable table)
         return DataOf(node);
     }
 
-    /// <summary>The n-th element in the order of insertion, from the nearest of the ends and the last position.</summary>
+    /// <summary>The n-th element in the order of insertion, from the nearest of the ends and the last
+    /// position.</summary>
     public Va ElementAt(uint index)
     {
         uint count = table.NumberGenericTableElements, at = table.WhichOrderedElement, wanted = unchecked(index + 1);

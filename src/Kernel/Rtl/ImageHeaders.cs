@@ -48,7 +48,8 @@ readonly struct ImageHeaders
         for (int i = 0; i < count; i++, section += SectionBytes)
         {
             uint start = _memory.Read<uint>(section + 12), size = _memory.Read<uint>(section + 16);
-            if (rva >= start && rva - start < size) return _base + (ulong)_memory.Read<uint>(section + 20) + (rva - start);
+            if (rva >= start
+                && rva - start < size) return _base + (ulong)_memory.Read<uint>(section + 20) + (rva - start);
         }
         return Va.Null;
     }

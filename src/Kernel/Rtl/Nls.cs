@@ -13,8 +13,8 @@ sealed class Nls(NtKernel nt)
 
     [ExportData] public byte NlsMbCodePageTag => 0;
     [ExportData] public byte NlsMbOemCodePageTag => 0;
-    [ExportData] public ushort NlsAnsiCodePage => CodePage.Ansi.Number;
-    [ExportData] public ushort NlsOemCodePage => CodePage.Oem.Number;
+    [ExportData] public ushort NlsAnsiCodePage => NlsCodePage.Ansi.Number;
+    [ExportData] public ushort NlsOemCodePage => NlsCodePage.Oem.Number;
 
     /// <summary>One entry for each byte, zero as it leads no other.</summary>
     [ExportData] public Va NlsOemLeadByteInfo => LeadBytes;

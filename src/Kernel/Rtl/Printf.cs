@@ -146,8 +146,8 @@ sealed class Printf(NtKernel nt, VarArgs arguments, bool wide)
     // Text of the other width goes through the ANSI code page.
     string Transcoded(string text, bool isWide) =>
         isWide == wide ? text
-        : isWide ? Encoding.Latin1.GetString(CodePage.Ansi.Encode(text))
-        : CodePage.Ansi.Decode(Encoding.Latin1.GetBytes(text));
+        : isWide ? Encoding.Latin1.GetString(NlsCodePage.Ansi.Encode(text))
+        : NlsCodePage.Ansi.Decode(Encoding.Latin1.GetBytes(text));
 
     string Text(Spec spec, bool isWide)
     {
@@ -168,10 +168,9 @@ sealed class Printf(NtKernel nt, VarArgs arguments, bool wide)
     {
         Va address = new(arguments.Next());
         if (address.IsNull) return "(null)";
-        bool isWide = IsWide(spec, wide);
+        bool isWide = IsWide(spec, false);
         string text = isWide ? UnicodeString.At(nt.Memory, address).Text
-            : Encoding.Latin1.GetString(
-                nt.Memory.ReadBytes(AnsiString.At(nt.Memory, address).Buffer, AnsiString.At(nt.Memory, address).Length));
+            : Encoding.Latin1.GetString(nt.Rtl.BytesOf(AnsiString.At(nt.Memory, address)));
         return Transcoded(spec.Precision >= 0 && spec.Precision < text.Length ? text[..spec.Precision] : text, isWide);
     }
 

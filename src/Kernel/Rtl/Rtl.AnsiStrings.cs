@@ -4,7 +4,7 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Counted strings of bytes: STRING, ANSI_STRING, OEM_STRING and UTF8_STRING, which are one structure.</summary>
+/// <summary>Counted strings of bytes: STRING, ANSI_STRING, OEM_STRING, UTF8_STRING are one structure.</summary>
 sealed partial class Rtl
 {
     const int MaximumAnsiBytes = 0xFFFE;
@@ -92,27 +92,27 @@ sealed partial class Rtl
             && CompareBytes(prefix, whole.AsSpan(0, prefix.Length), caseInSensitive) == 0;
     }
 
-    byte[] BytesOf(AnsiString text) => text.IsNull ? [] : nt.Memory.ReadBytes(text.Buffer, text.Length);
+    public byte[] BytesOf(AnsiString text) => text.IsNull ? [] : nt.Memory.ReadBytes(text.Buffer, text.Length);
 
     static int CompareBytes(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b, bool ignoreCase)
     {
         for (int i = 0; i < Math.Min(a.Length, b.Length); i++)
         {
-            int difference = ignoreCase ? CodePage.Ansi.ToUpper(a[i]) - CodePage.Ansi.ToUpper(b[i]) : a[i] - b[i];
+            int difference = ignoreCase ? NlsCodePage.Ansi.ToUpper(a[i]) - NlsCodePage.Ansi.ToUpper(b[i]) : a[i] - b[i];
             if (difference != 0) return difference;
         }
         return a.Length - b.Length;
     }
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
-    public byte RtlUpperChar(byte character) => CodePage.Ansi.ToUpper(character);
+    public byte RtlUpperChar(byte character) => NlsCodePage.Ansi.ToUpper(character);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public void RtlUpperString(AnsiString destinationString, AnsiString sourceString)
     {
         int count = Math.Min(sourceString.Length, destinationString.MaximumLength);
         byte[] bytes = nt.Memory.ReadBytes(sourceString.Buffer, count);
-        for (int i = 0; i < count; i++) bytes[i] = CodePage.Ansi.ToUpper(bytes[i]);
+        for (int i = 0; i < count; i++) bytes[i] = NlsCodePage.Ansi.ToUpper(bytes[i]);
         nt.Memory.Write(destinationString.Buffer, bytes);
         destinationString.Length = (ushort)count;
     }
@@ -122,7 +122,7 @@ sealed partial class Rtl
     public ushort RtlAnsiCharToUnicodeChar(Va sourceCharacter)
     {
         Va at = nt.Memory.Read<Va>(sourceCharacter);
-        char result = CodePage.Ansi.ToUnicode(nt.Memory.Read<byte>(at));
+        char result = NlsCodePage.Ansi.ToUnicode(nt.Memory.Read<byte>(at));
         nt.Memory.Write(sourceCharacter, at + 1);
         return result;
     }

@@ -13,12 +13,12 @@ sealed partial class Rtl
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus RtlAnsiStringToUnicodeString(
         UnicodeString destinationString, AnsiString sourceString, bool allocateDestinationString) =>
-        Store(destinationString, Decoded(CodePage.Ansi, sourceString), 2, allocateDestinationString);
+        Store(destinationString, Decoded(NlsCodePage.Ansi, sourceString), 2, allocateDestinationString);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlOemStringToUnicodeString(
         UnicodeString destinationString, AnsiString sourceString, bool allocateDestinationString) =>
-        Store(destinationString, Decoded(CodePage.Oem, sourceString), 2, allocateDestinationString);
+        Store(destinationString, Decoded(NlsCodePage.Oem, sourceString), 2, allocateDestinationString);
 
     /// <summary>Without a zero at the end; no text is no buffer.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
@@ -26,27 +26,28 @@ sealed partial class Rtl
         UnicodeString destinationString, AnsiString sourceString, bool allocateDestinationString)
     {
         if (sourceString.Length > 0)
-            return Store(destinationString, Decoded(CodePage.Oem, sourceString), 0, allocateDestinationString);
+            return Store(destinationString, Decoded(NlsCodePage.Oem, sourceString), 0, allocateDestinationString);
         destinationString.Set(Va.Null, 0, 0);
         return STATUS_SUCCESS;
     }
 
-    byte[] Decoded(CodePage page, AnsiString source) => Encoding.Unicode.GetBytes(page.Decode(BytesOf(source)));
+    byte[] Decoded(NlsCodePage page, AnsiString source) => Encoding.Unicode.GetBytes(page.Decode(BytesOf(source)));
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus RtlUnicodeStringToAnsiString(
         UnicodeString destinationString, UnicodeString sourceString, bool allocateDestinationString) =>
-        StoreCut(destinationString, CodePage.Ansi.Encode(sourceString.Text), allocateDestinationString);
+        StoreCut(destinationString, NlsCodePage.Ansi.Encode(sourceString.Text), allocateDestinationString);
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus RtlUpcaseUnicodeStringToAnsiString(
         UnicodeString destinationString, UnicodeString sourceString, bool allocateDestinationString) =>
-        StoreCut(destinationString, CodePage.Ansi.Encode(Casing.ToUpper(sourceString.Text)), allocateDestinationString);
+        StoreCut(destinationString, NlsCodePage.Ansi.Encode(Casing.ToUpper(sourceString.Text)),
+            allocateDestinationString);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlUnicodeStringToOemString(
         UnicodeString destinationString, UnicodeString sourceString, bool allocateDestinationString) =>
-        StoreCut(destinationString, CodePage.Oem.Encode(sourceString.Text), allocateDestinationString);
+        StoreCut(destinationString, NlsCodePage.Oem.Encode(sourceString.Text), allocateDestinationString);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlUpcaseUnicodeStringToOemString(
@@ -80,7 +81,7 @@ sealed partial class Rtl
             destination.Set(Va.Null, 0, 0);
             return STATUS_SUCCESS;
         }
-        byte[] bytes = CodePage.Oem.Encode(text);
+        byte[] bytes = NlsCodePage.Oem.Encode(text);
         for (int i = 0; i < bytes.Length; i++)
             if (bytes[i] == '?' && text[i] != '?') return STATUS_UNMAPPABLE_CHARACTER;
         return Store(destination, bytes, terminator, allocate);
@@ -90,16 +91,16 @@ sealed partial class Rtl
     public NtStatus RtlMultiByteToUnicodeN(
         Va unicodeString, uint maxBytesInUnicodeString, Va bytesInUnicodeString, Va multiByteString,
         uint bytesInMultiByteString) =>
-        DecodeN(CodePage.Ansi, unicodeString, maxBytesInUnicodeString, bytesInUnicodeString, multiByteString,
+        DecodeN(NlsCodePage.Ansi, unicodeString, maxBytesInUnicodeString, bytesInUnicodeString, multiByteString,
             bytesInMultiByteString);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlOemToUnicodeN(
         Va unicodeString, uint maxBytesInUnicodeString, Va bytesInUnicodeString, Va oemString, uint bytesInOemString) =>
-        DecodeN(CodePage.Oem, unicodeString, maxBytesInUnicodeString, bytesInUnicodeString, oemString,
+        DecodeN(NlsCodePage.Oem, unicodeString, maxBytesInUnicodeString, bytesInUnicodeString, oemString,
             bytesInOemString);
 
-    NtStatus DecodeN(CodePage page, Va target, uint targetBytes, Va resultBytes, Va source, uint sourceBytes)
+    NtStatus DecodeN(NlsCodePage page, Va target, uint targetBytes, Va resultBytes, Va source, uint sourceBytes)
     {
         uint count = Math.Min(sourceBytes, targetBytes / 2);
         for (uint done = 0; done < count;)
@@ -118,30 +119,30 @@ sealed partial class Rtl
     public NtStatus RtlUnicodeToMultiByteN(
         Va multiByteString, uint maxBytesInMultiByteString, Va bytesInMultiByteString, Va unicodeString,
         uint bytesInUnicodeString) =>
-        EncodeN(CodePage.Ansi, false, multiByteString, maxBytesInMultiByteString, bytesInMultiByteString,
+        EncodeN(NlsCodePage.Ansi, false, multiByteString, maxBytesInMultiByteString, bytesInMultiByteString,
             unicodeString, bytesInUnicodeString);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlUpcaseUnicodeToMultiByteN(
         Va multiByteString, uint maxBytesInMultiByteString, Va bytesInMultiByteString, Va unicodeString,
         uint bytesInUnicodeString) =>
-        EncodeN(CodePage.Ansi, true, multiByteString, maxBytesInMultiByteString, bytesInMultiByteString,
+        EncodeN(NlsCodePage.Ansi, true, multiByteString, maxBytesInMultiByteString, bytesInMultiByteString,
             unicodeString, bytesInUnicodeString);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlUnicodeToOemN(
         Va oemString, uint maxBytesInOemString, Va bytesInOemString, Va unicodeString, uint bytesInUnicodeString) =>
-        EncodeN(CodePage.Oem, false, oemString, maxBytesInOemString, bytesInOemString, unicodeString,
+        EncodeN(NlsCodePage.Oem, false, oemString, maxBytesInOemString, bytesInOemString, unicodeString,
             bytesInUnicodeString);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlUpcaseUnicodeToOemN(
         Va oemString, uint maxBytesInOemString, Va bytesInOemString, Va unicodeString, uint bytesInUnicodeString) =>
-        EncodeN(CodePage.Oem, true, oemString, maxBytesInOemString, bytesInOemString, unicodeString,
+        EncodeN(NlsCodePage.Oem, true, oemString, maxBytesInOemString, bytesInOemString, unicodeString,
             bytesInUnicodeString);
 
     NtStatus EncodeN(
-        CodePage page, bool upcase, Va target, uint targetBytes, Va resultBytes, Va source, uint sourceBytes)
+        NlsCodePage page, bool upcase, Va target, uint targetBytes, Va resultBytes, Va source, uint sourceBytes)
     {
         uint count = Math.Min(sourceBytes / 2, targetBytes);
         for (uint done = 0; done < count;)
@@ -195,15 +196,15 @@ sealed partial class Rtl
     public bool RtlIsValidOemCharacter(Va @char)
     {
         char given = nt.Memory.Read<char>(@char), upper = Casing.ToUpper(given);
-        byte oem = CodePage.Oem.ToByte(upper);
-        nt.Memory.Write(@char, CodePage.Oem.ToUnicode(oem));
+        byte oem = NlsCodePage.Oem.ToByte(upper);
+        nt.Memory.Write(@char, NlsCodePage.Oem.ToUnicode(oem));
         return oem != '?' || upper == '?';
     }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void RtlGetDefaultCodePage(Va ansiCodePage, Va oemCodePage)
     {
-        nt.Memory.Write(ansiCodePage, CodePage.Ansi.Number);
-        nt.Memory.Write(oemCodePage, CodePage.Oem.Number);
+        nt.Memory.Write(ansiCodePage, NlsCodePage.Ansi.Number);
+        nt.Memory.Write(oemCodePage, NlsCodePage.Oem.Number);
     }
 }

@@ -13,11 +13,13 @@ sealed partial class Rtl
     const uint SACL_SECURITY_INFORMATION = 8;
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
-    public NtStatus RtlSetOwnerSecurityDescriptor(SecurityDescriptor securityDescriptor, Va owner, bool ownerDefaulted) =>
+    public NtStatus RtlSetOwnerSecurityDescriptor(SecurityDescriptor securityDescriptor, Va owner,
+        bool ownerDefaulted) =>
         SetPart(securityDescriptor, OwnerPart, owner, 0, ownerDefaulted, SE_OWNER_DEFAULTED);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
-    public NtStatus RtlSetGroupSecurityDescriptor(SecurityDescriptor securityDescriptor, Va group, bool groupDefaulted) =>
+    public NtStatus RtlSetGroupSecurityDescriptor(SecurityDescriptor securityDescriptor, Va group,
+        bool groupDefaulted) =>
         SetPart(securityDescriptor, GroupPart, group, 0, groupDefaulted, SE_GROUP_DEFAULTED);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]

@@ -38,7 +38,7 @@ public readonly partial struct AnsiString
     [Field(0x08)] public partial Va Buffer { get; set; }
 
     /// <summary>The characters, as code page 1252 has them.</summary>
-    public string Text => IsNull ? "" : CodePage.Ansi.Decode(_memory.ReadBytes(Buffer, Length));
+    public string Text => IsNull ? "" : NlsCodePage.Ansi.Decode(_memory.ReadBytes(Buffer, Length));
 
     /// <summary>Points it at bytes that lie in guest memory.</summary>
     public void Set(Va buffer, int lengthBytes, int maximumLengthBytes) =>

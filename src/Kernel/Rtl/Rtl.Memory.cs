@@ -61,7 +61,8 @@ sealed partial class Rtl
     {
     }
 
-    [Export] public uint RtlComputeCrc32(uint initialCrc, Va buffer, uint length) => RtlCrc32(buffer, length, initialCrc);
+    [Export] public uint RtlComputeCrc32(uint initialCrc, Va buffer, uint length) =>
+        RtlCrc32(buffer, length, initialCrc);
 
     /// <summary>The CRC of Ethernet and zip.</summary>
     [Export]

@@ -92,7 +92,8 @@ sealed partial class Rtl
         return STATUS_SUCCESS;
     }
 
-    /// <summary>Altitudes of callbacks and filters: decimal numbers of any length, with a fraction or without.</summary>
+    /// <summary>Altitudes of callbacks and filters: decimal numbers of any length, with a fraction or
+    /// without.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public int RtlCompareAltitudes(UnicodeString altitude1, UnicodeString altitude2) =>
         Altitude.Compare(altitude1.Text, altitude2.Text);

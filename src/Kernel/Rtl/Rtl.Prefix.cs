@@ -23,7 +23,8 @@ sealed partial class Rtl
     public void RtlRemoveUnicodePrefix(UnicodePrefixTable prefixTable, UnicodePrefixTableEntry prefixTableEntry) =>
         new PrefixTable(nt, prefixTable).Remove(prefixTableEntry);
 
-    /// <summary>The entry that is the longest prefix of a path; characters before the index must agree in case.</summary>
+    /// <summary>The entry that is the longest prefix of a path; characters before the index must agree in
+    /// case.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public UnicodePrefixTableEntry RtlFindUnicodePrefix(
         UnicodePrefixTable prefixTable, UnicodeString fullName, uint caseInsensitiveIndex) =>

@@ -28,12 +28,12 @@ sealed partial class Rtl
     public bool RtlIsNameLegalDOS8Dot3(UnicodeString name, AnsiString oemName, Va nameContainsSpaces)
     {
         string upper = Casing.ToUpper(name.Text);
-        if (upper.Length > ShortNameBytes / 2 || !upper.All(CodePage.Oem.Has)) return false;
+        if (upper.Length > ShortNameBytes / 2 || !upper.All(NlsCodePage.Oem.Has)) return false;
         bool isShort = ShortName.IsShort(upper, out bool hasSpaces);
         if (!oemName.IsNull)
         {
             if (oemName.MaximumLength < upper.Length) return false;
-            nt.Memory.Write(oemName.Buffer, CodePage.Oem.Encode(upper));
+            nt.Memory.Write(oemName.Buffer, NlsCodePage.Oem.Encode(upper));
             oemName.Length = (ushort)upper.Length;
         }
         if (isShort && !nameContainsSpaces.IsNull) nt.Memory.Write(nameContainsSpaces, (byte)(hasSpaces ? 1 : 0));

@@ -35,8 +35,9 @@ sealed class Scanf(NtKernel nt, VarArgs arguments, string input, bool wide)
                 continue;
             }
             i++;
+            bool atEnd = input.AsSpan(_at).IsWhiteSpace();
             int result = Convert(format, ref i);
-            if (result < 0) return stored > 0 || _at < input.Length ? stored : Failed;
+            if (result < 0) return stored == 0 && atEnd ? Failed : stored;
             stored += result;
         }
         return stored;
@@ -135,7 +136,7 @@ sealed class Scanf(NtKernel nt, VarArgs arguments, string input, bool wide)
         foreach (char c in text)
         {
             if (isWide) nt.Memory.Write(target, c);
-            else nt.Memory.Write(target, wide ? CodePage.Ansi.ToByte(c) : (byte)c);
+            else nt.Memory.Write(target, wide ? NlsCodePage.Ansi.ToByte(c) : (byte)c);
             target += isWide ? 2 : 1;
         }
         return 1;

@@ -27,7 +27,8 @@ public readonly partial struct GenerateNameContext
         set => ExtensionLength = (uint)Write(ExtensionOffset, value);
     }
 
-    string Read(int offset, uint count) => Encoding.Unicode.GetString(_memory.ReadBytes(Address + offset, (int)count * 2));
+    string Read(int offset, uint count) =>
+        Encoding.Unicode.GetString(_memory.ReadBytes(Address + offset, (int)count * 2));
 
     int Write(int offset, string text)
     {
@@ -99,7 +100,7 @@ static class ShortName
         {
             if (c is '.' or ' ') continue;
             char upper = Casing.ToUpper(c);
-            bool good = IsLegal(upper) && (upper < 0x7F || allowExtended && CodePage.Oem.Has(upper));
+            bool good = IsLegal(upper) && (upper < 0x7F || allowExtended && NlsCodePage.Oem.Has(upper));
             result.Append(good ? upper : '_');
             if (result.Length == length) break;
         }

@@ -1,24 +1,24 @@
 namespace Ringdown.Kernel;
 
 /// <summary>A code page of single bytes: which character each byte is, and back.</summary>
-sealed partial class CodePage
+sealed partial class NlsCodePage
 {
     const byte DefaultByte = (byte)'?';
 
     readonly string _high;
     readonly Dictionary<char, byte> _bytes = [];
 
-    CodePage(ushort number, string high)
+    NlsCodePage(ushort number, string high)
     {
         (Number, _high) = (number, high);
         for (int i = 0; i < 128; i++) _bytes[high[i]] = (byte)(0x80 + i);
     }
 
     /// <summary>What NT calls ANSI: 1252.</summary>
-    public static CodePage Ansi { get; } = new(1252, Ansi1252 + Latin1());
+    public static NlsCodePage Ansi { get; } = new(1252, Ansi1252 + Latin1());
 
     /// <summary>What NT calls OEM: 437.</summary>
-    public static CodePage Oem { get; } = new(437, Oem437);
+    public static NlsCodePage Oem { get; } = new(437, Oem437);
 
     public ushort Number { get; }
 
@@ -80,7 +80,8 @@ static class Casing
 
     public static string ToLower(string text) => Map(text, ToLower);
 
-    static string Map(string text, Func<char, char> map) => string.Create(text.Length, (text, map), static (all, from) =>
+    static string Map(string text, Func<char, char> map) =>
+        string.Create(text.Length, (text, map), static (all, from) =>
     {
         for (int i = 0; i < all.Length; i++) all[i] = from.map(from.text[i]);
     });

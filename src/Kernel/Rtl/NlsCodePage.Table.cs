@@ -1,6 +1,6 @@
 namespace Ringdown.Kernel;
 
-sealed partial class CodePage
+sealed partial class NlsCodePage
 {
     // Bytes 80 to FF of code page 437, the first PC's.
     const string Oem437 =

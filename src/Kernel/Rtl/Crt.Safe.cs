@@ -32,13 +32,17 @@ sealed partial class Crt
         return count == Truncate ? STRUNCATE : ERANGE;
     }
 
-    [Export] public int strcpy_s(Va target, ulong size, Va source) =>
+    [Export]
+    public int strcpy_s(Va target, ulong size, Va source) =>
         Join(target, size, source, MaximumText, false, false);
-    [Export] public int wcscpy_s(Va target, ulong size, Va source) =>
+    [Export]
+    public int wcscpy_s(Va target, ulong size, Va source) =>
         Join(target, size, source, MaximumText, false, true);
-    [Export] public int strcat_s(Va target, ulong size, Va source) =>
+    [Export]
+    public int strcat_s(Va target, ulong size, Va source) =>
         Join(target, size, source, MaximumText, true, false);
-    [Export] public int wcscat_s(Va target, ulong size, Va source) =>
+    [Export]
+    public int wcscat_s(Va target, ulong size, Va source) =>
         Join(target, size, source, MaximumText, true, true);
 
     [Export]
@@ -104,11 +108,13 @@ sealed partial class Crt
         return start + first * unit;
     }
 
-    [Export] public int _splitpath_s(Va path, Va drive, ulong driveSize, Va dir, ulong dirSize, Va name, ulong nameSize,
+    [Export]
+    public int _splitpath_s(Va path, Va drive, ulong driveSize, Va dir, ulong dirSize, Va name, ulong nameSize,
         Va ext, ulong extSize) =>
         Split(path, [(drive, driveSize), (dir, dirSize), (name, nameSize), (ext, extSize)], wide: false);
 
-    [Export] public int _wsplitpath_s(Va path, Va drive, ulong driveSize, Va dir, ulong dirSize, Va name,
+    [Export]
+    public int _wsplitpath_s(Va path, Va drive, ulong driveSize, Va dir, ulong dirSize, Va name,
         ulong nameSize,
         Va ext, ulong extSize) =>
         Split(path, [(drive, driveSize), (dir, dirSize), (name, nameSize), (ext, extSize)], wide: true);

@@ -179,13 +179,25 @@ sealed partial class Rtl
     }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public uint RtlAnsiStringToUnicodeSize(AnsiString ansiString) => RtlxAnsiStringToUnicodeSize(ansiString);
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public uint RtlxAnsiStringToUnicodeSize(AnsiString ansiString) => (ansiString.Length + 1u) * 2;
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public uint RtlOemStringToUnicodeSize(AnsiString oemString) => RtlxOemStringToUnicodeSize(oemString);
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public uint RtlxOemStringToUnicodeSize(AnsiString oemString) => (oemString.Length + 1u) * 2;
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public uint RtlUnicodeStringToAnsiSize(UnicodeString unicodeString) => RtlxUnicodeStringToAnsiSize(unicodeString);
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public uint RtlxUnicodeStringToAnsiSize(UnicodeString unicodeString) => unicodeString.Length / 2u + 1;
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public uint RtlUnicodeStringToOemSize(UnicodeString unicodeString) => RtlxUnicodeStringToOemSize(unicodeString);
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public uint RtlxUnicodeStringToOemSize(UnicodeString unicodeString) => unicodeString.Length / 2u + 1;

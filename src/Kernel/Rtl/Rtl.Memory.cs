@@ -55,13 +55,18 @@ sealed partial class Rtl
     public void RtlCopyMemoryNonTemporal(Va destination, Va source, ulong length) =>
         nt.Crt.memmove(destination, source, length);
 
+    [Export]
+    public void RtlFillMemoryNonTemporal(Va destination, ulong length, byte value) =>
+        nt.Memory.Fill(destination, length, value);
+
     /// <summary>Only a processor with a cache would notice.</summary>
     [Export]
     public void RtlPrefetchMemoryNonTemporal(Va source, ulong length)
     {
     }
 
-    [Export] public uint RtlComputeCrc32(uint initialCrc, Va buffer, uint length) =>
+    [Export]
+    public uint RtlComputeCrc32(uint initialCrc, Va buffer, uint length) =>
         RtlCrc32(buffer, length, initialCrc);
 
     /// <summary>The CRC of Ethernet and zip.</summary>

@@ -46,6 +46,23 @@ sealed partial class Rtl
         return written;
     }
 
+    /// <summary>Takes a context from a function to its caller; returns the function's handler, if it has one of the
+    /// kind that is asked for (1 exception, 2 termination).</summary>
+    [Export(Support.Partial, "The function entry is looked up from the address, and context pointers are not filled.")]
+    public Va RtlVirtualUnwind(
+        uint handlerType, Va imageBase, Va controlPc, Va functionEntry, ContextView contextRecord, Va handlerData,
+        Va establisherFrame, Va contextPointers)
+    {
+        var context = new CpuContext();
+        contextRecord.Load(context);
+        context.Rip = controlPc.Value;
+        nt.Seh.Unwinder.Step(context, (int)(handlerType & 3), out UnwoundFrame frame);
+        contextRecord.Save(context);
+        nt.Memory.Write(establisherFrame, frame.Establisher);
+        nt.Memory.Write(handlerData, frame.Handler?.Data ?? Va.Null);
+        return frame.Handler?.Routine ?? Va.Null;
+    }
+
     /// <summary>The return address of the caller, and of its caller.</summary>
     [Export]
     public void RtlGetCallersAddress(Va callersAddress, Va callersCaller)

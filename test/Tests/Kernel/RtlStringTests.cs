@@ -169,6 +169,10 @@ public sealed class RtlStringTests
             nt.RtlxOemStringToUnicodeSize(m.Ansi("ab"))));
         Assert.Equal((3u, 3u),
             (nt.RtlxUnicodeStringToAnsiSize(m.Unicode("ab")), nt.RtlxUnicodeStringToOemSize(m.Unicode("ab"))));
+        Assert.Equal((6u, 6u), (nt.RtlAnsiStringToUnicodeSize(m.Ansi("ab")),
+            nt.RtlOemStringToUnicodeSize(m.Ansi("ab"))));
+        Assert.Equal((3u, 3u),
+            (nt.RtlUnicodeStringToAnsiSize(m.Unicode("ab")), nt.RtlUnicodeStringToOemSize(m.Unicode("ab"))));
         Va c = m.Wide("ä");
         Assert.True(nt.RtlIsValidOemCharacter(c));
         Assert.Equal("Ä", m.WideAt(c));

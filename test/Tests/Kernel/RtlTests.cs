@@ -24,6 +24,7 @@ public sealed class RtlTests
         nt.RtlCopyMemoryNonTemporal(b, a, 9);
         nt.RtlPrefetchMemoryNonTemporal(b, 9);
         Assert.Equal(9UL, nt.RtlCompareMemory(a, b, 9));
+        nt.RtlFillMemoryNonTemporal(b, 8, 0x22);
         nt.RtlFillMemory(b, 8, 0x11);
         Assert.Equal(8UL, nt.RtlCompareMemoryUlong(b, 10, 0x1111_1111));
         nt.RtlZeroMemory(b + 4, 4);
@@ -153,5 +154,53 @@ public sealed class RtlTests
         var context = ContextView.At(m.Nt.Memory, m.Block(ContextView.Size));
         m.Nt.RtlCaptureContext(context);
         Assert.Equal(m.Nt.Cpu.Rsp, m.U64(context.Address + 0x98));
+    }
+
+    [Fact]
+    public void A_context_is_unwound_to_the_caller()
+    {
+        using var m = new TestMachine();
+        Driver driver = m.Load(Repository.Driver("echo"));
+        Va entry = driver.Image.Base + driver.Image.Image.EntryPointRva;
+        var context = ContextView.At(m.Nt.Memory, m.Block(ContextView.Size));
+        Va stack = m.ListAt(0x1234), data = m.Block(8), frame = m.Block(8);
+        m.Nt.Memory.Write(context.Address + 0x98, stack);
+        m.Nt.RtlVirtualUnwind(0, driver.Image.Base, entry, Va.Null, context, data, frame, Va.Null);
+        Assert.Equal((0x1234UL, (stack + 8).Value), (m.U64(context.Address + 0xF8), m.U64(context.Address + 0x98)));
+    }
+
+    [Fact]
+    public void Something_is_initialized_once()
+    {
+        using var m = new TestMachine();
+        NtKernel nt = m.Nt;
+        Va once = m.Block(8), context = m.Block(8);
+        int calls = 0;
+        Va routine = nt.Routines.Add("init", (k, call) =>
+        {
+            calls++;
+            k.Memory.Write(new Va(call.Argument(2)), 0x1230UL);
+            call.Return(calls > 1 ? 1u : 0);
+        });
+        nt.RtlRunOnceInitialize(once);
+        Assert.Equal(STATUS_UNSUCCESSFUL, nt.RtlRunOnceExecuteOnce(once, routine, Va.Null, context));
+        Assert.Equal(STATUS_SUCCESS, nt.RtlRunOnceExecuteOnce(once, routine, Va.Null, context));
+        Assert.Equal(STATUS_SUCCESS, nt.RtlRunOnceExecuteOnce(once, routine, Va.Null, context));
+        Assert.Equal((2, 0x1230UL), (calls, m.U64(context)));
+        nt.RtlRunOnceInitialize(once);
+        Assert.Equal(STATUS_UNSUCCESSFUL, nt.RtlRunOnceBeginInitialize(once, 1, context));
+        Assert.Equal(STATUS_PENDING, nt.RtlRunOnceBeginInitialize(once, 2, context));
+        Assert.Equal(STATUS_PENDING, nt.RtlRunOnceBeginInitialize(once, 2, context));
+        Assert.Equal(STATUS_INVALID_PARAMETER_3, nt.RtlRunOnceComplete(once, 2, new Va(1)));
+        Assert.Equal(STATUS_SUCCESS, nt.RtlRunOnceComplete(once, 2, new Va(0x40)));
+        Assert.Equal(STATUS_UNSUCCESSFUL, nt.RtlRunOnceComplete(once, 2, new Va(0x40)));
+    }
+
+    [Fact]
+    public void A_routine_of_the_kernel_is_found_by_its_name()
+    {
+        using var m = new TestMachine();
+        Assert.Equal(m.Nt.Loader.FindExport("RtlCrc32"), m.Nt.MmGetSystemRoutineAddress(m.Unicode("RtlCrc32")));
+        Assert.True(m.Nt.MmGetSystemRoutineAddress(m.Unicode("NoSuchRoutine")).IsNull);
     }
 }

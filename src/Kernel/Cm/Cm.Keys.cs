@@ -157,6 +157,7 @@ sealed partial class Cm
     public NtObject NewObject(RegistryKey key)
     {
         NtObject made = _nt.Ob.Create(_nt.Ob.KeyType, KeyBodyBytes, new KeyObject(key));
+        made.Name = key.Path;
         _nt.Memory.Write(made.Body, KeyBodyType);
         ImmutableArray<byte> security = key.Node.Security;
         if (security.IsEmpty) return made;

@@ -127,4 +127,51 @@ sealed partial class Rtl
         if (room < needed) nt.Memory.Write(size, (uint)needed);
         return room >= needed;
     }
+
+    /// <summary>An empty descriptor in self-relative form.</summary>
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus RtlCreateSecurityDescriptorRelative(SecurityDescriptor securityDescriptor, uint revision)
+    {
+        if (revision != 1) return STATUS_UNKNOWN_REVISION;
+        nt.Memory.Fill(securityDescriptor.Address, RelativeHeaderBytes, 0);
+        (securityDescriptor.Revision, securityDescriptor.Control) = (1, SecurityDescriptor.SE_SELF_RELATIVE);
+        return STATUS_SUCCESS;
+    }
+
+    /// <summary>Puts one SID in place of another of the same length: owner, group and the entries of both lists that
+    /// hold nothing but a mask and a SID.</summary>
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public NtStatus RtlReplaceSidInSd(SecurityDescriptor securityDescriptor, Sid oldSid, Sid newSid, Va numChanges)
+    {
+        if (!oldSid.IsValid || !newSid.IsValid || oldSid.Length != newSid.Length) return STATUS_INVALID_PARAMETER;
+        uint changes = 0;
+        for (int part = OwnerPart; part <= GroupPart; part++)
+            if (securityDescriptor.Part(part) is { IsNull: false } sid) changes += Replace(sid, oldSid, newSid);
+        for (int part = SaclPart; part <= DaclPart; part++)
+            if (securityDescriptor.Part(part) is { IsNull: false } acl)
+                changes += ReplaceIn(Acl.At(nt.Memory, acl), oldSid, newSid);
+        nt.Memory.Write(numChanges, changes);
+        return STATUS_SUCCESS;
+    }
+
+    uint Replace(Va at, Sid oldSid, Sid newSid)
+    {
+        if (!RtlEqualSid(Sid.At(nt.Memory, at), oldSid)) return 0;
+        nt.Memory.Write(at, newSid.Bytes);
+        return 1;
+    }
+
+    // Allowed, denied, audit and alarm entries.
+    uint ReplaceIn(Acl acl, Sid oldSid, Sid newSid)
+    {
+        uint changes = 0;
+        for (uint i = 0, count = acl.AceCount; i < count; i++)
+        {
+            nt.Ke.Clock.Spend();
+            Va ace = acl.EntryAt(i);
+            if (ace.IsNull) break;
+            if (AceHeader.At(nt.Memory, ace).AceType <= 3) changes += Replace(ace + AceSidOffset, oldSid, newSid);
+        }
+        return changes;
+    }
 }

@@ -144,4 +144,7 @@ sealed partial class Rtl
     }
 
     [Export] public uint RtlGetNtGlobalFlags() => 0;
+
+    /// <summary>Only Windows's smaller editions keep state apart.</summary>
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)] public bool RtlIsStateSeparationEnabled() => false;
 }

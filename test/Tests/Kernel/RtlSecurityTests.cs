@@ -112,6 +112,28 @@ public sealed class RtlSecurityTests
     }
 
     [Fact]
+    public void One_identifier_takes_the_place_of_another()
+    {
+        using var m = new TestMachine();
+        NtKernel nt = m.Nt;
+        Sid old = Make(m, 5, 18), other = Make(m, 5, 19);
+        Va acl = m.Block(64), changes = m.Block(4);
+        nt.RtlCreateAcl(acl, 64, 2);
+        nt.RtlAddAccessAllowedAce(acl, 2, 1, old.Address);
+        nt.RtlAddAccessAllowedAce(acl, 2, 1, other.Address);
+        var descriptor = SecurityDescriptor.At(nt.Memory, m.Block(SecurityDescriptor.Size));
+        nt.RtlCreateSecurityDescriptor(descriptor, 1);
+        nt.RtlSetOwnerSecurityDescriptor(descriptor, Make(m, 5, 18).Address, false);
+        nt.RtlSetDaclSecurityDescriptor(descriptor, true, acl, false);
+        Assert.Equal(STATUS_SUCCESS, nt.RtlReplaceSidInSd(descriptor, old, other, changes));
+        Assert.Equal((2u, "S-1-5-19"), (m.U32(changes), Sid.At(nt.Memory, descriptor.Owner).Text));
+        Assert.Equal(STATUS_INVALID_PARAMETER, nt.RtlReplaceSidInSd(descriptor, old, Make(m, 5, 1, 2), changes));
+        Assert.Equal(STATUS_SUCCESS, nt.RtlCreateSecurityDescriptorRelative(descriptor, 1));
+        Assert.True(nt.RtlValidRelativeSecurityDescriptor(descriptor, 20, 0));
+        Assert.Equal(STATUS_UNKNOWN_REVISION, nt.RtlCreateSecurityDescriptorRelative(descriptor, 2));
+    }
+
+    [Fact]
     public void Parts_of_a_descriptor_are_given_back()
     {
         using var m = new TestMachine();

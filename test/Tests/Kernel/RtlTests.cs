@@ -53,6 +53,7 @@ public sealed class RtlTests
         Va product = m.Block(4);
         Assert.True(nt.RtlGetProductInfo(10, 0, 0, 0, product));
         Assert.Equal(0u, nt.RtlGetNtGlobalFlags());
+        Assert.False(nt.RtlIsStateSeparationEnabled());
     }
 
     [Theory]

@@ -12,6 +12,9 @@ public sealed record SessionOptions
     /// <summary>Values of the service's key, and of keys below it (<c>Parameters\Name</c>).</summary>
     public IReadOnlyList<(string Name, RegistryValue Value)> Registry { get; init; } = [];
 
+    /// <summary>.reg files that the registry has when the machine boots.</summary>
+    public IReadOnlyList<RegistryDocument> RegistryFiles { get; init; } = [];
+
     /// <summary>Drivers that are loaded first, in order.</summary>
     public IReadOnlyList<DriverFile> Before { get; init; } = [];
 
@@ -34,6 +37,7 @@ public sealed class DriverSession : IDisposable
         {
             Seed = options.Seed,
             InstructionLimit = options.InstructionLimit,
+            Registry = options.RegistryFiles,
             Observers = [.. Rules.All(Reporter), .. options.Observers],
             Code = file.Code,
             // What the driver keeps from ordinary users is to be tried too.

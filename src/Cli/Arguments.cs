@@ -29,6 +29,23 @@ static class Arguments
         Description = "Name=Value in the service's key (Parameters\\Name=Value below it); numbers become REG_DWORD.",
     };
 
+    public static Option<string[]> RegistryFiles() => new("--reg")
+    {
+        Description = "A .reg file that the machine's registry has when it boots; may be given several times.",
+    };
+
+    public static RegistryDocument[] OpenRegistry(string[]? paths) => [.. (paths ?? []).Select(path =>
+    {
+        try
+        {
+            return RegistryDocument.Parse(File.ReadAllText(path));
+        }
+        catch (RegistryFormatException e)
+        {
+            throw new UsageException($"{path}, {e.Message}");
+        }
+    })];
+
     public static Option<string[]> Before() =>
         new("--with") { Description = "A driver to load first; may be given several times." };
 

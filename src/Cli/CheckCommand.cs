@@ -16,10 +16,11 @@ static class CheckCommand
         var seed = Arguments.Seed();
         var timeout = Arguments.Timeout();
         var registry = Arguments.Registry();
+        var registryFiles = Arguments.RegistryFiles();
         var before = Arguments.Before();
         var command = new Command(
             "check", "Exercise all of a driver and report what it does wrong.") { driver, json, seed, timeout, registry,
-                before };
+                registryFiles, before };
         command.SetAction(parsed => Arguments.Guard(() =>
         {
             var run = new CheckRun(DriverFile.Open(parsed.GetValue(driver)!), new SessionOptions
@@ -27,6 +28,7 @@ static class CheckCommand
                 Seed = parsed.GetValue(seed),
                 InstructionLimit = parsed.GetValue(timeout),
                 Registry = Arguments.ParseRegistry(parsed.GetValue(registry)),
+                RegistryFiles = Arguments.OpenRegistry(parsed.GetValue(registryFiles)),
                 Before = Arguments.OpenAll(parsed.GetValue(before)),
             });
             if (parsed.GetValue(json)) WriteJson(run);

@@ -30,10 +30,13 @@ static class RunCommand
         var seed = Arguments.Seed();
         var timeout = Arguments.Timeout();
         var registry = Arguments.Registry();
+        var registryFiles = Arguments.RegistryFiles();
+        var saveRegistry = new Option<string?>("--save-reg")
+        { Description = "Write HKEY_LOCAL_MACHINE as it is at the end to a .reg file." };
         var before = Arguments.Before();
         var command = new Command("run", "Load a driver, send it requests, unload it, and show what happened.")
         {
-            driver, requests, json, trace, pool, noUnload, seed, timeout, registry, before,
+            driver, requests, json, trace, pool, noUnload, seed, timeout, registry, registryFiles, saveRegistry, before,
         };
         command.SetAction(parsed => Arguments.Guard(() =>
         {
@@ -44,22 +47,29 @@ static class RunCommand
                 Seed = parsed.GetValue(seed),
                 InstructionLimit = parsed.GetValue(timeout),
                 Registry = Arguments.ParseRegistry(parsed.GetValue(registry)),
+                RegistryFiles = Arguments.OpenRegistry(parsed.GetValue(registryFiles)),
                 Before = Arguments.OpenAll(parsed.GetValue(before)),
                 Observers = tracer is null ? [] : [tracer],
             };
+            DriverFile file = DriverFile.Open(parsed.GetValue(driver)!);
+            var findings = new FindingList();
+            using var session = new DriverSession(file, options, findings);
+            var outcome = new RunOutcome(session, findings, tracer);
             var show = new RunOptions(!parsed.GetValue(noUnload), parsed.GetValue(json), parsed.GetValue(pool));
-            return Run(DriverFile.Open(parsed.GetValue(driver)!), script, options, show, tracer);
+            int code = Run(outcome, script, show);
+            // UTF-16, as the registry editor writes and reads it.
+            if (parsed.GetValue(saveRegistry) is { } path)
+                File.WriteAllText(path, session.Nt.SaveRegistry().ToString(), System.Text.Encoding.Unicode);
+            return code;
         }));
         return command;
     }
 
     readonly record struct RunOptions(bool Unload, bool Json, bool Pool);
 
-    static int Run(DriverFile file, Request[] script, SessionOptions options, RunOptions show, Trace? tracer)
+    static int Run(RunOutcome outcome, Request[] script, RunOptions show)
     {
-        var findings = new FindingList();
-        using var session = new DriverSession(file, options, findings);
-        var outcome = new RunOutcome(session, findings, tracer);
+        DriverSession session = outcome.Session;
         if (session.Load())
         {
             outcome.Surface();
@@ -85,7 +95,7 @@ static class RunCommand
         if (show.Pool) outcome.Pool = [.. session.Nt.PoolTags().Where(t => t.ByDriver)];
         if (show.Json) RunJson.Write(outcome);
         else RunText.Write(outcome);
-        return findings.Count > 0 || !session.IsRunning ? Program.Found : Program.Ran;
+        return outcome.Findings.Count > 0 || !session.IsRunning ? Program.Found : Program.Ran;
     }
 }
 

@@ -77,6 +77,12 @@ public sealed partial class NtKernel
         };
     }
 
+    /// <summary>The registry at a path of the kernel and below, but what is volatile, as a .reg file has it.</summary>
+    public RegistryDocument SaveRegistry(string path = @"\Registry\Machine") => Cm.Save(path);
+
+    /// <summary>Does what a .reg file says.</summary>
+    public void ApplyRegistry(RegistryDocument document) => Cm.Apply(document);
+
     /// <summary>The text of a UNICODE_STRING in guest memory, or null if it cannot be read.</summary>
     public string? TryText(ulong unicodeString)
     {

@@ -23,6 +23,9 @@ public sealed record KernelOptions
     /// user.</summary>
     public bool UserIsAdministrator { get; init; }
 
+    /// <summary>What .reg files say, done in order when the machine boots.</summary>
+    public IReadOnlyList<RegistryDocument> Registry { get; init; } = [];
+
     /// <summary>Decoded code, shared by machines that run the same drivers.</summary>
     public CodeCache? Code { get; init; }
 }
@@ -50,6 +53,8 @@ public sealed partial class NtKernel : IDisposable
         Io = new Io(this);
         Rtl = new Rtl(this);
         Crt = new Crt(this);
+        Nls = new Nls(this);
+        Ldr = new Ldr(this);
         Cm = new Cm(this);
         Zw = new Zw(this);
         Se = new Se(this);
@@ -101,6 +106,8 @@ public sealed partial class NtKernel : IDisposable
     internal Hal Hal { get; }
     internal Seh Seh { get; }
     internal Dbg Dbg { get; }
+    internal Nls Nls { get; }
+    internal Ldr Ldr { get; }
 
     /// <summary>A new request from outside begins: it may take so many instructions as the options say.</summary>
     internal void BeginRequest() => Ke.Clock.Limit(Options.InstructionLimit);

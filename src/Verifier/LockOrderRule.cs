@@ -99,7 +99,8 @@ public sealed class LockOrderRule(Reporter reporter) : IObserver
             if (!_after.TryGetValue(at.Lock, out var after)) continue;
             foreach ((ulong next, string place) in after)
             {
-                string path = $"{at.Path}{(at.Path.Length > 0 ? ", then " : "")}{Name(next)} under {Name(at.Lock)} at {place}";
+                string before = at.Path.Length > 0 ? at.Path + ", then " : "";
+                string path = $"{before}{Name(next)} under {Name(at.Lock)} at {place}";
                 if (next == to) return path;
                 if (seen.Add(next)) open.Enqueue((next, path));
             }

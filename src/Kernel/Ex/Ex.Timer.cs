@@ -3,7 +3,8 @@ using static Ringdown.Kernel.Irql;
 
 namespace Ringdown.Kernel;
 
-/// <summary>What lies behind an EX_TIMER: a KTIMER, so that it can be waited for, and the DPC that calls back.</summary>
+/// <summary>What lies behind an EX_TIMER: a KTIMER, so that it can be waited for, and the DPC that calls
+/// back.</summary>
 [Layout("_EX_TIMER", Size = 0x98)]
 public readonly partial struct ExTimer
 {

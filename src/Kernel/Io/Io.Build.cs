@@ -89,7 +89,7 @@ sealed partial class Io
         done.Header.Initialize(DispatcherType.SynchronizationEvent, KEvent.Size, 0);
         IoStackLocation next = irp.CurrentStackLocation.Below;
         (next.CompletionRoutine, next.Context) = (Forwarded, done.Address);
-        next.Control = StackControl.SL_INVOKE_ON_SUCCESS | StackControl.SL_INVOKE_ON_ERROR | StackControl.SL_INVOKE_ON_CANCEL;
+        next.Control = StackControl.SL_INVOKE_ALWAYS;
         IofCallDriver(deviceObject, irp);
         nt.Ke.WaitFor([done.Header], all: false, deadline: null);
         nt.Mm.Pool.Free(done.Address);

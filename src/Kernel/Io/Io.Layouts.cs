@@ -111,7 +111,8 @@ public readonly partial struct Irp
     [Field(0x70)] public partial Va UserBuffer { get; set; }
     [Field(0x98, Name = "Tail.Overlay.Thread")] public partial KThread Thread { get; set; }
     [Embedded(0xA8, Name = "Tail.Overlay.ListEntry")] public partial ListEntry ListEntry { get; }
-    [Field(0xB8, Name = "Tail.Overlay.CurrentStackLocation")] public partial IoStackLocation CurrentStackLocation { get; set; }
+    [Field(0xB8, Name = "Tail.Overlay.CurrentStackLocation")]
+    public partial IoStackLocation CurrentStackLocation { get; set; }
     [Field(0xC0, Name = "Tail.Overlay.OriginalFileObject")] public partial FileObject OriginalFileObject { get; set; }
 
     /// <summary>Tail.Overlay.DeviceQueueEntry: by it an IRP waits in a device queue.</summary>
@@ -237,6 +238,7 @@ public enum StackControl : byte
     SL_INVOKE_ON_CANCEL = 0x20,
     SL_INVOKE_ON_SUCCESS = 0x40,
     SL_INVOKE_ON_ERROR = 0x80,
+    SL_INVOKE_ALWAYS = SL_INVOKE_ON_CANCEL | SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR,
 }
 
 public enum IrpMajor : byte

@@ -86,7 +86,7 @@ sealed partial class Io
         own.DeviceObject = top;
         (location.MajorFunction, location.MinorFunction) = (IrpMajor.IRP_MJ_POWER, minor);
         (location.Parameter2, location.Parameter3) = (1, state);     // DevicePowerState
-        location.Control = StackControl.SL_INVOKE_ON_SUCCESS | StackControl.SL_INVOKE_ON_ERROR | StackControl.SL_INVOKE_ON_CANCEL;
+        location.Control = StackControl.SL_INVOKE_ALWAYS;
         location.CompletionRoutine = PowerCompletion;
         _powerCompletions.Add(irp.Address, completed);
         return irp;

@@ -11,7 +11,8 @@ sealed partial class Ke
     const int RelationCore = 0, RelationNode = 1, RelationPackage = 3, RelationGroup = 4, RelationAll = 0xFFFF;
     const int ProcessorRelationBytes = 0x30, NodeRelationBytes = 0x30, GroupRelationBytes = 0x4C;
 
-    /// <summary>SYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX, one for each core, node, package and group asked for.</summary>
+    /// <summary>SYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX, one for each core, node, package and group asked
+    /// for.</summary>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus KeQueryLogicalProcessorRelationship(
         Va processorNumber, uint relationshipType, Va information, Va length)

@@ -68,7 +68,7 @@ sealed partial class Ob
         ProcessType = NewType("Process", new(0x2_0410, 0x2_0BEB, 0x12_1001, 0x1F_FFFF),
             onDelete: _nt.Ps.OnDeleteProcess, waitOffset: 0, isSecured: true, takesCallbacks: true);
         TokenType = NewType("Token", new(0x2_0008, 0x2_00E0, 0x2_0000, 0xF_01FF), isSecured: true);
-        KeyType = NewType("Key", new(0x2_0019, 0x2_0006, 0x2_0019, 0xF_003F));
+        KeyType = NewType("Key", new(0x2_0019, 0x2_0006, 0x2_0019, 0xF_003F), _nt.Cm.OnLastHandle, _nt.Cm.OnDelete);
         SectionType = NewType("Section", new(0x2_0005, 0x2_0002, 0x2_0008, 0xF_001F), onDelete: _nt.Mm.OnDeleteSection);
         CallbackType = NewType("Callback", new(0x2_0000, 0x2_0001, 0x12_0000, 0x1F_0001));
         Root = CreateDirectory();

@@ -4,7 +4,7 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-/// <summary>string.h, wchar.h and the printf family.</summary>
+/// <summary>string.h and wchar.h as they were before lengths were checked.</summary>
 sealed partial class Crt
 {
     [Export]
@@ -41,28 +41,47 @@ sealed partial class Crt
         {
             int difference = nt.Memory.Read<byte>(a + i) - nt.Memory.Read<byte>(b + i);
             if (difference != 0) return difference;
+            if ((i & 0x3FF) == 0) nt.Ke.Clock.Spend();
         }
         return 0;
     }
 
     [Export] public ulong strlen(Va text) => (ulong)ReadAnsi(text).Length;
     [Export] public ulong wcslen(Va text) => (ulong)ReadWide(text).Length;
-    [Export] public int strcmp(Va a, Va b) => Rtl.Compare(ReadAnsi(a), ReadAnsi(b), false);
+    [Export] public ulong strnlen(Va text, ulong count) => (ulong)ReadAnsi(text, Limit(count)).Length;
+    [Export] public ulong wcsnlen(Va text, ulong count) => (ulong)ReadWide(text, Limit(count)).Length;
+    [Export] public int strcmp(Va a, Va b) => Compare(ReadAnsi(a), ReadAnsi(b));
+    [Export] public int wcscmp(Va a, Va b) => Compare(ReadWide(a), ReadWide(b));
+    [Export] public int _stricmp(Va a, Va b) => Compare(ToLower(ReadAnsi(a)), ToLower(ReadAnsi(b)));
+    [Export] public int _wcsicmp(Va a, Va b) => Compare(Casing.ToLower(ReadWide(a)), Casing.ToLower(ReadWide(b)));
+
     [Export]
-    public int strncmp(Va a, Va b, ulong count) =>
-        Rtl.Compare(ReadAnsi(a, Limit(count)), ReadAnsi(b, Limit(count)), false);
-    [Export] public int _stricmp(Va a, Va b) => Rtl.Compare(ReadAnsi(a), ReadAnsi(b), true);
+    public int strncmp(Va a, Va b, ulong count) => Compare(ReadAnsi(a, Limit(count)), ReadAnsi(b, Limit(count)));
+
+    [Export]
+    public int wcsncmp(Va a, Va b, ulong count) => Compare(ReadWide(a, Limit(count)), ReadWide(b, Limit(count)));
+
     [Export]
     public int _strnicmp(Va a, Va b, ulong count) =>
-        Rtl.Compare(ReadAnsi(a, Limit(count)), ReadAnsi(b, Limit(count)), true);
-    [Export] public int wcscmp(Va a, Va b) => Rtl.Compare(ReadWide(a), ReadWide(b), false);
-    [Export]
-    public int wcsncmp(Va a, Va b, ulong count) =>
-        Rtl.Compare(ReadWide(a, Limit(count)), ReadWide(b, Limit(count)), false);
-    [Export] public int _wcsicmp(Va a, Va b) => Rtl.Compare(ReadWide(a), ReadWide(b), true);
+        Compare(ToLower(ReadAnsi(a, Limit(count))), ToLower(ReadAnsi(b, Limit(count))));
+
     [Export]
     public int _wcsnicmp(Va a, Va b, ulong count) =>
-        Rtl.Compare(ReadWide(a, Limit(count)), ReadWide(b, Limit(count)), true);
+        Compare(Casing.ToLower(ReadWide(a, Limit(count))), Casing.ToLower(ReadWide(b, Limit(count))));
+
+    // By the first characters that differ; the end of a text is a zero.
+    static int Compare(string a, string b)
+    {
+        for (int i = 0; i < Math.Min(a.Length, b.Length); i++)
+            if (a[i] != b[i]) return a[i] - b[i];
+        return a.Length > b.Length ? a[b.Length] : a.Length < b.Length ? -b[a.Length] : 0;
+    }
+
+    // Bytes have the C locale's case: ASCII alone.
+    static string ToLower(string text) => string.Create(text.Length, text, static (all, from) =>
+    {
+        for (int i = 0; i < all.Length; i++) all[i] = from[i] is >= 'A' and <= 'Z' ? (char)(from[i] + 32) : from[i];
+    });
 
     [Export]
     public Va wcschr(Va text, ushort c)
@@ -138,52 +157,65 @@ sealed partial class Crt
     }
 
     [Export]
-    public int _snprintf(Va buffer, ulong count, Va format, VarArgs arguments) =>
-        StoreAnsi(buffer, count, FormatAnsi(format, arguments));
+    public Va strcat(Va destination, Va source)
+    {
+        PutAnsi(destination + ReadAnsi(destination).Length, ReadAnsi(source) + '\0');
+        return destination;
+    }
 
     [Export]
-    public int _vsnprintf(Va buffer, ulong count, Va format, Va arguments) =>
-        StoreAnsi(buffer, count, FormatAnsi(format, new VarArgs(nt.Memory, arguments)));
+    public Va strncat(Va destination, Va source, ulong count)
+    {
+        PutAnsi(destination + ReadAnsi(destination).Length, ReadAnsi(source, Limit(count)) + '\0');
+        return destination;
+    }
 
     [Export]
-    public int sprintf(Va buffer, Va format, VarArgs arguments) =>
-        StoreAnsi(buffer, int.MaxValue, FormatAnsi(format, arguments));
+    public Va wcsncat(Va destination, Va source, ulong count)
+    {
+        PutWide(destination + ReadWide(destination).Length * 2, ReadWide(source, Limit(count)) + '\0');
+        return destination;
+    }
 
     [Export]
-    public int vsprintf(Va buffer, Va format, Va arguments) =>
-        StoreAnsi(buffer, int.MaxValue, FormatAnsi(format, new VarArgs(nt.Memory, arguments)));
+    public Va strrchr(Va text, int c)
+    {
+        string whole = ReadAnsi(text);
+        int at = (byte)c == 0 ? whole.Length : whole.LastIndexOf((char)(byte)c);
+        return at < 0 ? Va.Null : text + at;
+    }
+
+    /// <summary>How many characters at the start are of a set.</summary>
+    [Export] public ulong strspn(Va text, Va set) => Span(ReadAnsi(text), ReadAnsi(set), inside: true);
+    [Export] public ulong wcsspn(Va text, Va set) => Span(ReadWide(text), ReadWide(set), inside: true);
+    [Export] public ulong strcspn(Va text, Va set) => Span(ReadAnsi(text), ReadAnsi(set), inside: false);
+    [Export] public ulong wcscspn(Va text, Va set) => Span(ReadWide(text), ReadWide(set), inside: false);
+
+    static ulong Span(string text, string set, bool inside)
+    {
+        int at = inside ? text.AsSpan().IndexOfAnyExcept(set) : text.AsSpan().IndexOfAny(set);
+        return (ulong)(at < 0 ? text.Length : at);
+    }
+
+    [Export] public Va strpbrk(Va text, Va set) => FirstOf(text, ReadAnsi(text).AsSpan().IndexOfAny(ReadAnsi(set)), 1);
+    [Export] public Va wcspbrk(Va text, Va set) => FirstOf(text, ReadWide(text).AsSpan().IndexOfAny(ReadWide(set)), 2);
+
+    static Va FirstOf(Va text, int at, int unit) => at < 0 ? Va.Null : text + at * unit;
 
     [Export]
-    public int _snwprintf(Va buffer, ulong count, Va format, VarArgs arguments) =>
-        StoreWide(buffer, count, FormatWide(format, arguments));
-
-    [Export]
-    public int _vsnwprintf(Va buffer, ulong count, Va format, Va arguments) =>
-        StoreWide(buffer, count, FormatWide(format, new VarArgs(nt.Memory, arguments)));
-
-    /// <summary>The old swprintf of Microsoft's library: no count.</summary>
-    [Export]
-    public int swprintf(Va buffer, Va format, VarArgs arguments) =>
-        StoreWide(buffer, int.MaxValue, FormatWide(format, arguments));
+    public Va memchr(Va buffer, int c, ulong count)
+    {
+        for (ulong i = 0; i < count; i++)
+        {
+            if (nt.Memory.Read<byte>(buffer + i) == (byte)c) return buffer + i;
+            if ((i & 0x3FF) == 0) nt.Ke.Clock.Spend();
+        }
+        return Va.Null;
+    }
 
     static int Limit(ulong count) => (int)Math.Min(count, MaximumText);
 
     void PutWide(Va destination, string text) => nt.Memory.Write(destination, MemoryMarshal.AsBytes(text.AsSpan()));
 
     void PutAnsi(Va destination, string text) => nt.Memory.Write(destination, Encoding.Latin1.GetBytes(text));
-
-    // Text that does not fit is cut, without a zero, and -1 is returned; text that just fits gets no zero either.
-    int StoreAnsi(Va buffer, ulong count, string text)
-    {
-        if ((ulong)text.Length < count) PutAnsi(buffer, text + '\0');
-        else PutAnsi(buffer, text[..(int)count]);
-        return (ulong)text.Length <= count ? text.Length : -1;
-    }
-
-    int StoreWide(Va buffer, ulong count, string text)
-    {
-        if ((ulong)text.Length < count) PutWide(buffer, text + '\0');
-        else PutWide(buffer, text[..(int)count]);
-        return (ulong)text.Length <= count ? text.Length : -1;
-    }
 }

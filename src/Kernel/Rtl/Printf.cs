@@ -8,7 +8,7 @@ namespace Ringdown.Kernel;
 /// <param name="wide">The format itself is UTF-16: %s and %c then mean wide ones, %S and %C narrow.</param>
 sealed class Printf(NtKernel nt, VarArgs arguments, bool wide)
 {
-    const int MaximumWidth = 4096;
+    const int MaximumWidth = 4096, MaximumLength = 1 << 24;
 
     /// <summary>One conversion: flags, width, precision (-1 for none given), size prefix.</summary>
     record struct Spec(bool Left, bool Plus, bool Space, bool Alternate, bool Zero, int Width, int Precision,
@@ -26,8 +26,9 @@ sealed class Printf(NtKernel nt, VarArgs arguments, bool wide)
             }
             i++;
             Spec spec = Parse(format, ref i);
-            if (i >= format.Length) break;
-            text.Append(Pad(Convert(format[i], spec), spec));
+            if (i >= format.Length || text.Length > MaximumLength) break;
+            nt.Ke.Clock.Spend();
+            text.Append(Pad(Convert(format[i], spec), spec, format[i]));
         }
         return text.ToString();
     }
@@ -79,12 +80,12 @@ sealed class Printf(NtKernel nt, VarArgs arguments, bool wide)
     {
         'd' or 'i' => Signed(spec),
         'u' => Digits(Unsigned(spec).ToString(CultureInfo.InvariantCulture), spec),
-        'x' => (spec.Alternate ? "0x" : "") + Digits(Unsigned(spec).ToString("x"), spec),
-        'X' => (spec.Alternate ? "0X" : "") + Digits(Unsigned(spec).ToString("X"), spec),
-        'o' => Digits(System.Convert.ToString((long)Unsigned(spec), 8), spec),
+        'x' => Hexadecimal(spec, "0x", "x"),
+        'X' => Hexadecimal(spec, "0X", "X"),
+        'o' => Octal(spec),
         'p' => arguments.Next().ToString("X16"),
-        'c' => ((char)(IsWide(spec, wide) ? (ushort)arguments.Next() : (byte)arguments.Next())).ToString(),
-        'C' => ((char)(IsWide(spec, !wide) ? (ushort)arguments.Next() : (byte)arguments.Next())).ToString(),
+        'c' => Character(IsWide(spec, wide)),
+        'C' => Character(IsWide(spec, !wide)),
         's' => Text(spec, IsWide(spec, wide)),
         'S' => Text(spec, IsWide(spec, !wide)),
         'Z' => Counted(spec),
@@ -125,14 +126,41 @@ sealed class Printf(NtKernel nt, VarArgs arguments, bool wide)
         };
     }
 
-    static string Digits(string digits, Spec spec) => spec.Precision > 0 ? digits.PadLeft(spec.Precision, '0') : digits;
+    string Hexadecimal(Spec spec, string prefix, string form)
+    {
+        ulong value = Unsigned(spec);
+        return (spec.Alternate && value != 0 ? prefix : "")
+            + Digits(value.ToString(form, CultureInfo.InvariantCulture), spec);
+    }
+
+    string Octal(Spec spec)
+    {
+        string digits = Digits(System.Convert.ToString((long)Unsigned(spec), 8), spec);
+        return spec.Alternate && !digits.StartsWith('0') ? "0" + digits : digits;
+    }
+
+    // No digits at all for a zero that need not have one.
+    static string Digits(string digits, Spec spec) =>
+        spec.Precision == 0 && digits == "0" ? "" : digits.PadLeft(Math.Max(0, spec.Precision), '0');
+
+    // Text of the other width goes through the ANSI code page.
+    string Transcoded(string text, bool isWide) =>
+        isWide == wide ? text
+        : isWide ? Encoding.Latin1.GetString(NlsCodePage.Ansi.Encode(text))
+        : NlsCodePage.Ansi.Decode(Encoding.Latin1.GetBytes(text));
 
     string Text(Spec spec, bool isWide)
     {
         Va address = new(arguments.Next());
         if (address.IsNull) return "(null)";
         int limit = spec.Precision >= 0 ? spec.Precision : 1 << 20;
-        return isWide ? nt.Crt.ReadWide(address, limit) : nt.Crt.ReadAnsi(address, limit);
+        return Transcoded(isWide ? nt.Crt.ReadWide(address, limit) : nt.Crt.ReadAnsi(address, limit), isWide);
+    }
+
+    string Character(bool isWide)
+    {
+        ulong raw = arguments.Next();
+        return Transcoded(((char)(isWide ? (ushort)raw : (byte)raw)).ToString(), isWide);
     }
 
     // %wZ is a UNICODE_STRING, %Z an ANSI_STRING.
@@ -140,15 +168,21 @@ sealed class Printf(NtKernel nt, VarArgs arguments, bool wide)
     {
         Va address = new(arguments.Next());
         if (address.IsNull) return "(null)";
-        return IsWide(spec, wide) ? UnicodeString.At(nt.Memory, address).Text : AnsiString.At(nt.Memory, address).Text;
+        bool isWide = IsWide(spec, false);
+        string text = isWide ? UnicodeString.At(nt.Memory, address).Text
+            : Encoding.Latin1.GetString(nt.Rtl.BytesOf(AnsiString.At(nt.Memory, address)));
+        return Transcoded(spec.Precision >= 0 && spec.Precision < text.Length ? text[..spec.Precision] : text, isWide);
     }
 
-    static string Pad(string text, Spec spec)
+    static string Pad(string text, Spec spec, char conversion)
     {
         if (text.Length >= spec.Width) return text;
         if (spec.Left) return text.PadRight(spec.Width);
-        if (!spec.Zero) return text.PadLeft(spec.Width);
-        int sign = text.Length > 0 && text[0] is '-' or '+' or ' ' ? 1 : 0;
+        bool isNumber = "diuxXop".Contains(conversion);
+        if (!spec.Zero || isNumber && spec.Precision >= 0) return text.PadLeft(spec.Width);
+        // Zeros go behind a sign, and behind 0x.
+        int sign = !isNumber || text.Length == 0 ? 0 : text[0] is '-' or '+' or ' ' ? 1
+            : text.Length > 1 && text[1] is 'x' or 'X' ? 2 : 0;
         return text[..sign] + text[sign..].PadLeft(spec.Width - sign, '0');
     }
 }

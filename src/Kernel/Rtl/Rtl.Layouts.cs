@@ -37,7 +37,12 @@ public readonly partial struct AnsiString
     [Field(0x02)] public partial ushort MaximumLength { get; set; }
     [Field(0x08)] public partial Va Buffer { get; set; }
 
-    public string Text => IsNull ? "" : System.Text.Encoding.Latin1.GetString(_memory.ReadBytes(Buffer, Length));
+    /// <summary>The characters, as code page 1252 has them.</summary>
+    public string Text => IsNull ? "" : NlsCodePage.Ansi.Decode(_memory.ReadBytes(Buffer, Length));
+
+    /// <summary>Points it at bytes that lie in guest memory.</summary>
+    public void Set(Va buffer, int lengthBytes, int maximumLengthBytes) =>
+        (Length, MaximumLength, Buffer) = ((ushort)lengthBytes, (ushort)maximumLengthBytes, buffer);
 }
 
 [Layout("_OBJECT_ATTRIBUTES", Size = 0x30)]

@@ -6,7 +6,7 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Counted strings: made, compared, joined, converted.</summary>
+/// <summary>Counted strings of UTF-16: made, compared, joined.</summary>
 sealed partial class Rtl
 {
     const int MaximumStringBytes = 0xFFFC;
@@ -27,17 +27,6 @@ sealed partial class Rtl
         RtlInitUnicodeString(destinationString, sourceString);
         return STATUS_SUCCESS;
     }
-
-    [Export]
-    public void RtlInitAnsiString(UnicodeString destinationString, Va sourceString)
-    {
-        int bytes = sourceString.IsNull ? 0 : Math.Min(nt.Crt.ReadAnsi(sourceString, 0x10000).Length, 0xFFFE);
-        destinationString.Set(sourceString, bytes, sourceString.IsNull ? 0 : bytes + 1);
-    }
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void RtlInitString(UnicodeString destinationString, Va sourceString) =>
-        RtlInitAnsiString(destinationString, sourceString);
 
     [Export]
     public void RtlCopyUnicodeString(UnicodeString destinationString, UnicodeString sourceString)
@@ -74,9 +63,6 @@ sealed partial class Rtl
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public void RtlFreeUnicodeString(UnicodeString unicodeString) => FreeBuffer(unicodeString);
 
-    [Export, IrqlRequiresMax(APC_LEVEL)]
-    public void RtlFreeAnsiString(UnicodeString ansiString) => FreeBuffer(ansiString);
-
     void FreeBuffer(UnicodeString target)
     {
         if (target.Buffer.IsNull) return;
@@ -104,30 +90,94 @@ sealed partial class Rtl
     {
         for (int i = 0; i < Math.Min(a.Length, b.Length); i++)
         {
-            int difference = ignoreCase ? char.ToUpperInvariant(a[i]) - char.ToUpperInvariant(b[i]) : a[i] - b[i];
+            int difference = ignoreCase ? Casing.ToUpper(a[i]) - Casing.ToUpper(b[i]) : a[i] - b[i];
             if (difference != 0) return difference;
         }
         return a.Length - b.Length;
     }
 
+    /// <summary>As RtlCompareUnicodeString, over characters that are counted apart.</summary>
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public int RtlCompareUnicodeStrings(
+        Va string1, ulong string1Length, Va string2, ulong string2Length, bool caseInsensitive)
+    {
+        ulong common = Math.Min(string1Length, string2Length);
+        for (ulong i = 0; i < common; i++)
+        {
+            char a = nt.Memory.Read<char>(string1 + i * 2), b = nt.Memory.Read<char>(string2 + i * 2);
+            int difference = caseInsensitive ? Casing.ToUpper(a) - Casing.ToUpper(b) : a - b;
+            if (difference != 0) return difference;
+        }
+        return unchecked((int)(string1Length - string2Length));
+    }
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public ushort RtlDowncaseUnicodeChar(ushort sourceCharacter) => Casing.ToLower((char)sourceCharacter);
+
     [Export, IrqlRequiresMax(APC_LEVEL)]
-    public ushort RtlUpcaseUnicodeChar(ushort sourceCharacter) => char.ToUpperInvariant((char)sourceCharacter);
+    public NtStatus RtlDowncaseUnicodeString(
+        UnicodeString destinationString, UnicodeString sourceString, bool allocateDestinationString) =>
+        Store(destinationString, Encoding.Unicode.GetBytes(Casing.ToLower(sourceString.Text)), 0,
+            allocateDestinationString);
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public bool RtlCreateUnicodeString(UnicodeString destinationString, Va sourceString)
+    {
+        string text = nt.Crt.ReadWide(sourceString, 0x8000);
+        return text.Length * 2 <= MaximumStringBytes
+            && Store(destinationString, Encoding.Unicode.GetBytes(text), 2, allocate: true).IsSuccess;
+    }
+
+    const uint RTL_DUPLICATE_UNICODE_STRING_NULL_TERMINATE = 1;
+    const uint RTL_DUPLICATE_UNICODE_STRING_ALLOCATE_NULL_STRING = 2;
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus RtlDuplicateUnicodeString(uint flags, UnicodeString stringIn, UnicodeString stringOut)
+    {
+        if (stringOut.IsNull || flags > 3 || flags == RTL_DUPLICATE_UNICODE_STRING_ALLOCATE_NULL_STRING)
+            return STATUS_INVALID_PARAMETER;
+        bool empty = stringIn.IsNull || stringIn.Length == 0;
+        if (empty && (flags & RTL_DUPLICATE_UNICODE_STRING_ALLOCATE_NULL_STRING) == 0)
+        {
+            stringOut.Set(Va.Null, 0, 0);
+            return STATUS_SUCCESS;
+        }
+        byte[] text = stringIn.IsNull ? [] : nt.Memory.ReadBytes(stringIn.Buffer, stringIn.Length);
+        return Store(stringOut, text, (int)(flags & RTL_DUPLICATE_UNICODE_STRING_NULL_TERMINATE) * 2, allocate: true);
+    }
+
+    /// <summary>Whether lengths are even and agree with each other and with the buffer.</summary>
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus RtlValidateUnicodeString(uint flags, UnicodeString @string)
+    {
+        if (flags != 0) return STATUS_INVALID_PARAMETER;
+        if (@string.IsNull) return STATUS_SUCCESS;
+        (ushort length, ushort maximum) = (@string.Length, @string.MaximumLength);
+        bool good = (length & 1) == 0 && (maximum & 1) == 0 && length <= maximum
+            && (!@string.Buffer.IsNull || maximum == 0);
+        return good ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
+    }
+
+    /// <summary>HASH_STRING_ALGORITHM_X65599 (1), which is also the default (0).</summary>
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public NtStatus RtlHashUnicodeString(UnicodeString @string, bool caseInSensitive, uint hashAlgorithm, Va hashValue)
+    {
+        if (@string.IsNull || hashValue.IsNull || hashAlgorithm > 1) return STATUS_INVALID_PARAMETER;
+        uint hash = 0;
+        foreach (char c in @string.Text)
+            hash = unchecked(hash * 65599 + (caseInSensitive ? Casing.ToUpper(c) : c));
+        nt.Memory.Write(hashValue, hash);
+        return STATUS_SUCCESS;
+    }
+
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public ushort RtlUpcaseUnicodeChar(ushort sourceCharacter) => Casing.ToUpper((char)sourceCharacter);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlUpcaseUnicodeString(
         UnicodeString destinationString, UnicodeString sourceString, bool allocateDestinationString) =>
-        Store(destinationString, Encoding.Unicode.GetBytes(sourceString.Text.ToUpperInvariant()), 0,
+        Store(destinationString, Encoding.Unicode.GetBytes(Casing.ToUpper(sourceString.Text)), 0,
             allocateDestinationString);
-
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus RtlAnsiStringToUnicodeString(
-        UnicodeString destinationString, AnsiString sourceString, bool allocateDestinationString) =>
-        Store(destinationString, Encoding.Unicode.GetBytes(sourceString.Text), 2, allocateDestinationString);
-
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus RtlUnicodeStringToAnsiString(
-        UnicodeString destinationString, UnicodeString sourceString, bool allocateDestinationString) =>
-        Store(destinationString, Encoding.Latin1.GetBytes(sourceString.Text), 1, allocateDestinationString);
 
     // The terminating zero is stored, and room for it is asked for, though it does not count.
     NtStatus Store(UnicodeString destination, byte[] bytes, int terminator, bool allocate)
@@ -147,66 +197,13 @@ sealed partial class Rtl
         return STATUS_SUCCESS;
     }
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus RtlIntegerToUnicodeString(uint value, uint @base, UnicodeString destination)
-    {
-        if (@base is not (0 or 2 or 8 or 10 or 16)) return STATUS_INVALID_PARAMETER;
-        string digits = @base switch
-        {
-            2 or 8 => Convert.ToString(value, (int)@base),
-            16 => value.ToString("X"),
-            _ => value.ToString(),
-        };
-        return Store(destination, Encoding.Unicode.GetBytes(digits), 0, allocate: false);
-    }
-
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus RtlUnicodeStringToInteger(UnicodeString source, uint @base, Va value)
-    {
-        string text = source.Text.Trim();
-        bool negative = text.StartsWith('-');
-        text = text.TrimStart('-', '+');
-        if (@base == 0)
-        {
-            @base = text switch { ['0', 'x', ..] => 16, ['0', 'o', ..] => 8, ['0', 'b', ..] => 2, _ => 10 };
-            if (@base != 10) text = text[2..];
-        }
-        if (@base is not (2 or 8 or 10 or 16)) return STATUS_INVALID_PARAMETER;
-        uint result = 0;
-        foreach (char c in text)
-        {
-            int digit = char.IsAsciiHexDigit(c) ? Convert.ToInt32(c.ToString(), 16) : int.MaxValue;
-            if (digit >= @base) break;
-            result = unchecked(result * @base + (uint)digit);
-        }
-        nt.Memory.Write(value, negative ? unchecked((uint)-result) : result);
-        return STATUS_SUCCESS;
-    }
-
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus RtlGetVersion(Va versionInformation)
-    {
-        nt.Memory.Write(versionInformation + 4, 10u);
-        nt.Memory.Write(versionInformation + 8, 0u);
-        nt.Memory.Write(versionInformation + 12, SharedData.BuildNumber);
-        nt.Memory.Write(versionInformation + 16, 2u);           // VER_PLATFORM_WIN32_NT
-        nt.Memory.Write<ushort>(versionInformation + 20, 0);    // no service pack
-        if (nt.Memory.Read<uint>(versionInformation) < 284) return STATUS_SUCCESS;
-        nt.Memory.Write(versionInformation + 276, 0u);
-        nt.Memory.Write(versionInformation + 280, 0x0001_0100u);    // VER_SUITE_SINGLEUSERTS, VER_NT_WORKSTATION
-        return STATUS_SUCCESS;
-    }
-
-    [Export]
-    public ulong RtlCompareMemory(Va source1, Va source2, ulong length)
-    {
-        for (ulong i = 0; i < length; i++)
-            if (nt.Memory.Read<byte>(source1 + i) != nt.Memory.Read<byte>(source2 + i)) return i;
-        return length;
-    }
-
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public uint RtlNtStatusToDosError(NtStatus status) => (uint)Status.Win32Of(status);
+
+    /// <summary>The same: in the kernel there is no thread environment block in which the other would note the
+    /// status.</summary>
+    [Export, IrqlRequiresMax(APC_LEVEL)]
+    public uint RtlNtStatusToDosErrorNoTeb(NtStatus status) => (uint)Status.Win32Of(status);
 
     /// <summary>The address of an export of ntoskrnl.exe or hal.dll; null if neither has it.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]

@@ -85,7 +85,7 @@ sealed partial class Se
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public bool RtlValidSecurityDescriptor(SecurityDescriptor securityDescriptor) =>
-        !securityDescriptor.IsNull && securityDescriptor.Revision == 1;
+        nt.Rtl.IsValid(securityDescriptor);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus RtlCreateAcl(Va acl, uint aclLength, uint aclRevision)

@@ -138,7 +138,8 @@ sealed class FuzzMachine : IDisposable
             _nt.Ob.EventType.Address.Value, _nt.Ob.ProcessType.Address.Value]);
         foreach (NtObject target in (NtObject[])
             [_nt.Ob.At(process.Object.Address), process.Token.Object!, _nt.Ob.Root,
-                _nt.Ob.At(_nt.Ke.CurrentThread.Address), _nt.Ob.Create(_nt.Ob.EventType, 0x18), _nt.Ob.CreateLink(@"\Device")])
+                _nt.Ob.At(_nt.Ke.CurrentThread.Address), _nt.Ob.Create(_nt.Ob.EventType, 0x18),
+                _nt.Ob.CreateLink(@"\Device")])
             _things.Add(_nt.Ob.Open(target, uint.MaxValue & ~0xF000_0000, kernelHandle: false).Value);
         Va subject = Block(0x40), descriptor = Block(0x100), type = Block(16);
         _nt.Se.SeCaptureSubjectContext(SubjectContext.At(_nt.Memory, subject));

@@ -47,13 +47,6 @@ static class GuestBlocks
 
     public const uint Tag = 0x74736554;
 
-    public static Va Bytes(this TestMachine m, ReadOnlySpan<byte> bytes)
-    {
-        Va at = m.Block(Math.Max(8, bytes.Length));
-        m.Nt.Memory.Write(at, bytes);
-        return at;
-    }
-
     public static ObjectAttributes Attributes(
         this TestMachine m, string? name, uint attributes = ObjectRequest.OBJ_CASE_INSENSITIVE, Handle root = default,
         Va security = default)

@@ -25,7 +25,8 @@ public sealed class FrameTests
                 table.Set(page, entry);
                 if (map) model[page] = entry;
                 else model.Remove(page);
-                Assert.Equal(model.TryGetValue(page, out PageEntry known), table.TryGetValue(page, out PageEntry found));
+                bool expected = model.TryGetValue(page, out PageEntry known);
+                Assert.Equal(expected, table.TryGetValue(page, out PageEntry found));
                 Assert.Equal(known, found);
             }
             foreach ((ulong page, PageEntry entry) in model)

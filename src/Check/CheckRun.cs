@@ -31,7 +31,8 @@ public sealed record PhaseResult(string Name, int Requests, int Machines, int Ne
 public sealed class CheckRun
 {
     static readonly IPhase[] s_phases =
-        [new LoadPhase(), new OpenPhase(), new TransferPhase(), new ControlPhase(), new UnloadPhase()];
+        [new LoadPhase(), new OpenPhase(), new TransferPhase(), new ControlPhase(), new ConcurrentPhase(),
+            new UnloadPhase()];
 
     readonly SessionOptions _options;
     readonly List<PhaseResult> _phases = [];
@@ -66,11 +67,14 @@ public sealed class CheckRun
         }
     }
 
+    /// <summary>Control codes that have stopped a machine.</summary>
+    public HashSet<uint> Harmful { get; } = [];
+
     /// <summary>A machine of its own, with the driver loaded or not.</summary>
-    public DriverSession NewSession()
+    public DriverSession NewSession(Func<SessionOptions, SessionOptions>? change = null)
     {
         _machines++;
-        return new DriverSession(File, _options, Findings);
+        return new DriverSession(File, change is null ? _options : change(_options), Findings);
     }
 
     /// <summary>Does something with a file opened at a path, on a machine that lives on until something stops

@@ -34,6 +34,7 @@ sealed class ControlPhase : IPhase
                 data.AsSpan().Fill(fill);
                 bool runs = run.WithFile(path, $"ioctl {name}, {input} bytes in, {output} out",
                     (_, file) => file.DeviceIoControl(code, data, output));
+                if (!runs) run.Harmful.Add(code);
                 if (!runs && ++stops >= MaximumStops) return;
             }
         }

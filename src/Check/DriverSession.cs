@@ -1,4 +1,5 @@
 using Ringdown.Kernel;
+using Ringdown.Machine;
 using Ringdown.Verifier;
 
 namespace Ringdown.Check;
@@ -14,6 +15,12 @@ public sealed record SessionOptions
 
     /// <summary>.reg files that the registry has when the machine boots.</summary>
     public IReadOnlyList<RegistryDocument> RegistryFiles { get; init; } = [];
+
+    /// <summary>How many processors the machine has.</summary>
+    public int Processors { get; init; } = 1;
+
+    /// <summary>Whose turn it is among processors and threads; null: everybody in turn.</summary>
+    public Func<Chance, Schedule>? Schedule { get; init; }
 
     /// <summary>Drivers that are loaded first, in order.</summary>
     public IReadOnlyList<DriverFile> Before { get; init; } = [];
@@ -37,6 +44,8 @@ public sealed class DriverSession : IDisposable
         {
             Seed = options.Seed,
             InstructionLimit = options.InstructionLimit,
+            Processors = options.Processors,
+            Schedule = options.Schedule,
             Registry = options.RegistryFiles,
             Observers = [.. Rules.All(Reporter), .. options.Observers],
             Code = file.Code,

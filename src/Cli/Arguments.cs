@@ -24,6 +24,27 @@ static class Arguments
         DefaultValueFactory = _ => 50_000_000,
     };
 
+    public static Option<int> Processors()
+    {
+        var processors = new Option<int>("--processors")
+        {
+            Description = $"How many processors the machine has, 1 to {Computer.MaximumProcessors}.",
+            DefaultValueFactory = _ => 1,
+        };
+        processors.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() is < 1 or > Computer.MaximumProcessors)
+                result.AddError($"--processors is 1 to {Computer.MaximumProcessors}.");
+        });
+        return processors;
+    }
+
+    public static Option<string> Schedule() => new Option<string>("--schedule")
+    {
+        Description = "Whose turn it is among processors and threads: each in turn, or as the seed decides.",
+        DefaultValueFactory = _ => Schedules.Default,
+    }.AcceptOnlyFromAmong(Schedules.Names);
+
     public static Option<string[]> Registry() => new("--registry")
     {
         Description = "Name=Value in the service's key (Parameters\\Name=Value below it); numbers become REG_DWORD.",

@@ -18,9 +18,11 @@ static class CheckCommand
         var registry = Arguments.Registry();
         var registryFiles = Arguments.RegistryFiles();
         var before = Arguments.Before();
+        var processors = Arguments.Processors();
+        var schedule = Arguments.Schedule();
         var command = new Command(
             "check", "Exercise all of a driver and report what it does wrong.") { driver, json, seed, timeout, registry,
-                registryFiles, before };
+                registryFiles, before, processors, schedule };
         command.SetAction(parsed => Arguments.Guard(() =>
         {
             var run = new CheckRun(DriverFile.Open(parsed.GetValue(driver)!), new SessionOptions
@@ -30,6 +32,8 @@ static class CheckCommand
                 Registry = Arguments.ParseRegistry(parsed.GetValue(registry)),
                 RegistryFiles = Arguments.OpenRegistry(parsed.GetValue(registryFiles)),
                 Before = Arguments.OpenAll(parsed.GetValue(before)),
+                Processors = parsed.GetValue(processors),
+                Schedule = Schedules.Find(parsed.GetValue(schedule)!),
             });
             if (parsed.GetValue(json)) WriteJson(run);
             else WriteText(run);

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Ringdown.Check;
 using Ringdown.Kernel;
+using Ringdown.Machine;
 using Ringdown.Verifier;
 
 namespace Ringdown.Cli;
@@ -34,14 +35,22 @@ static class RunCommand
         var saveRegistry = new Option<string?>("--save-reg")
         { Description = "Write HKEY_LOCAL_MACHINE as it is at the end to a .reg file." };
         var before = Arguments.Before();
+        var processors = Arguments.Processors();
+        var schedule = Arguments.Schedule();
+        var record = new Option<string?>("--record") { Description = "Write the decisions of the schedule to a file." };
+        var replay = new Option<string?>("--replay") { Description = "Decide as a file of decisions says." };
         var command = new Command("run", "Load a driver, send it requests, unload it, and show what happened.")
         {
             driver, requests, json, trace, pool, noUnload, seed, timeout, registry, registryFiles, saveRegistry, before,
+            processors, schedule, record, replay,
         };
         command.SetAction(parsed => Arguments.Guard(() =>
         {
             Request[] script = [.. (parsed.GetValue(requests) ?? []).Select(Request.Parse)];
             var tracer = parsed.GetValue(trace) ? new Trace() : null;
+            RecordingSchedule? recorded = null;
+            Func<Chance, Schedule> inner = parsed.GetValue(replay) is { } decisions
+                ? Replay(decisions) : Schedules.Find(parsed.GetValue(schedule)!)!;
             var options = new SessionOptions
             {
                 Seed = parsed.GetValue(seed),
@@ -49,6 +58,8 @@ static class RunCommand
                 Registry = Arguments.ParseRegistry(parsed.GetValue(registry)),
                 RegistryFiles = Arguments.OpenRegistry(parsed.GetValue(registryFiles)),
                 Before = Arguments.OpenAll(parsed.GetValue(before)),
+                Processors = parsed.GetValue(processors),
+                Schedule = chance => recorded = new RecordingSchedule(inner(chance)),
                 Observers = tracer is null ? [] : [tracer],
             };
             DriverFile file = DriverFile.Open(parsed.GetValue(driver)!);
@@ -60,9 +71,23 @@ static class RunCommand
             // UTF-16, as the registry editor writes and reads it.
             if (parsed.GetValue(saveRegistry) is { } path)
                 File.WriteAllText(path, session.Nt.SaveRegistry().ToString(), System.Text.Encoding.Unicode);
+            if (parsed.GetValue(record) is { } kept) File.WriteAllText(kept, Schedules.Write(recorded!.Decisions));
             return code;
         }));
         return command;
+    }
+
+    static Func<Chance, Schedule> Replay(string path)
+    {
+        try
+        {
+            IReadOnlyList<long> decisions = Schedules.Read(File.ReadAllText(path));
+            return _ => new ReplaySchedule(decisions);
+        }
+        catch (FormatException)
+        {
+            throw new UsageException($"{path} is no record of a schedule.");
+        }
     }
 
     readonly record struct RunOptions(bool Unload, bool Json, bool Pool);

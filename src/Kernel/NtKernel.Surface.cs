@@ -83,6 +83,14 @@ public sealed partial class NtKernel
     /// <summary>Does what a .reg file says.</summary>
     public void ApplyRegistry(RegistryDocument document) => Cm.Apply(document);
 
+    /// <summary>Where some data lies, in words: in a driver's image, in a block of pool, or the address.</summary>
+    public string DescribeData(Va address)
+    {
+        if (Loader.ImageAt(address) is { } image) return $"at {image.ModuleName}+0x{address - image.Base:x}";
+        if (Mm.Pool.Near(address) is not { } block || address < block.Address) return $"at {address}";
+        return $"at 0x{address - block.Address:x} in the block {block.Address} with tag '{block.TagText}'";
+    }
+
     /// <summary>The text of a UNICODE_STRING in guest memory, or null if it cannot be read.</summary>
     public string? TryText(ulong unicodeString)
     {

@@ -1,4 +1,5 @@
 using Ringdown.Kernel;
+using Ringdown.Machine;
 
 namespace Ringdown.Verifier;
 
@@ -82,14 +83,14 @@ public sealed class LockOrderRule(Reporter reporter) : IObserver
             if (!_after.TryGetValue(held, out var after)) _after[held] = after = [];
             if (after.ContainsKey(taken)) continue;
             after[taken] = Place(nt);
-            if (PathFrom(taken, held) is not { } path) continue;
+            if (PathFrom(nt, taken, held) is not { } path) continue;
             reporter.Report(nt, "LockOrder", Severity.Error,
-                $"{Name(taken)} is taken while {Name(held)} is held; elsewhere it is the other way round: {path}.");
+                $"{Name(nt, taken)} is taken while {Name(nt, held)} is held; elsewhere it is the other way round: {path}.");
         }
     }
 
     // How one lock came to be taken under another, through others in between.
-    string? PathFrom(ulong from, ulong to)
+    string? PathFrom(NtKernel nt, ulong from, ulong to)
     {
         var seen = new HashSet<ulong> { from };
         var open = new Queue<(ulong Lock, string Path)>();
@@ -100,7 +101,7 @@ public sealed class LockOrderRule(Reporter reporter) : IObserver
             foreach ((ulong next, string place) in after)
             {
                 string before = at.Path.Length > 0 ? at.Path + ", then " : "";
-                string path = $"{before}{Name(next)} under {Name(at.Lock)} at {place}";
+                string path = $"{before}{Name(nt, next)} under {Name(nt, at.Lock)} at {place}";
                 if (next == to) return path;
                 if (seen.Add(next)) open.Enqueue((next, path));
             }
@@ -111,5 +112,6 @@ public sealed class LockOrderRule(Reporter reporter) : IObserver
     static string Place(NtKernel nt) =>
         nt.Stack().FirstOrDefault(f => nt.Loader.IsDriver(f.Module))?.ToString() ?? "a place in the kernel";
 
-    static string Name(ulong taken) => taken == CancelLock ? "the cancel spin lock" : $"lock {taken:x}";
+    static string Name(NtKernel nt, ulong taken) =>
+        taken == CancelLock ? "the cancel spin lock" : $"the lock {nt.DescribeData(new Va(taken))}";
 }

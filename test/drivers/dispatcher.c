@@ -594,9 +594,10 @@ static ULONG Run(PDEVICE_OBJECT device, ULONG number)
 static NTSTATUS NTAPI DeviceControl(PDEVICE_OBJECT device, PIRP irp)
 {
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
+    ULONG code = stack->Parameters.DeviceIoControl.IoControlCode;
+    if ((code & 3) != METHOD_BUFFERED) return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     if (stack->Parameters.DeviceIoControl.OutputBufferLength < sizeof(ULONG))
         return Complete(irp, STATUS_BUFFER_TOO_SMALL, 0);
-    ULONG code = stack->Parameters.DeviceIoControl.IoControlCode;
     *(PULONG)irp->AssociatedIrp.SystemBuffer = Run(device, (code >> 2) & 0x7FF);
     return Complete(irp, STATUS_SUCCESS, sizeof(ULONG));
 }

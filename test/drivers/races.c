@@ -4,6 +4,7 @@
 
 #define DEVICE L"\\Device\\Races"
 #define LINK L"\\DosDevices\\Races"
+#define IOCTL(n) (0x222000 + 4 * (n))
 #define ROUNDS 4
 
 static PDEVICE_OBJECT s_device;
@@ -125,15 +126,15 @@ static void InsertTogether(void)
 
 static NTSTATUS NTAPI DeviceControl(PDEVICE_OBJECT device, PIRP irp)
 {
-    switch ((IoGetCurrentIrpStackLocation(irp)->Parameters.DeviceIoControl.IoControlCode >> 2) & 0x7FF) {
-    case 0:
+    switch (IoGetCurrentIrpStackLocation(irp)->Parameters.DeviceIoControl.IoControlCode) {
+    case IOCTL(0):
         s.Shared = ExAllocatePoolWithTag(NonPagedPool, 64, TAG);
         RunBoth(FreeIfThere, FreeIfThere);
         break;
-    case 1: RunBoth(TakeAThenB, TakeBThenA); break;
-    case 2: RunBoth(SpinOne, SpinOther); break;
-    case 3: LockOrder(); break;
-    case 4: InsertTogether(); break;
+    case IOCTL(1): RunBoth(TakeAThenB, TakeBThenA); break;
+    case IOCTL(2): RunBoth(SpinOne, SpinOther); break;
+    case IOCTL(3): LockOrder(); break;
+    case IOCTL(4): InsertTogether(); break;
     default: return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     }
     return Complete(irp, STATUS_SUCCESS, 0);

@@ -42,6 +42,25 @@ public sealed class UserSide
         AsUser(() => _nt.Ke.RunUntilIdle());
     }
 
+    /// <summary>Does several things at once, each in a thread of its own in the user's process; returns when all are
+    /// done.</summary>
+    public void Concurrently(params IReadOnlyList<Action> bodies)
+    {
+        _nt.BeginRequest();
+        var threads = new List<NtObject>();
+        for (int i = 0; i < bodies.Count; i++)
+        {
+            Action body = bodies[i];
+            Va start = _nt.Routines.Add("user thread", (_, _) => body());
+            NtThread thread = _nt.Ps.StartThread($"user {i + 1}", _nt.Ps.UserProcess, start, Va.Null);
+            threads.Add(_nt.Ob.At(thread.Object.Address));
+            _nt.Ob.Reference(threads[^1]);
+        }
+        AsUser(() => _nt.Ke.WaitFor(
+            [.. threads.Select(t => DispatcherHeader.At(_nt.Memory, t.Body))], all: true, deadline: null));
+        foreach (NtObject thread in threads) _nt.Ob.Dereference(thread);
+    }
+
     /// <summary>A service call from user mode: an exception raised in it is its status, a stop of the machine gets its
     /// report.</summary>
     internal NtStatus AsUser(Func<NtStatus> service)

@@ -54,6 +54,10 @@ static class InfoCommand
         return [.. image.Imports.Select(i => (i, SupportOf(exports, data, i)))];
     }
 
+    // How much it is missed elsewhere.
+    static string Missed(PeImport import) => import.Name is { } name && KnownImports.Find(name) is { } known
+        ? $"  ({known.Drivers} of {KnownImports.Drivers} known drivers import it)" : "";
+
     static void WriteText(DriverFile file)
     {
         PeImage image = file.Image;
@@ -80,7 +84,8 @@ static class InfoCommand
             foreach ((PeImport import, string support) in module.OrderBy(i => i.Import.Name, StringComparer.Ordinal))
             {
                 string color = support == "supported" ? "green" : support == "partial" ? "yellow" : "red";
-                string missing = support == "partial" ? $"  ({exports[import.Name!].Missing})" : "";
+                string missing = support == "partial" ? $"  ({exports[import.Name!].Missing})"
+                    : support == "missing" ? Missed(import) : "";
                 console.MarkupLine($"  [{color}]{support,-9}[/] {(import.Name ?? $"#{import.Ordinal}").Clean().EscapeMarkup()}{missing.EscapeMarkup()}");
             }
         }
@@ -110,6 +115,7 @@ static class InfoCommand
                 ["module"] = i.Import.Library,
                 ["name"] = i.Import.Name ?? $"#{i.Import.Ordinal}",
                 ["support"] = i.Support,
+                ["drivers"] = i.Import.Name is { } name ? KnownImports.Find(name)?.Drivers : null,
             }),
             ["exports"] = RunJson.Array(image.Exports, e => e.Name ?? $"#{e.Ordinal}"),
         });

@@ -260,4 +260,20 @@ public sealed class KeProcessorTests
         Assert.Contains("(one) spins on the lock", hang.Message);
         Assert.Contains("(two) spins on the lock", hang.Message);
     }
+
+    [Fact]
+    public void A_dump_header_has_its_signature_and_the_stop()
+    {
+        using TestMachine m = Machine(2);
+        Va area = Block(m, 0x2000), needed = Block(m, 4);
+        Assert.Equal(STATUS_INVALID_PARAMETER, m.Nt.KeInitializeCrashDumpHeader(1, 0, area, 0x1000, needed));
+        Assert.Equal(0x2000, m.Nt.Memory.Read<int>(needed));
+        Assert.Equal(STATUS_SUCCESS, m.Nt.KeInitializeCrashDumpHeader(1, 0, area, 0x2000, needed));
+        Assert.Equal("PAGEDU64"u8.ToArray(), m.Nt.Memory.ReadBytes(area, 8));
+        Assert.Equal(2, m.Nt.Memory.Read<int>(area + 0x34));
+        ContextView none = ContextView.At(m.Nt.Memory, Va.Null);
+        Assert.Equal(0x2000u, m.Nt.KeCapturePersistentThreadState(
+            none, m.Nt.KeGetCurrentThread(), 0xE2, 1, 2, 3, 4, area));
+        Assert.Equal((0xE2, 4UL), (m.Nt.Memory.Read<int>(area + 0x38), m.Nt.Memory.Read<ulong>(area + 0x58)));
+    }
 }

@@ -28,6 +28,7 @@ static class RunJson
             ["links"] = Array(outcome.Links, l => new JsonObject { ["name"] = l.Link, ["target"] = l.Target }),
             ["requests"] = Array(outcome.Results, Result),
             ["unloaded"] = outcome.Unloaded,
+            ["stackBytes"] = driver is null ? null : outcome.Session.Nt.Loader.StackUsedBy(driver),
             ["bugCheck"] = outcome.Session.Stop is BugCheck ? Crash(outcome.Session.Stop.Report!) : null,
             ["findings"] = Findings(outcome.Findings.All),
             ["missingImports"] = Array(driver?.MissingImports ?? [], m => $"{m.Module}!{m.Name}"),

@@ -8,6 +8,8 @@ namespace Ringdown.Cli;
 /// <summary>A run, and findings, for people.</summary>
 static class RunText
 {
+    const int StackBytes = 6 * 4096;
+
     public static void Write(RunOutcome outcome)
     {
         IAnsiConsole console = AnsiConsole.Console;
@@ -25,6 +27,8 @@ static class RunText
         foreach (RequestResult result in outcome.Results) WriteResult(console, result);
         if (outcome.Unloaded is { } unloaded)
             console.MarkupLineInterpolated($"[bold]DriverUnload[/] {(unloaded ? "done" : "the driver has none, so it stays loaded")}");
+        if (driver is not null && outcome.Session.Nt.Loader.StackUsedBy(driver) is > 0 and var used)
+            console.MarkupLineInterpolated($"[bold]stack[/]       {used} of {StackBytes} bytes");
         foreach (string line in outcome.Session.Nt.DebugPrint)
             console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line.Clean()}");
         if (outcome.Pool is { } pool) WritePool(console, pool);

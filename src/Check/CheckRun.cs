@@ -67,7 +67,7 @@ public sealed class CheckRun
         }
     }
 
-    /// <summary>Control codes that have stopped a machine.</summary>
+    /// <summary>Control codes that do harm by themselves.</summary>
     public HashSet<uint> Harmful { get; } = [];
 
     /// <summary>A machine of its own, with the driver loaded or not.</summary>

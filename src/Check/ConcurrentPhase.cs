@@ -5,7 +5,7 @@ namespace Ringdown.Check;
 
 /// <summary>Several threads send requests at once, on two processors, in many orders: each machine tries another
 /// one.</summary>
-/// <remarks>Control codes that bring the machine down by themselves are left out.</remarks>
+/// <remarks>Control codes that do harm by themselves are left out.</remarks>
 sealed class ConcurrentPhase : IPhase
 {
     const int Orders = 16, Threads = 3, RequestsOfThread = 6, Processors = 2, MaximumStops = 4;

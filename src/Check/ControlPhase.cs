@@ -17,8 +17,14 @@ sealed class ControlPhase : IPhase
     public void Run(CheckRun run)
     {
         foreach (string path in run.Surface!.Paths)
+        {
             foreach (uint code in run.Surface.ControlCodes.Append(UnknownCode))
+            {
+                int before = run.Findings.Errors;
                 Exercise(run, path, code);
+                if (run.Findings.Errors > before) run.Harmful.Add(code);
+            }
+        }
     }
 
     static void Exercise(CheckRun run, string path, uint code)
@@ -34,7 +40,6 @@ sealed class ControlPhase : IPhase
                 data.AsSpan().Fill(fill);
                 bool runs = run.WithFile(path, $"ioctl {name}, {input} bytes in, {output} out",
                     (_, file) => file.DeviceIoControl(code, data, output));
-                if (!runs) run.Harmful.Add(code);
                 if (!runs && ++stops >= MaximumStops) return;
             }
         }

@@ -14,10 +14,8 @@ static class ExportsCommand
         {
             Description = "As docs/exports.md has it, with what drivers import and is missing.",
         };
-        var command = new Command("exports", "List every kernel export with its module, IRQL contract and support level.")
-        {
-            markdown,
-        };
+        var command = new Command(
+            "exports", "List every kernel export with its module, IRQL contract and support level.") { markdown };
         command.SetAction(parsed =>
         {
             Console.Out.Write(parsed.GetValue(markdown) ? Markdown() : Text());
@@ -49,8 +47,8 @@ static class ExportsCommand
         var text = new StringBuilder($"""
             # Exports
 
-            Written by `ringdown exports --markdown`: {Exports.All.Length} functions, {partial} of them partial, and {Exports.Data.Length}
-            variables. The number says how many of {KnownImports.Drivers} real drivers import it.
+            Written by `ringdown exports --markdown`: {Exports.All.Length} functions, {partial} of them partial, and
+            {Exports.Data.Length} variables. The number says how many of {KnownImports.Drivers} real drivers import it.
 
             | module | function | IRQL | drivers | what is missing |
             |---|---|---|---|---|
@@ -58,9 +56,10 @@ static class ExportsCommand
             """.ReplaceLineEndings("\n"));
         foreach (Export e in Exports.All)
             text.Append($"| {e.Module} | {e.Name} | {IrqlOf(e)} | {DriversOf(e.Name)} | {e.Missing} |\n");
-        foreach (DataExport d in Exports.Data) text.Append($"| {d.Module} | {d.Name} | variable | {DriversOf(d.Name)} | |\n");
-        text.Append("\n## Not there\n\nWhat real drivers import besides. A driver that imports such a function loads; a call of it is reported ")
-            .Append("with its caller\nand ends the run.\n");
+        foreach (DataExport d in Exports.Data)
+            text.Append($"| {d.Module} | {d.Name} | variable | {DriversOf(d.Name)} | |\n");
+        text.Append("\n## Not there\n\nWhat real drivers import besides. A driver that imports such a function loads; ")
+            .Append("a call of it is reported with its caller\nand ends the run.\n");
         foreach (var module in KnownImports.Missing.GroupBy(k => k.Module))
         {
             text.Append($"\n**{module.Key}** ({module.Count()}):\n");

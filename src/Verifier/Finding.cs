@@ -40,6 +40,9 @@ public sealed class FindingList
 
     public int Count => _order.Count;
 
+    /// <summary>How many of them are errors.</summary>
+    public int Errors => _byKey.Values.Count(f => f.Severity == Severity.Error);
+
     /// <returns>Whether it is new.</returns>
     public bool Add(Finding finding)
     {

@@ -185,7 +185,8 @@ sealed partial class Io
     [Export, ReleasesLock, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoReleaseCancelSpinLock(Irql irql) => nt.Ke.KeReleaseSpinLock(CancelLock, irql);
 
-    Va CancelLock
+    /// <summary>The system's cancel spin lock.</summary>
+    public Va CancelLock
     {
         get
         {

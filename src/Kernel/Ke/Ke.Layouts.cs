@@ -50,6 +50,7 @@ public enum DispatcherType : byte
     Queue = 4,
     Semaphore = 5,
     Thread = 6,
+    Gate = 7,
     NotificationTimer = 8,
     SynchronizationTimer = 9,
 }

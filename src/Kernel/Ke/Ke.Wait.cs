@@ -65,8 +65,7 @@ sealed partial class Ke
     NtStatus? TryWait(Wait wait)
     {
         DeliverKernelApcs();
-        if (wait is { Alertable: true, Mode: ProcessorMode.UserMode } && HasUserApc(wait.Thread.Object))
-            return STATUS_USER_APC;
+        if (wait.Alertable && TestAlert(wait) is { } alerted) return alerted;
         if (TryTake(wait) is { } taken) return taken;
         if (wait.Deadline <= Clock.Now) return STATUS_TIMEOUT;
         if (Irql >= DISPATCH_LEVEL)
@@ -190,7 +189,7 @@ sealed partial class Ke
     {
         switch (header.Type)
         {
-            case DispatcherType.SynchronizationEvent or DispatcherType.SynchronizationTimer:
+            case DispatcherType.SynchronizationEvent or DispatcherType.SynchronizationTimer or DispatcherType.Gate:
                 header.SignalState = 0;
                 break;
             case DispatcherType.Semaphore:

@@ -96,8 +96,7 @@ sealed partial class Ke
                 Scheduler.OnSliceEnd();
                 break;
             case StopKind.Poll:
-                SetIrql(Irql);
-                Scheduler.Notice();
+                OnCr8(Scheduler.Active);
                 break;
             case StopKind.Halt:
                 Halt();
@@ -106,6 +105,16 @@ sealed partial class Ke
                 _nt.Seh.OnTrap(stop);
                 break;
         }
+    }
+
+    // The guest has set CR8 itself, as KeRaiseIrql and KeLowerIrql do inline: the PCR still has the IRQL of before.
+    void OnCr8(KProcessor processor)
+    {
+        Kpcr pcr = processor.Pcr;
+        Irql now = processor.Irql, before = (Irql)pcr.Irql;
+        pcr.Irql = (byte)now;
+        if (now >= DISPATCH_LEVEL && before < DISPATCH_LEVEL) _nt.Memory.PageOut();
+        if (now <= before) Scheduler.Notice();
     }
 
     // HLT: the processor sleeps until an interrupt; without one it sleeps for ever.

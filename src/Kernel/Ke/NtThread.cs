@@ -71,6 +71,9 @@ sealed class NtThread(string name, KThread thread, ulong id, AddressSpace addres
     public Va StartContext { get; init; }
     public KernelStack Stack { get; set; }
 
+    /// <summary>KTHREAD.Alerted, for each mode.</summary>
+    public bool[] Alerted { get; } = new bool[2];
+
     /// <summary>What it waits for now.</summary>
     public Wait? Wait { get; set; }
 

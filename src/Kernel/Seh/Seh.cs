@@ -72,6 +72,12 @@ sealed partial class Seh(NtKernel nt)
             throw new BugCheck(ATTEMPTED_WRITE_TO_READONLY_MEMORY, address.Value,
                 (ulong)nt.Memory.ProtectionOf(address));
         if (kernelHalf) throw NotMapped(address, operation, rip);
+        // Touched once, a guard page is a page like others.
+        if (nt.Mm.Space.TryTouchGuard(address))
+        {
+            Dispatch(new ExceptionRecord(STATUS_GUARD_PAGE_VIOLATION.Value, rip, operation, address.Value));
+            return;
+        }
         Dispatch(new ExceptionRecord(STATUS_ACCESS_VIOLATION.Value, rip, operation, address.Value));
     }
 

@@ -17,7 +17,7 @@ public enum StopKind
     /// <summary>HLT or MWAIT: nothing to do until an interrupt.</summary>
     Halt,
 
-    /// <summary>CR8 was lowered or IF set: an interrupt that had to wait may be delivered now.</summary>
+    /// <summary>CR8 was changed or IF set: an interrupt that had to wait may be delivered now.</summary>
     Poll,
 }
 

@@ -13,7 +13,8 @@ static unsafe class SystemHandlers
         ulong value = *(ulong*)((byte*)s + op->S), old = s->Cr8;
         if (value > 15) return Fault.Raise(op, s, Fault.GeneralProtection);
         s->Cr8 = value;
-        return value < old ? MiscHandlers.Poll(op, s) : op + 1;
+        // Raised or lowered: something may be out of reach now, or due.
+        return value != old ? MiscHandlers.Poll(op, s) : op + 1;
     }
 
     /// <summary>MOV CRn; n is in <see cref="Uop.X"/>.</summary>

@@ -226,4 +226,69 @@ public sealed class KeObjectTests
         m.Nt.IoUninitializeWorkItem(item);
         Assert.Throws<BugCheck>(() => m.Nt.IoQueueWorkItemEx(item, routine, 1, Va.Null));
     }
+
+    [Fact]
+    public void An_alert_ends_an_alertable_wait_or_the_next_one()
+    {
+        using var m = new TestMachine();
+        NtKernel nt = m.Nt;
+        KThread me = nt.KeGetCurrentThread();
+        Va second = Time(m, -10_000_000);
+        Start(m, () => Assert.False(nt.KeAlertThread(me, 0)));
+        Assert.Equal(STATUS_ALERTED, nt.KeDelayExecutionThread(0, true, second));
+        Assert.False(nt.KeAlertThread(me, 1));
+        Assert.True(nt.KeAlertThread(me, 1));
+        Assert.Equal(STATUS_SUCCESS, nt.KeDelayExecutionThread(0, true, Time(m, -10)));
+        Assert.Equal(STATUS_ALERTED, nt.KeDelayExecutionThread(1, true, second));
+        Assert.False(nt.KeTestAlertThread(1));
+        nt.KeAlertThread(me, 0);
+        Assert.True(nt.KeTestAlertThread(0));
+    }
+
+    [Fact]
+    public void A_gate_lets_one_through_at_a_time()
+    {
+        using var m = new TestMachine();
+        KGate gate = KGate.At(m.Nt.Memory, Block(m, KGate.Size));
+        int passed = 0;
+        m.Nt.KeInitializeGate(gate);
+        for (int i = 0; i < 3; i++)
+        {
+            Start(m, () =>
+            {
+                m.Nt.KeWaitForGate(gate, 0, 0);
+                passed++;
+            });
+        }
+        m.Nt.User.RunUntilIdle();
+        Assert.Equal(0, passed);
+        for (int i = 1; i <= 3; i++)
+        {
+            m.Nt.KeSignalGateBoostPriority(gate);
+            m.Nt.User.RunUntilIdle();
+            Assert.Equal(i, passed);
+        }
+    }
+
+    [Fact]
+    public void Queued_spin_locks_are_known_by_their_numbers()
+    {
+        using var m = new TestMachine();
+        NtKernel nt = m.Nt;
+        Va old = Block(m, 1), handle = Block(m, 0x18), own = Block(m, 8);
+        Irql before = nt.KeAcquireQueuedSpinLock(1);
+        Assert.Equal(0u, nt.KeTryToAcquireQueuedSpinLock(1, old));
+        Assert.Equal(1u, nt.KeTryToAcquireQueuedSpinLock(2, old));
+        nt.KeReleaseQueuedSpinLock(2, Irql.DISPATCH_LEVEL);
+        nt.KeReleaseQueuedSpinLock(1, before);
+        before = nt.KeAcquireQueuedSpinLockRaiseToSynch(7);
+        Assert.Equal((Irql)12, nt.CurrentIrql);
+        nt.KeReleaseQueuedSpinLock(7, before);
+        Assert.Equal(1u, nt.KeTryToAcquireQueuedSpinLockRaiseToSynch(3, old));
+        nt.KeReleaseQueuedSpinLock(3, Irql.PASSIVE_LEVEL);
+        nt.KeAcquireInStackQueuedSpinLockRaiseToSynch(own, handle);
+        nt.KeReleaseInStackQueuedSpinLockFromDpcLevel(handle);
+        nt.KeLowerIrql(Irql.PASSIVE_LEVEL);
+        Assert.Throws<BugCheck>(() => nt.KeAcquireQueuedSpinLock(17));
+    }
 }

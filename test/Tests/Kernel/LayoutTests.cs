@@ -27,6 +27,7 @@ public sealed class LayoutTests(ITestOutputHelper output)
         ("_DEVOBJ_EXTENSION.AttachedTo", "Private part."),
         ("_KDPC_DATA", "In KPRCB."),
         ("_EX_TIMER", "Opaque."),
+        ("_KGATE", "Private."),
         ("_KWAIT_BLOCK", "These headers have it as it was before Windows 8."),
         ("_KPCR.LegacyNumber", "In KPRCB."),
         ("_KPCR.DpcData", "In KPRCB."),

@@ -91,7 +91,7 @@ public sealed unsafe class ProcessorTests
     }
 
     [Fact]
-    public void Lowering_CR8_polls_behind_the_instruction_and_raising_does_not()
+    public void Changing_CR8_polls_behind_the_instruction()
     {
         using var guest = new GuestCode(a =>
         {
@@ -99,12 +99,14 @@ public sealed unsafe class ProcessorTests
             a.mov(cr8, rax);
             a.xor(eax, eax);
             a.mov(cr8, rax);
+            a.mov(cr8, rax);
             a.mov(rbx, cr8);
             a.hlt();
         });
         Assert.Equal(StopKind.Poll, guest.Cpu.Run().Kind);
-        Assert.Equal(GuestCode.Code.Value + 15, guest.Cpu.Rip);
-        Assert.Equal(0UL, guest.Cpu.Cr8);
+        Assert.Equal((GuestCode.Code.Value + 9, 2UL), (guest.Cpu.Rip, guest.Cpu.Cr8));
+        Assert.Equal(StopKind.Poll, guest.Cpu.Run().Kind);
+        Assert.Equal((GuestCode.Code.Value + 15, 0UL), (guest.Cpu.Rip, guest.Cpu.Cr8));
         Assert.Equal(StopKind.Halt, guest.Cpu.Run().Kind);
     }
 

@@ -24,8 +24,11 @@ public sealed record Finding(string Rule, Severity Severity, string Message)
     /// <summary>How often it was seen.</summary>
     public int Count { get; init; } = 1;
 
+    /// <summary>What the finding is about, where the message has more in it that changes from run to run.</summary>
+    public string? Subject { get; init; }
+
     /// <summary>Two findings of the same rule at the same place are one.</summary>
-    public string Key => $"{Rule}|{Driver}|{Place}|{(Crash is null ? Message : Crash.Code.ToString("X"))}";
+    public string Key => $"{Rule}|{Driver}|{Place}|{(Crash is null ? Subject ?? Message : Crash.Code.ToString("X"))}";
 
     string Place => Stack.FirstOrDefault(f => f.Module == Driver)?.Text ?? "";
 }

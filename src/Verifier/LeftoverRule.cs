@@ -10,22 +10,25 @@ public static class LeftoverRule
     {
         Leftovers left = nt.LeftBy(driver);
         foreach (var group in left.Pool.GroupBy(p => (p.Tag, p.By)))
-            Report($"{group.Count()} pool block(s) with tag '{group.Key.Tag}', {group.Sum(p => (long)p.Bytes)} bytes, "
-                + $"allocated by {group.Key.By}, are not freed.");
-        foreach (string memory in left.Memory) Report($"Not given back: {memory}.");
-        foreach (string device in left.Devices) Report($"The device {device} is not deleted.");
-        foreach (string link in left.Links) Report($"The symbolic link {link} is not deleted.");
-        foreach (string handle in left.Handles) Report($"A handle is not closed: {handle}.");
-        foreach (string thread in left.Threads) Report($"The {thread} still runs: its code is gone.");
+            Report($"pool {group.Key}", $"{group.Count()} pool block(s) with tag '{group.Key.Tag}', "
+                + $"{group.Sum(p => (long)p.Bytes)} bytes, allocated by {group.Key.By}, are not freed.");
+        foreach (string memory in left.Memory) Report(memory, $"Not given back: {memory}.");
+        foreach (string device in left.Devices) Report(device, $"The device {device} is not deleted.");
+        foreach (string link in left.Links) Report(link, $"The symbolic link {link} is not deleted.");
+        foreach (string handle in left.Handles) Report(handle, $"A handle is not closed: {handle}.");
+        foreach (string thread in left.Threads) Report(thread, $"The {thread} still runs: its code is gone.");
         foreach (string timer in left.Timers)
-            Report($"The timer {timer} is still set: it lies in memory that is gone.");
-        if (left.Irps.Count > 0) Report($"{left.Irps.Count} request(s) are never completed.");
+            Report(timer, $"The timer {timer} is still set: it lies in memory that is gone.");
+        if (left.Irps.Count > 0) Report("requests", $"{left.Irps.Count} request(s) are never completed.");
 
-        void Report(string message) => reporter.Findings.Add(new Finding("Leftover", Severity.Error, message)
-        {
-            Driver = driver.Image.ModuleName,
-            During = "after DriverUnload",
-            Seed = reporter.Seed,
-        });
+        // How many there are is another number in each run.
+        void Report(string subject, string message) =>
+            reporter.Findings.Add(new Finding("Leftover", Severity.Error, message)
+            {
+                Subject = subject,
+                Driver = driver.Image.ModuleName,
+                During = "after DriverUnload",
+                Seed = reporter.Seed,
+            });
     }
 }

@@ -85,7 +85,8 @@ public sealed class LockOrderRule(Reporter reporter) : IObserver
             after[taken] = Place(nt);
             if (PathFrom(nt, taken, held) is not { } path) continue;
             reporter.Report(nt, "LockOrder", Severity.Warning,
-                $"{Name(nt, taken)} is taken while {Name(nt, held)} is held; elsewhere it is the other way round: {path}.");
+                $"{Name(nt, taken)} is taken while {Name(nt, held)} is held; "
+                + $"elsewhere it is the other way round: {path}.");
         }
     }
 

@@ -62,7 +62,8 @@ sealed partial class Dbg(NtKernel nt)
     [Export]
     public void RtlAssert(Va failedAssertion, Va fileName, uint lineNumber, Va message)
     {
-        Print($"\n*** Assertion failed: {nt.Crt.ReadAnsi(failedAssertion)}\n***   Source File: {nt.Crt.ReadAnsi(fileName)}, line {lineNumber}\n");
+        Print($"\n*** Assertion failed: {nt.Crt.ReadAnsi(failedAssertion)}\n");
+        Print($"***   Source File: {nt.Crt.ReadAnsi(fileName)}, line {lineNumber}\n");
         DbgBreakPoint();
     }
 }

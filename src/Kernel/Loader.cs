@@ -26,12 +26,11 @@ public sealed record MissingImport(string Module, string Name);
 /// <summary>Maps images: the kernel's own, which are made here, and drivers.</summary>
 public sealed partial class Loader
 {
-    static readonly Va s_kernelBase = new(0xFFFF_F800_0000_0000), s_firstDriver = new(0xFFFF_F801_2000_0000);
+    static readonly Va s_firstDriver = new(0xFFFF_F801_2000_0000);
     const ulong DriverSpacing = 0x1000_0000;
 
     readonly NtKernel _nt;
     readonly List<LoadedImage> _images = [];
-    readonly Dictionary<(string Module, string Name), Va> _exports = [];
 
     internal Loader(NtKernel nt) => _nt = nt;
 
@@ -39,40 +38,23 @@ public sealed partial class Loader
 
     internal void Boot()
     {
-        Va at = s_kernelBase;
-        foreach (string module in Exports.All.Select(e => e.Module).Concat(
-            Exports.Data.Select(e => e.Module)).Distinct().Order())
-            at = MapKernelModule(module, at) + 0x10_0000;
+        foreach (KernelImage image in KernelImages.All) MapKernelImage(image);
     }
 
-    Va MapKernelModule(string module, Va start)
+    void MapKernelImage(KernelImage image)
     {
-        var builder = new ImageBuilder(module, start.Value);
-        foreach (Export export in Exports.All) if (export.Module == module) builder.AddFunction(export.Name);
-        foreach (DataExport data in Exports.Data) if (data.Module == module) builder.AddData(data.Name, 8);
-        SyntheticImage built = builder.Build();
-        Memory memory = _nt.Memory;
-        PeImage image = PeImage.Parse(built.Bytes);
+        (SyntheticImage built, Va start, Memory memory) = (image.Built, image.Base, _nt.Memory);
         memory.Map(start, (ulong)built.Bytes.Length, Protection.ReadWrite);
         memory.Poke(start, built.Bytes);
-        var mapped = new LoadedImage(module, start, (uint)built.Bytes.Length, image, Symbols.None) { IsKernel = true };
+        var mapped = new LoadedImage(image.Name, start, (uint)built.Bytes.Length, image.Image, Symbols.None)
+        {
+            IsKernel = true,
+        };
         _images.Add(mapped);
         Protect(mapped);
         memory.Protect(start + (ulong)built.StubsRva, built.StubsSize, Protection.ReadExecute | Protection.Host);
-        foreach (Export export in Exports.All)
-        {
-            if (export.Module != module) continue;
-            Va address = built.AddressOf(export.Name);
-            _exports.Add((module, export.Name), address);
-            _nt.Routines.Bind(address, new HostRoutine(export.Name, export.Thunk, export));
-        }
         foreach (DataExport data in Exports.Data)
-        {
-            if (data.Module != module) continue;
-            _exports.Add((module, data.Name), built.AddressOf(data.Name));
-            memory.Write(built.AddressOf(data.Name), data.Value(_nt));
-        }
-        return start + (ulong)((built.Bytes.Length + 0xFFFF) & ~0xFFFF);
+            if (data.Module == image.Name) memory.Write(built.AddressOf(data.Name), data.Value(_nt));
     }
 
     /// <summary>The address of a kernel export, by name; hal.dll and ntoskrnl.exe answer for each other, as on today's
@@ -81,11 +63,13 @@ public sealed partial class Loader
 
     Va FindExport(string module, string name)
     {
-        if (_exports.TryGetValue((module.ToLowerInvariant(), name), out Va address)) return address;
+        Va address = KernelImages.Find(module.ToLowerInvariant(), name);
+        if (!address.IsNull) return address;
         if (IsCore(module))
         {
-            if (_exports.TryGetValue(("ntoskrnl.exe", name), out address)) return address;
-            if (_exports.TryGetValue(("hal.dll", name), out address)) return address;
+            address = KernelImages.Find("ntoskrnl.exe", name);
+            if (address.IsNull) address = KernelImages.Find("hal.dll", name);
+            if (!address.IsNull) return address;
         }
         return FindInDriver(module, image => image.FindExport(name));
     }

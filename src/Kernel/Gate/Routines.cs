@@ -31,17 +31,15 @@ public sealed class Routines
     {
         Va address = s_first + _count++ * Spacing;
         if (address.PageOffset == 0) MapPage(address);
-        Bind(address, new HostRoutine(name, routine, null));
+        _routines[address.Value] = new HostRoutine(name, routine, null);
         return address;
     }
 
     void MapPage(Va page) => _nt.Memory.Map(page, Va.PageSize, Protection.ReadExecute | Protection.Host);
 
-    /// <summary>Puts a routine at an address that exists already: a stub of a synthetic image.</summary>
-    internal void Bind(Va address, HostRoutine routine) => _routines[address.Value] = routine;
-
-    /// <summary>The C# routine at an address, if there is one.</summary>
-    internal bool TryFind(Va address, out HostRoutine routine) => _routines.TryGetValue(address.Value, out routine);
+    /// <summary>The C# routine at an address, if there is one: an export, or one of this machine's own.</summary>
+    internal bool TryFind(Va address, out HostRoutine routine) =>
+        KernelImages.TryFind(address, out routine) || _routines.TryGetValue(address.Value, out routine);
 
     internal static bool IsReturn(Va address) => address == s_return;
 
@@ -204,7 +202,7 @@ public sealed class Routines
 
     void CallHostInPlace(NtThread thread)
     {
-        MayPark = _routines.TryGetValue(_nt.Cpu.Rip, out HostRoutine routine) && routine.Export is { Parks: true };
+        MayPark = TryFind(new Va(_nt.Cpu.Rip), out HostRoutine routine) && routine.Export is { Parks: true };
         try
         {
             CallHost();
@@ -218,7 +216,7 @@ public sealed class Routines
     /// <summary>Ends the call of an export whose thread had waited without a host's stack.</summary>
     internal void ReturnFromPark(NtStatus result)
     {
-        if (_routines.TryGetValue(_nt.Cpu.Rip, out HostRoutine routine) && routine.Export is { } export)
+        if (TryFind(new Va(_nt.Cpu.Rip), out HostRoutine routine) && routine.Export is { } export)
             _nt.LeaveParked(export, result.Value);
         _nt.Cpu.Rax = result.Value;
         Return();
@@ -227,7 +225,7 @@ public sealed class Routines
     void CallHost()
     {
         Processor cpu = _nt.Cpu;
-        if (!_routines.TryGetValue(cpu.Rip, out HostRoutine routine))
+        if (!TryFind(new Va(cpu.Rip), out HostRoutine routine))
             throw new BugCheck(BugCheckCode.KMODE_EXCEPTION_NOT_HANDLED, Status.STATUS_ILLEGAL_INSTRUCTION.Value,
                 cpu.Rip);
         try

@@ -107,6 +107,12 @@ public sealed unsafe partial class Memory
 
     public bool TryPeek<T>(Va address, out T value) where T : unmanaged
     {
+        byte* host = Tlb.Read(_host.Entries, address.Value, sizeof(T));
+        if (host != null)
+        {
+            value = Unsafe.ReadUnaligned<T>(host);
+            return true;
+        }
         value = default;
         return TryPeek(address, MemoryMarshal.AsBytes(new Span<T>(ref value)));
     }

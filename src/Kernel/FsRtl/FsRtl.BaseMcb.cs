@@ -13,7 +13,7 @@ public readonly partial struct BaseMcb
     [Field(0x10)] public partial Va Mapping { get; set; }
 }
 
-/// <summary>Maps of runs without a lock. Mapping points to a block that stands for the map; PairCount is kept.</summary>
+/// <summary>Maps of runs without a lock. Mapping points to a block that stands for the map.</summary>
 sealed partial class FsRtl
 {
     const uint McbTag = 0x624D_5346;      // 'FSMb'

@@ -28,7 +28,7 @@ public readonly partial struct FileLock
     [Field(0x58)] public partial int LockRequestsInProgress { get; set; }
 }
 
-/// <summary>Byte-range locks. LockInformation points, from the first lock on, to a block that stands for them.</summary>
+/// <summary>Byte-range locks. LockInformation points, from the first on, to a block that stands for them.</summary>
 sealed partial class FsRtl
 {
     const uint LockTag = 0x6B6C_5346;      // 'FSlk'

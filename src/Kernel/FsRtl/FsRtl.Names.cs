@@ -38,7 +38,8 @@ sealed partial class FsRtl
 
     /// <summary>The expression must be in capitals if case is to be ignored.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public bool FsRtlIsNameInExpression(UnicodeString expression, UnicodeString name, bool ignoreCase, Va upcaseTable) =>
+    public bool FsRtlIsNameInExpression(
+        UnicodeString expression, UnicodeString name, bool ignoreCase, Va upcaseTable) =>
         NameExpression.Matches(expression.Text, Capitals(name, ignoreCase, upcaseTable), nt.Ke.Clock.Spend);
 
     /// <summary>Looks at the last part of a path.</summary>

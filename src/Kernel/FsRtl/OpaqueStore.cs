@@ -15,7 +15,7 @@ sealed class OpaqueStore<T>(NtKernel nt, int bytes, uint tag) where T : class
         return token;
     }
 
-    /// <exception cref="PageFault">The pointer is none that was given out: as in NT, nothing good comes of it.</exception>
+    /// <exception cref="PageFault">The pointer is none that was given out.</exception>
     public T this[Va token] =>
         Find(token) ?? throw new PageFault(token, Access.Read, FaultCause.NotPresent);
 

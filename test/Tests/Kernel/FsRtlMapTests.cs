@@ -3,6 +3,7 @@ using FsCheck.Fluent;
 using Ringdown.Kernel;
 using Ringdown.Machine;
 using Ringdown.Testing;
+using UnicodeString = Ringdown.Kernel.UnicodeString;
 using Xunit;
 
 namespace Ringdown.Tests;
@@ -126,7 +127,8 @@ public sealed class FsRtlMapTests
         using var m = new TestMachine();
         Tunnel tunnel = Tunnel.At(m.Nt.Memory, m.Block(Tunnel.Size));
         m.Nt.FsRtlInitializeTunnelCache(tunnel);
-        m.Nt.FsRtlAddToTunnelCache(tunnel, 5, m.Text("LONGNA~1.TXT"), m.Text("longname.text"), false, 8, m.Variable(77));
+        m.Nt.FsRtlAddToTunnelCache(tunnel, 5, m.Text("LONGNA~1.TXT"), m.Text("longname.text"), false, 8,
+            m.Variable(77));
         UnicodeString shortName = m.Room(24), longName = m.Room(8);
         Va length = m.Variable(8), data = m.Block(8);
         bool Find(ulong key) => m.Nt.FsRtlFindInTunnelCache(

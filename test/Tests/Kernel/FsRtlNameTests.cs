@@ -4,6 +4,7 @@ using FsCheck.Fluent;
 using Ringdown.Kernel;
 using Ringdown.Machine;
 using Ringdown.Testing;
+using UnicodeString = Ringdown.Kernel.UnicodeString;
 using Xunit;
 using static Ringdown.Kernel.Status;
 

@@ -4,7 +4,7 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-[Layout("_FSRTL_ADVANCED_FCB_HEADER", Size = 0x60)]
+[Layout("_FSRTL_ADVANCED_FCB_HEADER", Size = 0x58)]
 public readonly partial struct AdvancedFcbHeader
 {
     [Field(0x00)] public partial short NodeTypeCode { get; set; }
@@ -20,7 +20,6 @@ public readonly partial struct AdvancedFcbHeader
     [Field(0x30)] public partial FastMutex FastMutex { get; set; }
     [Embedded(0x38)] public partial ListEntry FilterContexts { get; }
     [Field(0x50)] public partial Va FileContextSupportPointer { get; set; }
-    [Field(0x58)] public partial Va Oplock { get; set; }
 }
 
 /// <summary>Fast I/O of file systems that leave it to the cache. FsContext points to an
@@ -107,7 +106,6 @@ sealed partial class FsRtl
         long asked = nt.Memory.Read<long>(fileOffset), start = asked == -1 ? header.FileSize : asked;
         if (start < 0 || start > header.AllocationSize - length) return false;
         long end = start + length, oldSize = header.FileSize, oldValid = header.ValidDataLength;
-        // Only a part of the cache's own numbers: sizes, start and end.
         Va numbers = nt.Mm.Pool.Allocate(CcFileSizes.Size + 16, FsRtlTag);
         CcFileSizes sizes = CcFileSizes.At(nt.Memory, numbers);
         (Va from, Va to) = (numbers + CcFileSizes.Size, numbers + CcFileSizes.Size + 8);

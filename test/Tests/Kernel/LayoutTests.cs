@@ -27,6 +27,8 @@ public sealed class LayoutTests(ITestOutputHelper output)
         ("_DEVOBJ_EXTENSION.AttachedTo", "Private part."),
         ("_KDPC_DATA", "In KPRCB."),
         ("_EX_TIMER", "Opaque."),
+        ("_ECP_LIST", "Opaque."),
+        ("_ECP_HEADER", "Opaque: only the context behind it is a driver's business."),
         ("_KWAIT_BLOCK", "These headers have it as it was before Windows 8."),
         ("_KPCR.LegacyNumber", "In KPRCB."),
         ("_KPCR.DpcData", "In KPRCB."),

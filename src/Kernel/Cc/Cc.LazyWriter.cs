@@ -7,11 +7,13 @@ namespace Ringdown.Kernel;
 sealed partial class Cc
 {
     const long LazyTicks = 10_000_000;
+    const int MaximumRetries = 20;
     const uint CriticalQueue = 0, FileEndOfFileInformation = 20;
 
     readonly Queue<DeferredWrite> _deferred = new();
     readonly List<Va> _waiters = [];
     bool _timerSet, _isQueued;
+    int _failures;
 
     sealed record DeferredWrite(uint Bytes, Va Routine, Va Context1, Va Context2);
 
@@ -20,11 +22,11 @@ sealed partial class Cc
 
     long DirtyPages => _all.Sum(m => (long)m.DirtyPages);
 
-    void WriteLater()
+    void WriteLater(long delayTicks = LazyTicks)
     {
         if (_timerSet) return;
         _timerSet = true;
-        nt.Ke.Timers.Add(nt.Ke.Clock.Now + LazyTicks, () =>
+        nt.Ke.Timers.Add(nt.Ke.Clock.Now + delayTicks, () =>
         {
             _timerSet = false;
             WriteSoon();
@@ -55,7 +57,9 @@ sealed partial class Cc
             _deferred.Dequeue();
             nt.Routines.Call(write.Routine, write.Context1.Value, write.Context2.Value);
         }
-        if (failed || _deferred.Count > 0) WriteLater();
+        // Ever later, and not for ever: a timer that is always set would keep the machine from being idle.
+        _failures = failed || _deferred.Count > 0 ? _failures + 1 : 0;
+        if (_failures is > 0 and <= MaximumRetries) WriteLater(LazyTicks << _failures);
     }
 
     // A file that cannot be written and that nobody uses is given up, as its pages would stay for ever.

@@ -65,6 +65,8 @@ public sealed partial class NtKernel : IDisposable
         Hal = new Hal(this);
         Seh = new Seh(this);
         Dbg = new Dbg(this);
+        FsRtl = new FsRtl(this);
+        Cc = new Cc(this);
         Loader = new Loader(this);
         User = new UserSide(this);
         Ke.Boot();
@@ -106,6 +108,8 @@ public sealed partial class NtKernel : IDisposable
     internal Hal Hal { get; }
     internal Seh Seh { get; }
     internal Dbg Dbg { get; }
+    internal FsRtl FsRtl { get; }
+    internal Cc Cc { get; }
     internal Nls Nls { get; }
     internal Ldr Ldr { get; }
 

@@ -171,6 +171,8 @@ public readonly partial struct FileObject
     [Field(0x10)] public partial Va Vpb { get; set; }
     [Field(0x18)] public partial Va FsContext { get; set; }
     [Field(0x20)] public partial Va FsContext2 { get; set; }
+    [Field(0x28)] public partial SectionObjectPointers SectionObjectPointer { get; set; }
+    [Field(0x30)] public partial Va PrivateCacheMap { get; set; }
     [Field(0x38)] public partial NtStatus FinalStatus { get; set; }
     [Field(0x40)] public partial FileObject RelatedFileObject { get; set; }
     [Field(0x4A)] public partial bool ReadAccess { get; set; }

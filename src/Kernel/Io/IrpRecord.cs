@@ -20,6 +20,9 @@ public sealed class IrpRecord(Va address, int stackCount)
     /// <summary>The request that it carries, if it came from the user's side or a Zw service.</summary>
     internal IoRequest? Request { get; set; }
 
+    /// <summary>The list of extra parameters of a create; null for none.</summary>
+    internal Va EcpList { get; set; }
+
     internal void Add(IrpEvent happened) => _events.Add(happened);
 
     internal void CompleteAt(int location, bool markedPending, NtStatus status)

@@ -28,6 +28,8 @@ public sealed class LayoutTests(ITestOutputHelper output)
         ("_KDPC_DATA", "In KPRCB."),
         ("_EX_TIMER", "Opaque."),
         ("_KGATE", "Private."),
+        ("_ECP_LIST", "Opaque."),
+        ("_ECP_HEADER", "Opaque: only the context behind it is a driver's business."),
         ("_KWAIT_BLOCK", "These headers have it as it was before Windows 8."),
         ("_KPCR.LegacyNumber", "In KPRCB."),
         ("_KPCR.DpcData", "In KPRCB."),

@@ -8,7 +8,7 @@ sealed class KProcessor
 {
     /// <summary>Bytes of a control region: KPCR with KPRCB behind.</summary>
     public const ulong RegionBytes = 0x8000;
-    const ulong RegionSpacing = 0x1_0000;
+    const ulong RegionSpacing = 0x1_0000, InterruptFlag = 0x200;
 
     static readonly Va s_first = new(0xFFFF_F780_1000_0000);
 
@@ -60,10 +60,13 @@ sealed class KProcessor
     /// <summary>Routines that have interrupted its thread and are not done.</summary>
     public int Nesting { get; set; }
 
+    /// <summary>CLI: nothing interrupts it, whatever its IRQL is.</summary>
+    public bool IsMasked => (Cpu.Rflags & InterruptFlag) == 0;
+
     /// <summary>Something wants to interrupt it, and its IRQL is low enough.</summary>
     public bool IsInterrupted =>
-        Interrupts.Count > 0 && Irql < Irql.IPI_LEVEL
-        || Dpcs.IsRequested && !Dpcs.IsDelivering && Irql < Irql.DISPATCH_LEVEL;
+        (Interrupts.Count > 0 && Irql < Irql.IPI_LEVEL
+            || Dpcs.IsRequested && !Dpcs.IsDelivering && Irql < Irql.DISPATCH_LEVEL) && !IsMasked;
 
     /// <summary>It would get on if it were its turn.</summary>
     public bool CanGoOn =>

@@ -79,6 +79,7 @@ sealed partial class Ke
     public void Interrupt()
     {
         KProcessor processor = Scheduler.Active;
+        if (processor.IsMasked) return;
         if (processor.Interrupts.Count > 0) RunInterrupts(processor);
         processor.Dpcs.Deliver();
         DeliverKernelApcs();
@@ -97,6 +98,7 @@ sealed partial class Ke
                 break;
             case StopKind.Poll:
                 SetIrql(Irql);
+                if (Irql >= DISPATCH_LEVEL) _nt.Memory.PageOut();
                 Scheduler.Notice();
                 break;
             case StopKind.Halt:

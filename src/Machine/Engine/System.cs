@@ -6,14 +6,14 @@ namespace Ringdown.Machine;
 /// <remarks>Those that end their block find their length in <see cref="Uop.Imm"/>.</remarks>
 static unsafe class SystemHandlers
 {
-    /// <summary>MOV CR8, the way in which NT raises and lowers IRQL.</summary>
+    /// <summary>MOV CR8, the way in which NT raises and lowers IRQL. Both are the owner's to see.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* WriteCr8(Uop* op, CpuState* s)
     {
         ulong value = *(ulong*)((byte*)s + op->S), old = s->Cr8;
         if (value > 15) return Fault.Raise(op, s, Fault.GeneralProtection);
         s->Cr8 = value;
-        return value < old ? MiscHandlers.Poll(op, s) : op + 1;
+        return value != old ? MiscHandlers.Poll(op, s) : op + 1;
     }
 
     /// <summary>MOV CRn; n is in <see cref="Uop.X"/>.</summary>

@@ -8,7 +8,7 @@ sealed class KProcessor
 {
     /// <summary>Bytes of a control region: KPCR with KPRCB behind.</summary>
     public const ulong RegionBytes = 0x8000;
-    const ulong RegionSpacing = 0x1_0000, InterruptFlag = 0x200;
+    const ulong RegionSpacing = 0x1_0000;
 
     static readonly Va s_first = new(0xFFFF_F780_1000_0000);
 
@@ -61,7 +61,7 @@ sealed class KProcessor
     public int Nesting { get; set; }
 
     /// <summary>CLI: nothing interrupts it, whatever its IRQL is.</summary>
-    public bool IsMasked => (Cpu.Rflags & InterruptFlag) == 0;
+    public bool IsMasked => !Cpu.InterruptsEnabled;
 
     /// <summary>Something wants to interrupt it, and its IRQL is low enough.</summary>
     public bool IsInterrupted =>

@@ -68,7 +68,8 @@ public sealed class StressTests
             }
             catch (MachineStop stop)
             {
-                Assert.Fail($"seed {seed}: {stop.Message}\n{string.Join("\n", stop.Report!.Stack.Select(f => f.Text))}");
+                string stack = string.Join("\n", stop.Report!.Stack.Select(f => f.Text));
+                Assert.Fail($"seed {seed}: {stop.Message}\n{stack}");
             }
         }
     }

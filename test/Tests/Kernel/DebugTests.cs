@@ -7,8 +7,7 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Tests;
 
-/// <summary>What drivers print and assert, the debugger that is not there, exceptions that are raised, variables that are
-/// exported.</summary>
+/// <summary>What drivers print, the debugger that is not there, exceptions, exported variables.</summary>
 public sealed class DebugTests
 {
     static Va Ansi(TestMachine m, string text)

@@ -96,8 +96,8 @@ public sealed class DispatcherModelTests
                 return (m.Nt.KeSetEvent(real.EventAt(e), 0, false), old);
             case 1:
                 (old, model.State[e]) = (model.State[e], 0);
-                return ((x & 2) != 0 ? m.Nt.KeResetEvent(real.EventAt(e)) : m.Nt.KePulseEvent(real.EventAt(e), 0, false),
-                    old);
+                KEvent target = real.EventAt(e);
+                return ((x & 2) != 0 ? m.Nt.KeResetEvent(target) : m.Nt.KePulseEvent(target, 0, false), old);
             case 2 when model.State[2] == Limit:
                 return (Record.Exception(() => m.Nt.KeReleaseSemaphore(real.Semaphore, 0, 1, false)) is GuestException,
                     true);

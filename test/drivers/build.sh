@@ -72,6 +72,7 @@ mingw pending
 mingw misbehave
 mingw dispatcher
 mingw races
+mingw stress
 mingw measure
 mingw selftest
 mingw executive

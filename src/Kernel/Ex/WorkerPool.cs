@@ -10,7 +10,7 @@ sealed class WorkerPool(NtKernel nt, string name, int priority)
     readonly Queue<Action> _items = new();
     readonly Stack<NtThread> _idle = new();
     readonly List<NtThread> _busy = [];
-    int _threads;
+    int _threads, _made;
 
     /// <summary>Has a worker thread do something, at PASSIVE_LEVEL.</summary>
     public void Queue(Action item)
@@ -37,7 +37,8 @@ sealed class WorkerPool(NtKernel nt, string name, int priority)
 
     NtThread NewWorker()
     {
-        NtThread worker = nt.Ps.NewSystemThread($"{name} worker {_threads++}");
+        NtThread worker = nt.Ps.NewSystemThread($"{name} worker {_made++}");
+        _threads++;
         worker.BasePriority = (sbyte)priority;
         worker.SetPriority(priority);
         worker.Blocks = StartOne;
@@ -47,7 +48,18 @@ sealed class WorkerPool(NtKernel nt, string name, int priority)
 
     void Work(NtThread worker)
     {
-        while (_items.TryDequeue(out Action? item)) item();
+        try
+        {
+            while (_items.TryDequeue(out Action? item)) item();
+        }
+        catch (ThreadExit) when (!nt.Ke.Scheduler.IsDisposed)
+        {
+            // A routine has ended the worker: another one takes its place.
+            _busy.Remove(worker);
+            _threads--;
+            StartOne();
+            throw;
+        }
         _busy.Remove(worker);
         _idle.Push(worker);
         worker.State = ThreadState.Waiting;

@@ -115,6 +115,7 @@ public sealed class Routines
             {
                 while (true)
                 {
+                    while (scheduler.Attention) scheduler.Look();
                     Stop stop = RunSlice();
                     if (stop.Kind == StopKind.HostCall)
                     {
@@ -122,7 +123,6 @@ public sealed class Routines
                         CallHost();
                     }
                     else _nt.Ke.OnStop(stop);
-                    if (scheduler.Attention) scheduler.Look();
                 }
             }
             catch (UnwindTo unwind) when (call.Contains(unwind.Context.Rsp))
@@ -169,8 +169,10 @@ public sealed class Routines
         {
             try
             {
-                while (true)
+                while (thread.Continue is null || GoOn(thread))
                 {
+                    while (scheduler.Attention)
+                        if (!scheduler.LookInPlace()) return;
                     Stop stop = RunSlice();
                     if (stop.Kind == StopKind.HostCall)
                     {
@@ -179,7 +181,6 @@ public sealed class Routines
                         if (thread.State == ThreadState.Waiting) break;
                     }
                     else _nt.Ke.OnStop(stop);
-                    if (scheduler.Attention && !scheduler.LookInPlace()) return;
                 }
                 scheduler.LookInPlace();
                 return;
@@ -194,6 +195,26 @@ public sealed class Routines
                 throw DoubleFault(fault);
             }
         }
+    }
+
+    // The end of a wait, or C# that is a thread's whole life. What guest code would be told of, it is told of here too.
+    bool GoOn(NtThread thread)
+    {
+        Action go = thread.Continue!;
+        thread.Continue = null;
+        try
+        {
+            go();
+        }
+        catch (PageFault fault)
+        {
+            _nt.Seh.OnPageFault(fault.Address, fault.ErrorCode, fault.Cause);
+        }
+        catch (GuestException exception)
+        {
+            _nt.Seh.Dispatch(exception.Record);
+        }
+        return thread.State == ThreadState.Running;
     }
 
     /// <summary>The running export may put its thread to sleep by <see cref="NtThread.Continue"/> instead of waiting on

@@ -91,7 +91,8 @@ sealed class Clock(NtKernel nt, Schedule schedule)
         {
             schedule.Executed = _retired;
             long slice = schedule.Slice();
-            if (nt.Ke.Timers.NextDue is { } due)
+            // What is further away than any slice must not be counted in instructions: there are not enough numbers.
+            if (nt.Ke.Timers.NextDue is { } due && due - Now < Schedule.LongestSlice)
                 slice = Math.Min(slice, Math.Max(ShortestToTimer, (due - _idleTicks) * InstructionsPerTick - _retired));
             nt.Cpu.State->Budget = _granted = slice;
         }

@@ -88,7 +88,12 @@ sealed class DpcQueue(NtKernel nt, KProcessor processor)
         nt.Ke.SetIrql(processor, DISPATCH_LEVEL);
         IsDelivering = true;
         processor.Nesting++;
-        while (!Data.ListHead.IsNull) Run(Pop());
+        while (!Data.ListHead.IsNull)
+        {
+            // A list that a driver has closed to a ring has no end.
+            nt.Ke.Clock.Spend();
+            Run(Pop());
+        }
         IsRequested = IsDelivering = false;
         processor.Nesting--;
         nt.Cpu.CopyFrom(_interrupted);

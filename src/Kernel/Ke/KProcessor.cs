@@ -60,10 +60,13 @@ sealed class KProcessor
     /// <summary>Routines that have interrupted its thread and are not done.</summary>
     public int Nesting { get; set; }
 
+    /// <summary>CLI: nothing interrupts it, whatever its IRQL is.</summary>
+    public bool IsMasked => !Cpu.InterruptsEnabled;
+
     /// <summary>Something wants to interrupt it, and its IRQL is low enough.</summary>
     public bool IsInterrupted =>
-        Interrupts.Count > 0 && Irql < Irql.IPI_LEVEL
-        || Dpcs.IsRequested && !Dpcs.IsDelivering && Irql < Irql.DISPATCH_LEVEL;
+        (Interrupts.Count > 0 && Irql < Irql.IPI_LEVEL
+            || Dpcs.IsRequested && !Dpcs.IsDelivering && Irql < Irql.DISPATCH_LEVEL) && !IsMasked;
 
     /// <summary>It would get on if it were its turn.</summary>
     public bool CanGoOn =>

@@ -31,7 +31,8 @@ sealed partial class Ke
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public bool KeInsertQueueApc(KApc apc, Va systemArgument1, Va systemArgument2, int increment)
     {
-        if (apc.Inserted || Scheduler.Find(apc.Thread.Address) is not { } thread) return false;
+        if (apc.Inserted || Scheduler.Find(apc.Thread.Address) is not { IsIdle: false, IsEnding: false } thread)
+            return false;
         (apc.SystemArgument1, apc.SystemArgument2, apc.Inserted) = (systemArgument1, systemArgument2, true);
         KThread target = apc.Thread;
         var mode = (ProcessorMode)(apc.ApcMode & 1);
@@ -60,9 +61,11 @@ sealed partial class Ke
     {
         KThread target = thread.Object;
         target.KernelApcPending = true;
-        if (thread == Scheduler.Current) DeliverKernelApcs();
-        else if (thread.Wait is { } wait && thread.Irql < APC_LEVEL && HasDeliverableApc(target))
-            End(wait, STATUS_KERNEL_APC, increment);
+        if (thread.Wait is { } wait)
+        {
+            if (thread.Irql < APC_LEVEL && HasDeliverableApc(target)) End(wait, STATUS_KERNEL_APC, increment);
+        }
+        else if (thread == Scheduler.Current) DeliverKernelApcs();
         Scheduler.Notice();
     }
 
@@ -83,6 +86,24 @@ sealed partial class Ke
             || !thread.KernelApcInProgress && thread.KernelApcDisable == 0;
     }
 
+    /// <summary>The thread on a processor has a kernel APC to run before anything else.</summary>
+    public bool HasKernelApcNow(KProcessor processor)
+    {
+        KThread thread = processor.Current.Object;
+        if (!thread.KernelApcPending || processor.Irql >= APC_LEVEL || processor.IsMasked
+            || processor.Current.State != ThreadState.Running)
+            return false;
+        try
+        {
+            return HasDeliverableApc(thread);
+        }
+        catch (PageFault)
+        {
+            // It lies in memory that has gone: its delivery will say so.
+            return true;
+        }
+    }
+
     bool HasUserApc(KThread thread)
     {
         ListEntry list = thread.ApcList(ProcessorMode.UserMode);
@@ -95,7 +116,8 @@ sealed partial class Ke
     public void DeliverKernelApcs()
     {
         KThread thread = CurrentThread;
-        if (Irql >= APC_LEVEL || !thread.KernelApcPending) return;
+        // One that is about to wait, and has not left its processor yet, has them when it goes on.
+        if (Irql >= APC_LEVEL || !thread.KernelApcPending || Scheduler.Current.State != ThreadState.Running) return;
         var interrupted = new CpuContext();
         _nt.Cpu.CopyTo(interrupted);
         while (HasDeliverableApc(thread)) Deliver(thread, ProcessorMode.KernelMode);

@@ -14,9 +14,12 @@ sealed partial class Ke
     readonly SortedDictionary<int, ThreadedDpcs> _threaded = [];
 
     /// <summary>The thread of a processor that runs its threaded DPCs.</summary>
-    sealed class ThreadedDpcs(NtThread thread)
+    sealed class ThreadedDpcs(NtThread thread, KEvent done)
     {
         public NtThread Thread { get; } = thread;
+
+        /// <summary>Signalled while none is queued and none runs.</summary>
+        public KEvent Done { get; } = done;
         public Queue<(KDpc Dpc, Va Routine, Va Context, Va Argument1, Va Argument2)> Queue { get; } = new();
         public bool IsRunning { get; set; }
     }
@@ -39,7 +42,7 @@ sealed partial class Ke
     {
         KProcessor target = TargetOf(dpc) ?? otherwise;
         if (!target.Dpcs.Insert(dpc, argument1, argument2)) return false;
-        if (target == Scheduler.Active) target.Dpcs.Deliver();
+        if (target == Scheduler.Active && !target.IsMasked) target.Dpcs.Deliver();
         return true;
     }
 
@@ -77,9 +80,10 @@ sealed partial class Ke
     {
         foreach (KProcessor processor in Scheduler.Processors) processor.Dpcs.Request();
         Interrupt();
-        Scheduler.SpinUntil(() => Scheduler.Processors.All(p => p.Dpcs is { Depth: 0, IsDelivering: false })
-            && _threaded.Values.All(t => t is { IsRunning: false, Queue.Count: 0 }),
+        Scheduler.SpinUntil(() => Scheduler.Processors.All(p => p.Dpcs is { Depth: 0, IsDelivering: false }),
             () => "the end of all queued DPCs");
+        foreach (ThreadedDpcs threaded in _threaded.Values.ToArray())
+            WaitFor([threaded.Done.Header], all: false, deadline: null);
     }
 
     public void QueueThreaded(KProcessor processor, KDpc dpc)
@@ -90,10 +94,13 @@ sealed partial class Ke
             thread.Affinity = 1UL << processor.Number;
             thread.BasePriority = ThreadedDpcPriority;
             thread.SetPriority(ThreadedDpcPriority);
-            threaded = _threaded[processor.Number] = new ThreadedDpcs(thread);
+            KEvent done = KEvent.At(_nt.Memory, _nt.Mm.Pool.Allocate(KEvent.Size, WaitTag));
+            KeInitializeEvent(done, 0, false);
+            threaded = _threaded[processor.Number] = new ThreadedDpcs(thread, done);
             thread.State = ThreadState.Waiting;
             Scheduler.Add(thread);
         }
+        KeResetEvent(threaded.Done);
         threaded.Queue.Enqueue(
             (dpc, dpc.DeferredRoutine, dpc.DeferredContext, dpc.SystemArgument1, dpc.SystemArgument2));
         if (threaded.Thread.State != ThreadState.Waiting || threaded.IsRunning) return;
@@ -113,6 +120,7 @@ sealed partial class Ke
                 throw new BugCheck(BugCheckCode.IRQL_UNEXPECTED_VALUE, call.Routine.Value, 0, (ulong)Irql);
         }
         threaded.IsRunning = false;
+        KeSetEvent(threaded.Done, 0, false);
         threaded.Thread.State = ThreadState.Waiting;
     }
 }

@@ -93,8 +93,8 @@ sealed partial class Ke
     /// <returns>Whether its last owner has ended without giving it back.</returns>
     bool TakeMutant(NtThread thread, KMutant mutant)
     {
-        int count = mutant.Header.SignalState - 1;
-        if (count == int.MinValue) throw new GuestException(MutantLimitExceeded);
+        int old = mutant.Header.SignalState, count = old - 1;
+        if (old == int.MinValue) throw new GuestException(MutantLimitExceeded);
         mutant.SignalState = count;
         if (count != 0) return false;
         KThread owner = thread.Object;

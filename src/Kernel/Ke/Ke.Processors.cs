@@ -10,6 +10,8 @@ sealed partial class Ke
     const ushort AllGroups = 0xFFFF;
     const uint ProcessorNumberBytes = 4;
 
+    bool _broadcasts;
+
     ulong AllProcessors => ulong.MaxValue >> (64 - Scheduler.Processors.Count);
 
     [ExportData] public ulong KeNumberProcessors => (ulong)Scheduler.Processors.Count;
@@ -97,6 +99,11 @@ sealed partial class Ke
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public ulong KeIpiGenericCall(Va broadcastFunction, ulong context)
     {
+        Irql old = Irql;
+        if (old < DISPATCH_LEVEL) SetIrql(DISPATCH_LEVEL);
+        // One at a time. Whoever waits for its turn still takes part in another's call.
+        Scheduler.SpinUntil(() => !_broadcasts, () => "the end of another processor's broadcast call");
+        _broadcasts = true;
         int left = Scheduler.Processors.Count - 1;
         KProcessor mine = Scheduler.Active;
         foreach (KProcessor other in Scheduler.Processors)
@@ -108,10 +115,10 @@ sealed partial class Ke
                 left--;
             });
         }
-        Irql old = Irql;
         if (old < IPI_LEVEL) SetIrql(IPI_LEVEL);
         ulong result = _nt.Routines.Call(broadcastFunction, context);
         Scheduler.SpinUntil(() => left == 0, () => "the other processors' end of a broadcast call");
+        _broadcasts = false;
         Lower(old);
         return result;
     }

@@ -160,8 +160,23 @@ sealed partial class Ke
     // Back from it, it is active again, even if the queue has too many then.
     void JoinQueue(Wait wait)
     {
-        if (wait.Thread.Queue.IsNull || wait.Objects is [{ Type: DispatcherType.Queue }]) return;
+        if (wait.Thread.Queue.IsNull) return;
         KQueue joined = KQueue.At(_nt.Memory, wait.Thread.Queue);
-        joined.CurrentCount++;
+        try
+        {
+            if (wait.Objects is not [{ Type: DispatcherType.Queue }]) joined.CurrentCount++;
+        }
+        catch (PageFault fault)
+        {
+            // The queue was freed while a thread belonged to it.
+            throw _nt.Seh.StopFor(fault);
+        }
+    }
+
+    /// <summary>When a thread ends: its place among the active ones of its queue is another's.</summary>
+    public void RundownQueue(NtThread thread)
+    {
+        Leave(thread.Queue);
+        thread.Queue = Va.Null;
     }
 }

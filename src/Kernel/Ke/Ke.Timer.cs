@@ -45,7 +45,15 @@ sealed partial class Ke
             .Dpcs.Insert(dpc, Va.Null, Va.Null);
 
     [Export]
-    public void KeStallExecutionProcessor(uint microseconds) => Clock.AdvanceTo(Clock.Now + microseconds * 10L);
+    public void KeStallExecutionProcessor(uint microseconds)
+    {
+        Clock.AdvanceTo(Clock.Now + microseconds * 10L);
+        // The clock interrupts whoever stalls, as it would whoever runs.
+        if (!(Timers.NextDue <= Clock.Now)) return;
+        Timers.Expire();
+        Scheduler.Notice();
+        Interrupt();
+    }
 
     [Export]
     public long KeQueryPerformanceCounter(Va performanceFrequency)

@@ -77,6 +77,7 @@ sealed partial class Ke
 
     void Begin(Wait wait)
     {
+        Scheduler.MustNotBeInterrupting();
         KThread thread = wait.Thread.Object;
         Va blocks = wait.Blocks.IsNull ? thread.WaitBlockArray : wait.Blocks;
         for (int i = 0; i < wait.Objects.Length; i++)
@@ -89,6 +90,7 @@ sealed partial class Ke
         LeaveQueue(wait);
         thread.WaitBlockList = wait.Objects.Length == 0 ? Va.Null : blocks;
         wait.Result = null;
+        wait.Thread.Irql = Irql;
         wait.Thread.Wait = wait;
         wait.Thread.State = ThreadState.Waiting;
         wait.Thread.Blocks?.Invoke();
@@ -138,11 +140,14 @@ sealed partial class Ke
     /// time.</summary>
     public NtStatus RunUntilIdle() => WaitFor([], all: false, Clock.Now + 100_000_000, idle: STATUS_SUCCESS);
 
-    /// <summary>An object became signalled: lets go on who waited for it, first come, first served.</summary>
+    /// <summary>An object became signalled: lets go on who waited for it, first come, first served; of a queue's the
+    /// last.</summary>
     /// <param name="increment">By how much the priority of who goes on is raised.</param>
     public void WakeWaiters(DispatcherHeader header, int increment = 0)
     {
-        ListEntry head = header.WaitListHead, entry = head.Flink;
+        // Who came last to a queue has its stack in the caches, so there it is the first.
+        bool lastFirst = header.Type == DispatcherType.Queue;
+        ListEntry head = header.WaitListHead, entry = lastFirst ? head.Blink : head.Flink;
         while (entry != head && header.SignalState > 0)
         {
             Clock.Spend();
@@ -150,10 +155,10 @@ sealed partial class Ke
             // The list is the driver's memory: a block that no waiting thread put there is its corruption.
             if (Scheduler.Find(block.Thread.Address)?.Wait is not { } wait)
                 throw BugCheck.CorruptListEntry(entry.Address);
-            entry = entry.Flink;
+            entry = lastFirst ? entry.Blink : entry.Flink;
             if (TryTake(wait) is not { } taken) continue;
             End(wait, taken, increment);
-            entry = head.Flink;
+            entry = lastFirst ? head.Blink : head.Flink;
         }
     }
 

@@ -79,6 +79,7 @@ sealed partial class Ke
     public void Interrupt()
     {
         KProcessor processor = Scheduler.Active;
+        if (processor.IsMasked) return;
         if (processor.Interrupts.Count > 0) RunInterrupts(processor);
         processor.Dpcs.Deliver();
         DeliverKernelApcs();

@@ -23,7 +23,10 @@ sealed class NtThread(string name, KThread thread, ulong id, AddressSpace addres
     public AddressSpace AddressSpace { get; set; } = addressSpace;
     public CpuContext Context { get; } = new();
 
-    /// <summary>Its IRQL while it does not run.</summary>
+    /// <summary>It runs its last code: nobody can have it do anything any more.</summary>
+    public bool IsEnding { get; set; }
+
+    /// <summary>Its IRQL while it does not run, or has begun to wait.</summary>
     public Irql Irql { get; set; }
 
     public ThreadState State

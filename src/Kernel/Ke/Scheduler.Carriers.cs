@@ -9,7 +9,9 @@ sealed partial class Scheduler
     readonly Carrier _ownersCarrier;
     readonly List<Carrier> _carriers = [];
     readonly Stack<Carrier> _free = new();
-    ExceptionDispatchInfo? _ended;
+
+    // What has ended the machine on another thread than the owner's: from then on nobody runs.
+    ExceptionDispatchInfo? _over;
 
     public bool IsDisposed { get; private set; }
 
@@ -19,6 +21,7 @@ sealed partial class Scheduler
     /// </summary>
     public void Reschedule()
     {
+        _over?.Throw();
         NtThread me = Current;
         while (true)
         {
@@ -33,7 +36,7 @@ sealed partial class Scheduler
             Carrier host = me.Host!;
             (Current.Host ?? TakeFree()).Resume();
             host.Pause();
-            if (me == Owner && Interlocked.Exchange(ref _ended, null) is { } ended) ended.Throw();
+            _over?.Throw();
             Invariant.Holds(Current == me);
             return;
         }
@@ -85,14 +88,15 @@ sealed partial class Scheduler
                 thread.Host = null;
             }
         }
-        catch (ThreadExit)
+        catch (Exception) when (IsDisposed)
         {
+            // By ThreadExit, or by what code on the way out of it did to a machine that is gone.
         }
         catch (MachineStop stop) when (_nt.Ke.Report(stop))
         {
             HandToOwner(stop);
         }
-        catch (Exception mistake) when (!IsDisposed)
+        catch (Exception mistake)
         {
             HandToOwner(mistake);
         }
@@ -101,7 +105,7 @@ sealed partial class Scheduler
     // The machine's end is the owner's to see.
     void HandToOwner(Exception end)
     {
-        _ended = ExceptionDispatchInfo.Capture(end);
+        _over = ExceptionDispatchInfo.Capture(end);
         _ownersCarrier.Resume();
     }
 
@@ -110,12 +114,6 @@ sealed partial class Scheduler
         try
         {
             if (thread.IsIdle) _nt.Ke.Interrupt();
-            else if (thread.Continue is { } go)
-            {
-                thread.Continue = null;
-                go();
-                if (thread.State == ThreadState.Running) return;
-            }
             else
             {
                 _nt.Routines.RunBase(thread);

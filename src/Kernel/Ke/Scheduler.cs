@@ -127,6 +127,14 @@ sealed partial class Scheduler
         Attention = true;
     }
 
+    /// <summary>No thread may stop, wait or end inside of what has interrupted it.</summary>
+    public void MustNotBeInterrupting()
+    {
+        if (Active.Nesting > 0)
+            throw new BugCheck(BugCheckCode.ATTEMPTED_SWITCH_FROM_DPC, Current.Object.Address.Value,
+                Active.Idle.Object.Address.Value, Current.Stack.Base.Value);
+    }
+
     /// <summary>Ends the calling thread for good: its C# frames are left.</summary>
     public void Exit()
     {
@@ -142,22 +150,22 @@ sealed partial class Scheduler
     public void SpinUntil(Func<bool> isOver, Func<string> description)
     {
         if (isOver()) return;
-        KProcessor mine = Active;
-        // Whoever spins at a low IRQL may still be moved to another processor; here it holds on to its own.
         var spin = new Spin(isOver, description);
-        mine.Spin = spin;
-        try
+        while (!isOver())
         {
-            while (!isOver())
+            _nt.Ke.Clock.Spend();
+            // Whoever spins keeps its processor. What interrupts it is not the spin: that goes on, or moves.
+            KProcessor mine = Active;
+            mine.Spin = spin;
+            try
             {
-                _nt.Ke.Clock.Spend();
                 Reschedule();
-                _nt.Ke.Interrupt();
             }
-        }
-        finally
-        {
-            if (mine.Spin == spin) mine.Spin = null;
+            finally
+            {
+                mine.Spin = null;
+            }
+            _nt.Ke.Interrupt();
         }
     }
 
@@ -168,7 +176,7 @@ sealed partial class Scheduler
         _sliceEnded = false;
         _schedule.Executed = _nt.Ke.Clock.Retired;
         if (ended && Current is { IsIdle: false, State: ThreadState.Running } running && Active.Spin is null
-            && Active.Irql < Irql.DISPATCH_LEVEL)
+            && Active is { Irql: < Irql.DISPATCH_LEVEL, IsMasked: false, Nesting: 0 })
             EndQuantum(running);
         while (true)
         {
@@ -206,9 +214,10 @@ sealed partial class Scheduler
     {
         NtThread current = processor.Current;
         bool runs = !current.IsIdle && current.State == ThreadState.Running;
-        // At DISPATCH_LEVEL no thread is exchanged: nor is one whose DPCs run on top of it.
-        if (runs && (processor.Spin is not null || processor.Irql >= Irql.DISPATCH_LEVEL)) return;
-        if (current.IsIdle && processor.Nesting > 0) return;
+        // At DISPATCH_LEVEL no thread is exchanged: nor is one that a DPC or another processor's request interrupts.
+        if (processor.Nesting > 0) return;
+        if (runs && (processor.Spin is not null || processor.IsMasked || processor.Irql >= Irql.DISPATCH_LEVEL))
+            return;
         if (runs && !current.MayRunOn(processor.Number))
         {
             Preempt(processor, first: true);
@@ -259,6 +268,8 @@ sealed partial class Scheduler
             clock.StartSlice();
         }
         _nt.Memory.Current = processor.Current.AddressSpace;
+        // What came for it while it was not its turn is delivered before it goes on.
+        if (processor.IsInterrupted || _nt.Ke.HasKernelApcNow(processor)) Attention = true;
     }
 
     void Select(KProcessor processor)

@@ -68,6 +68,7 @@ sealed class TimerQueue(NtKernel nt)
     {
         while (NextDue is { } due && due <= nt.Ke.Clock.Now)
         {
+            nt.Ke.Clock.Spend();
             _due.TryDequeue(out Action? expired, out var key);
             bool live = _live.Remove(key);
             UpdateNext();

@@ -32,13 +32,30 @@ sealed partial class Mm
     /// <summary>The machine has 2 GiB.</summary>
     public const ulong MemoryPages = PhysicalMemory.EndFrame - PhysicalMemory.FirstFrame;
 
+    const ulong MustSucceedPages = 0x100;
+
     /// <summary>Pages that somebody was promised: pool, stacks, sections, users' memory.</summary>
     public ulong CommittedPages { get; private set; }
 
-    /// <summary>Pages that can still be promised.</summary>
-    public ulong AvailablePages => CommittedPages < MemoryPages ? MemoryPages - CommittedPages : 0;
+    /// <summary>Pages that can still be promised. Frames that are locked stay after their memory was
+    /// freed.</summary>
+    public ulong AvailablePages
+    {
+        get
+        {
+            ulong held = Math.Max(CommittedPages, (ulong)_nt.Memory.Physical.InUse);
+            return held < MemoryPages ? MemoryPages - held : 0;
+        }
+    }
 
-    public void Commit(ulong pages) => CommittedPages += pages;
+    /// <summary>Promises pages. Who may be refused has looked before; what the system must have and has not stops the
+    /// machine.</summary>
+    public void Commit(ulong pages)
+    {
+        if (pages > MemoryPages + MustSucceedPages - CommittedPages)
+            throw new BugCheck(BugCheckCode.MUST_SUCCEED_POOL_EMPTY, pages << 12, CommittedPages, MemoryPages);
+        CommittedPages += pages;
+    }
 
     public void Uncommit(ulong pages) => CommittedPages -= pages;
 

@@ -66,7 +66,10 @@ sealed partial class Ps
         if (nt.Ke.Irql != PASSIVE_LEVEL)
             throw new BugCheck(BugCheckCode.IRQL_NOT_LESS_OR_EQUAL, thread.Address.Value, (ulong)nt.Ke.Irql, 0,
                 nt.Cpu.Rip);
+        nt.Ke.Scheduler.MustNotBeInterrupting();
         NotifyThread(thread, create: false);
+        current.IsEnding = true;
+        nt.Ke.RundownQueue(current);
         nt.Ke.RundownApcs(thread);
         nt.Ke.RundownMutants(thread);
         thread.ExitStatus = status;

@@ -6,12 +6,15 @@ public sealed unsafe partial class Processor
     // One byte more than the longest instruction, so that a longer one is seen to be invalid and not to be cut off.
     const int StraddlerBytes = 16;
 
+    // The top bit of a page number: clear in the user half.
+    const ulong UserMask = 1UL << 51;
+
     readonly record struct PageCode(CodePage Code, int Pfn, Protection Protection);
 
     readonly Dictionary<ulong, PageCode> _pages = [];
     readonly Dictionary<ulong, nint> _straddlers = [];
     readonly List<CodePage> _dropped = [];
-    bool _codeDropped, _hasPagedCode;
+    bool _codeDropped, _hasPagedCode, _hasUserCode;
 
     /// <summary>Enters the block at RIP, after making it known; null with an exit set if it cannot be.</summary>
     Uop* Resolve()
@@ -82,6 +85,7 @@ public sealed unsafe partial class Processor
         CodePage code = _code.Acquire(page, content, host);
         _pages[page] = new PageCode(code, pfn, protection);
         _hasPagedCode |= (protection & Protection.Paged) != 0;
+        _hasUserCode |= (page & UserMask) == 0;
         return code;
     }
 
@@ -108,11 +112,23 @@ public sealed unsafe partial class Processor
         ForgetJumps();
     }
 
-    // The memory was restored, or another user half is seen: keeps what is still mapped the same way.
-    void OnMappingsChanged()
+    // Code that ran in the user half would run again at its addresses, whoever's they are now.
+    void OnUserHalfChanged()
+    {
+        if (!_hasUserCode) return;
+        _hasUserCode = false;
+        Revalidate(UserMask);
+    }
+
+    void OnMappingsChanged() => Revalidate(0);
+
+    // Keeps what is still mapped the same way.
+    void Revalidate(ulong except)
     {
         foreach ((ulong page, PageCode code) in _pages)
         {
+            if ((page & except) != 0) continue;
+            _hasUserCode |= (page & UserMask) == 0;
             var start = new Va(page << 12);
             if (_memory.ProtectionOf(start) == code.Protection && _memory.FrameOf(start) == code.Pfn) continue;
             _dropped.Add(code.Code);

@@ -33,6 +33,7 @@ public sealed unsafe partial class Processor : IDisposable
         memory.Attach(_tlb);
         memory.CodeChanged += OnCodeChanged;
         memory.MappingsChanged += OnMappingsChanged;
+        memory.UserHalfChanged += OnUserHalfChanged;
         memory.PagedOut += OnPagedOut;
     }
 
@@ -65,6 +66,10 @@ public sealed unsafe partial class Processor : IDisposable
     public ulong R15 { get => State->Gpr[15]; set => State->Gpr[15] = value; }
     public ulong Rip { get => State->Rip; set => State->Rip = value; }
     public ulong Rflags { get => State->Rflags; set => State->Rflags = value; }
+
+    /// <summary>RFLAGS.IF.</summary>
+    public bool InterruptsEnabled => (State->SystemFlags & Flags.IF) != 0;
+
     public ulong Cr8 { get => State->Cr8; set => State->Cr8 = value & 15; }
 
     /// <summary>Saves what the running thread owns.</summary>
@@ -137,6 +142,7 @@ public sealed unsafe partial class Processor : IDisposable
         if (State == null) return;
         _memory.CodeChanged -= OnCodeChanged;
         _memory.MappingsChanged -= OnMappingsChanged;
+        _memory.UserHalfChanged -= OnUserHalfChanged;
         _memory.PagedOut -= OnPagedOut;
         _memory.Detach(_tlb);
         foreach (PageCode page in _pages.Values) _code.Release(page.Code);

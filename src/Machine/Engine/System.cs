@@ -6,7 +6,7 @@ namespace Ringdown.Machine;
 /// <remarks>Those that end their block find their length in <see cref="Uop.Imm"/>.</remarks>
 static unsafe class SystemHandlers
 {
-    /// <summary>MOV CR8, the way in which NT raises and lowers IRQL.</summary>
+    /// <summary>MOV CR8, the way in which NT raises and lowers IRQL. Both are the owner's to see.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static Uop* WriteCr8(Uop* op, CpuState* s)
     {

@@ -25,6 +25,9 @@ public sealed unsafe partial class Memory
     {
         cause = CauseOf(address, access, out PageEntry entry);
         miss = Miss.Fault;
+        // A page that was promised, and more locked frames than that left for it: it cannot be brought in.
+        if (cause == FaultCause.None && entry.Pfn == 0 && entry.Device is null && Physical.IsExhausted)
+            cause = FaultCause.NotPresent;
         if (cause != FaultCause.None) return null;
         miss = Miss.Device;
         if (entry.Device is not null) return null;
@@ -38,6 +41,7 @@ public sealed unsafe partial class Memory
 
         byte* host = Physical.Host(pfn);
         _pagedInTlb |= (entry.Protection & Protection.Paged) != 0;
+        _userInTlb |= (long)address.Value >= 0;
         Fill(tlb, address, entry.Protection, host, writable: !frame.HasCode && frame.Layer == _layer);
         return host + address.PageOffset;
     }

@@ -13,7 +13,7 @@ public sealed unsafe partial class Memory : IDisposable
     readonly AddressSpace _kernel = new();
     readonly List<Tlb> _tlbs = [];
     readonly Tlb _host;
-    bool _pagedInTlb, _disposed;
+    bool _pagedInTlb, _userInTlb, _disposed;
 
     public Memory()
     {
@@ -26,9 +26,11 @@ public sealed unsafe partial class Memory : IDisposable
     /// <summary>Told of each frame whose decoded code is about to change; set by the engine.</summary>
     internal Action<int>? CodeChanged { get; set; }
 
-    /// <summary>Told when many mappings may have changed at once: after a restore, and when another user half is
-    /// seen.</summary>
+    /// <summary>Told when many mappings may have changed at once: after a restore.</summary>
     internal Action? MappingsChanged { get; set; }
+
+    /// <summary>Told when another user half is seen.</summary>
+    internal Action? UserHalfChanged { get; set; }
 
     /// <summary>Told when <see cref="PagedIsOut"/> becomes true.</summary>
     internal Action? PagedOut { get; set; }
@@ -53,8 +55,11 @@ public sealed unsafe partial class Memory : IDisposable
         {
             if (ReferenceEquals(field, value)) return;
             field = value;
-            foreach (Tlb tlb in _tlbs) tlb.Flush();
-            MappingsChanged?.Invoke();
+            UserHalfChanged?.Invoke();
+            // Drivers hardly ever touch the user half: most switches find nothing of it.
+            if (!_userInTlb) return;
+            _userInTlb = false;
+            foreach (Tlb tlb in _tlbs) tlb.FlushUserHalf();
         }
     } = new();
 

@@ -28,6 +28,12 @@ public sealed unsafe class PhysicalMemory : IDisposable
     /// <summary>One more than the last frame: the machine has 2 GiB, from 1 MiB on.</summary>
     public const int EndFrame = FirstFrame + 0x8_0000;
 
+    // What the system has for itself beside what it promises.
+    const int Reserve = 0x1000;
+
+    /// <summary>More frames are held than the machine has, but for a few.</summary>
+    internal bool IsExhausted => InUse >= EndFrame - FirstFrame + Reserve;
+
     /// <summary>Frames that hold memory now.</summary>
     public int InUse => _state.InUse;
 
@@ -46,9 +52,17 @@ public sealed unsafe class PhysicalMemory : IDisposable
     /// <summary>A zeroed frame with one reference.</summary>
     public int Allocate()
     {
-        if (_state.Free.IsEmpty) return Take(_state.Next++);
-        _state.Free = _state.Free.Pop(out int reused);
-        return Take(reused);
+        if (!_state.Free.IsEmpty)
+        {
+            _state.Free = _state.Free.Pop(out int reused);
+            return Take(reused);
+        }
+        // The low ones go last.
+        if (_state.Next < EndFrame) return Take(_state.Next++);
+        if (_state.NextLow < LowEnd) return Take(_state.NextLow++);
+        if (_state.FreeLow.IsEmpty) return Take(_state.Next++);
+        _state.FreeLow = _state.FreeLow.Pop(out int low);
+        return Take(low);
     }
 
     /// <summary>The same, with a number within limits; 0 if there is none.</summary>

@@ -56,6 +56,13 @@ public readonly unsafe struct Tlb(TlbEntry* entries)
         for (int i = 0; i < Count; i++) FlushLine(i);
     }
 
+    /// <summary>Forgets what is not the kernel's: a line of the kernel's has a tag in the upper half.</summary>
+    public void FlushUserHalf()
+    {
+        for (int i = 0; i < Count; i++)
+            if ((long)(entries[i].TagRead | entries[i].TagWrite) >= 0) FlushLine(i);
+    }
+
     public void FlushPage(ulong page) => FlushLine((int)(page & (Count - 1)));
 
     public void FlushWrites()

@@ -11,6 +11,9 @@ public sealed class CallFuzzTests
 {
     const int Shares = 4;
 
+    /// <summary>RINGDOWN_FUZZ is how many times as long it takes.</summary>
+    static readonly int s_times = int.TryParse(Environment.GetEnvironmentVariable("RINGDOWN_FUZZ"), out int n) ? n : 1;
+
     /// <summary>Straight into the export, as the gate does it.</summary>
     [Theory, InlineData(0), InlineData(1), InlineData(2), InlineData(3)]
     public void No_argument_of_any_export_raises_an_exception_of_the_hosts(int share) =>
@@ -21,10 +24,16 @@ public sealed class CallFuzzTests
     public void No_call_from_guest_code_raises_an_exception_of_the_hosts(int share) =>
         Fuzz(share, seed: 22, rounds: 6, (machine, export) => machine.CallAsGuest(export));
 
-    static void Fuzz(int share, ulong seed, int rounds, Action<FuzzMachine, Export> send)
+    /// <summary>The same while threads run on two processors, in any order.</summary>
+    [Theory, InlineData(0), InlineData(1), InlineData(2), InlineData(3)]
+    public void No_call_beside_other_threads_raises_an_exception_of_the_hosts(int share) =>
+        Fuzz(share, seed: 33, rounds: 1, (machine, export) => machine.CallAsGuest(export), processors: 2);
+
+    static void Fuzz(int share, ulong seed, int rounds, Action<FuzzMachine, Export> send, int processors = 1)
     {
+        rounds *= s_times;
         var failures = new SortedSet<string>(StringComparer.Ordinal);
-        FuzzMachine machine = new(seed);
+        FuzzMachine machine = new(seed, processors);
         for (int round = 0; round < rounds; round++)
         {
             for (int i = share; i < Exports.All.Length; i += Shares)
@@ -51,7 +60,7 @@ public sealed class CallFuzzTests
                     failures.Add($"{call}: {e.GetType().Name} {e.Message} {Place(e)}");
                 }
                 machine.Dispose();
-                machine = new FuzzMachine(own);
+                machine = new FuzzMachine(own, processors);
             }
         }
         machine.Dispose();
@@ -81,18 +90,37 @@ sealed class FuzzMachine : IDisposable
     Chance _chance;
     int _count;
 
-    public FuzzMachine(ulong seed)
+    public FuzzMachine(ulong seed, int processors)
     {
         var findings = new FindingList();
         _nt = new NtKernel(new KernelOptions
         {
             Seed = seed,
+            Processors = processors,
+            Schedule = processors == 1 ? null : c => new RandomSchedule(c),
             InstructionLimit = 100_000,
             Observers = [.. Rules.All(new Reporter(findings, seed))],
         });
         _chance = new Chance(seed);
         _stack = _nt.Cpu.Rsp;
         Fill();
+        if (processors > 1) StartOthers();
+    }
+
+    // Two that wait, wake and work as long as the machine lives.
+    void StartOthers()
+    {
+        Va interval = Block(128);
+        _nt.Memory.Write(interval, -500L);
+        Va routine = _nt.Routines.Add("other", (nt, _) =>
+        {
+            while (true)
+            {
+                nt.KeDelayExecutionThread(0, false, interval);
+                nt.KeReleaseSpinLock(interval + 64UL, nt.KeAcquireSpinLockRaiseToDpc(interval + 64UL));
+            }
+        });
+        for (int i = 0; i < 2; i++) _nt.Ps.StartThread("other", routine, Va.Null);
     }
 
     public Irql Level { get; private set; }

@@ -37,7 +37,7 @@ sealed partial class Ex
     });
 
     // Made with the first work item: a machine that needs none has no threads for it.
-    WorkerPool PoolOf(uint type)
+    public WorkerPool PoolOf(uint type)
     {
         if (_pools.TryGetValue(type, out WorkerPool? pool)) return pool;
         (string name, int priority) = type < s_queues.Length ? s_queues[type]

@@ -31,7 +31,8 @@ public sealed partial class Loader
     /// <summary>Unloads the driver of a service: now, or as soon as nobody has its devices open.</summary>
     internal NtStatus UnloadService(string service)
     {
-        if (ServiceName(service) is not { } name || _drivers.Find(d => d.IsLoaded && IsNamed(d, name)) is not { } driver)
+        if (ServiceName(service) is not { } name
+            || _drivers.Find(d => d.IsLoaded && IsNamed(d, name)) is not { } driver)
             return STATUS_OBJECT_NAME_NOT_FOUND;
         if (driver.Object.DriverUnload.IsNull) return STATUS_INVALID_DEVICE_REQUEST;
         if (Io.IsInUse(driver.Object))
@@ -64,16 +65,18 @@ public sealed partial class Loader
         return isService && parts[^1].Length <= 255 ? parts[^1] : null;
     }
 
+    bool Imports(Driver importer, LoadedImage library) =>
+        importer.Image.Image.Imports.Any(i => !IsCore(i.Library) && DriverNamed(i.Library) == library);
+
     // The last driver that imports from a library is gone: the library is told by DllUnload.
     void ReleaseLibraries(Driver importer)
     {
         foreach (string library in importer.Image.Image.Imports.Select(i => i.Library)
             .Distinct(StringComparer.OrdinalIgnoreCase))
         {
-            if (IsCore(library) || _drivers.Find(d => d.Image == DriverNamed(library)) is not { IsLibrary: true } driver)
-                continue;
-            if (_drivers.Exists(d => d.IsLoaded && d.Image.Image.Imports.Any(i => DriverNamed(i.Library) == driver.Image)))
-                continue;
+            if (IsCore(library)
+                || _drivers.Find(d => d.Image == DriverNamed(library)) is not { IsLibrary: true } driver) continue;
+            if (_drivers.Exists(d => d.IsLoaded && Imports(d, driver.Image))) continue;
             driver.IsLibrary = false;
             if (driver.Image.Image.FindExport("DllUnload") is { Forwarder: null } export)
                 InSystem(driver.Image.Base + (ulong)export.Rva);

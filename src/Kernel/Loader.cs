@@ -49,7 +49,7 @@ public sealed partial class Loader
     {
         var builder = new ImageBuilder(module, start.Value);
         foreach (Export export in Exports.All) if (export.Module == module) builder.AddFunction(export.Name);
-        foreach (DataExport data in Exports.Data) if (data.Module == module) builder.AddData(data.Name, 8);
+        foreach (DataExport data in Exports.Data) if (data.Module == module) builder.AddData(data.Name, data.Words * 8);
         SyntheticImage built = builder.Build();
         Memory memory = _nt.Memory;
         PeImage image = PeImage.Parse(built.Bytes);
@@ -70,7 +70,8 @@ public sealed partial class Loader
         {
             if (data.Module != module) continue;
             _exports.Add((module, data.Name), built.AddressOf(data.Name));
-            memory.Write(built.AddressOf(data.Name), data.Value(_nt));
+            ulong[] words = data.Value(_nt);
+            for (int i = 0; i < data.Words; i++) memory.Write(built.AddressOf(data.Name) + i * 8, words[i]);
         }
         return start + (ulong)((built.Bytes.Length + 0xFFFF) & ~0xFFFF);
     }

@@ -17,7 +17,8 @@ sealed partial class Io
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoCreateDriver(UnicodeString driverName, Va initializationFunction)
     {
-        string path = driverName.IsNull || driverName.Length == 0 ? $@"\Driver\{++_nextDriverName:X8}" : driverName.Text;
+        string path = driverName.IsNull || driverName.Length == 0 ? $@"\Driver\{++_nextDriverName:X8}"
+            : driverName.Text;
         const string directory = @"\Driver\";
         if (!path.StartsWith(directory, StringComparison.OrdinalIgnoreCase)) return STATUS_OBJECT_PATH_SYNTAX_BAD;
         if (nt.Ob.Lookup(path, out _, out _) is { IsSuccess: true }) return STATUS_OBJECT_NAME_COLLISION;
@@ -78,6 +79,7 @@ sealed partial class Io
     /// <summary>Tells all who want to hear of it that the system ends.</summary>
     public void Shutdown()
     {
+        nt.Po.RunShutdownItems();
         Tell(_shutdown);
         foreach (DeviceObject fileSystem in _fileSystems.ToArray()) SendShutdown(fileSystem);
         Tell(_lastChance);

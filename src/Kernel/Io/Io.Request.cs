@@ -40,7 +40,8 @@ sealed partial class Io
             return refused;
         }
         // The file lives as long as its requests; with the last of its references there is none under way.
-        if (request.Major != IRP_MJ_CLOSE) nt.Ob.Reference(nt.Ob.At(request.File.Address));
+        request.HoldsFile = request.Major != IRP_MJ_CLOSE;
+        if (request.HoldsFile) nt.Ob.Reference(nt.Ob.At(request.File.Address));
         // Whether it is complete shows in the request; what dispatch returned is the verifier's business.
         IofCallDriver(top, irp);
         return request.Status;
@@ -235,8 +236,7 @@ sealed partial class Io
             Tell(irp, request, result);
             Signal(request.File.Event);
             FreeIrp(irp);
-            if (request.Major is not (IRP_MJ_CLOSE or IRP_MJ_CREATE))
-                nt.Ob.Dereference(nt.Ob.At(request.File.Address));
+            if (request.HoldsFile) nt.Ob.Dereference(nt.Ob.At(request.File.Address));
             return;
         }
         FinishDriverIrp(irp, result);

@@ -114,15 +114,26 @@ sealed partial class Io
         });
     }
 
+    NtStatus SendTo(DeviceObject device, Action<IoStackLocation> fill) => SendTo(device, (_, location) =>
+    {
+        fill(location);
+        return STATUS_SUCCESS;
+    });
+
     /// <summary>An IRP of the system's own, without a file, to one device; waits until it is complete.</summary>
-    NtStatus SendTo(DeviceObject device, Action<IoStackLocation> fill)
+    NtStatus SendTo(DeviceObject device, Func<Irp, IoStackLocation, NtStatus> fill)
     {
         Irp irp = AllocateIrp(device.StackSize, Va.Null);
+        NtStatus ready = fill(irp, irp.CurrentStackLocation.Below);
+        if (!ready.IsSuccess)
+        {
+            FreeIrp(irp);
+            return ready;
+        }
         Va block = nt.Mm.Pool.Allocate(KEvent.Size + 16, IrpTag);
         KEvent done = KEvent.At(nt.Memory, block + 16);
         done.Header.Initialize(DispatcherType.NotificationEvent, KEvent.Size, 0);
         (irp.Thread, irp.UserEvent, irp.UserIosb) = (nt.Ke.CurrentThread, done, block);
-        fill(irp.CurrentStackLocation.Below);
         irp.Flags |= IRP_SYNCHRONOUS_API;
         IofCallDriver(device, irp);
         bool isOver = nt.Ke.WaitFor(

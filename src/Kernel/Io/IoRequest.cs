@@ -64,6 +64,9 @@ public sealed class IoRequest
     internal Va ApcRoutine { get; set; }
     internal Va ApcContext { get; set; }
 
+    /// <summary>It keeps a reference to its file.</summary>
+    internal bool HoldsFile { get; set; }
+
     /// <summary>The requestor waits in the service.</summary>
     internal bool IsSynchronous { get; set; }
 

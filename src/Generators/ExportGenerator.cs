@@ -65,7 +65,7 @@ public sealed class ExportGenerator : IIncrementalGenerator
         object words = data.NamedArguments.FirstOrDefault(a => a.Key == "Words").Value.Value ?? 1;
         string value = $"nt.{property.ContainingType.Name}.{property.Name}";
         string all = property.Type is IArrayTypeSymbol ? value : $"[Abi.ToRaw({value})]";
-        string module = Module(property.ContainingType, null), name = property.Name;
+        string module = Module(property.ContainingType, data), name = property.Name;
         return (name, $"    public static readonly DataExport {name} = new(\"{module}\", \"{name}\", {words}, "
             + $"static nt => {all});");
     }

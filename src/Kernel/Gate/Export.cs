@@ -30,6 +30,9 @@ public sealed class ExportDataAttribute : Attribute
 {
     /// <summary>How many words of 8 bytes it has: for a property that is an array of them.</summary>
     public int Words { get; set; } = 1;
+
+    /// <summary>The module that exports it, where that is not the component's.</summary>
+    public string? Module { get; set; }
 }
 
 // The names are those of SAL in the WDK's headers: _IRQL_requires_max_, _Acquires_lock_, __drv_aliasesMem ...

@@ -11,7 +11,7 @@ sealed partial class Hal
 
     /// <summary>HAL_DISPATCH: its version, then a routine a word. What this HAL has not fails, as a default entry of
     /// NT's does.</summary>
-    [ExportData(Words = DispatchWords)]
+    [ExportData(Words = DispatchWords, Module = "ntoskrnl.exe")]
     public ulong[] HalDispatchTable
     {
         get

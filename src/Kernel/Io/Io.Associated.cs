@@ -129,7 +129,7 @@ sealed partial class Io
         (irp.Flags & IRP_PAGING_IO) == 0 ? 0u : IoGetIoPriorityHint(irp) > IoPriorityNormal ? 2u : 1u;
 
     /// <summary>Of the IRP's requestor; the process that has issued it for another one is not known apart.</summary>
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export(Support.Partial, "The initiator is not kept: it is the requestor."), IrqlRequiresMax(DISPATCH_LEVEL)]
     public EProcess IoGetInitiatorProcess(Irp irp) => IoGetRequestorProcess(irp);
 
     /// <summary>A status that an IRP may be completed with: not STATUS_PENDING, and none of a reserved code.</summary>

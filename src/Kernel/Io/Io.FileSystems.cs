@@ -60,7 +60,7 @@ sealed partial class Io
     }
 
     /// <summary>Volumes that are mounted already are the caller's to find, as with the other one.</summary>
-    [Export, IrqlRequiresMax(APC_LEVEL)]
+    [Export(Support.Partial, "Mounts that are under way are not waited for."), IrqlRequiresMax(APC_LEVEL)]
     public NtStatus IoRegisterFsRegistrationChangeMountAware(
         DriverObject driverObject, Va driverNotificationRoutine, bool synchronizeWithMounts) =>
         IoRegisterFsRegistrationChange(driverObject, driverNotificationRoutine);

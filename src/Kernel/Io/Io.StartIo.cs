@@ -8,7 +8,7 @@ namespace Ringdown.Kernel;
 /// returned.</remarks>
 sealed partial class Io
 {
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    [Export]
     public void IoSetStartIoAttributes(DeviceObject deviceObject, bool deferredStartIo, bool nonCancelable)
     {
         DevobjExtension extension = deviceObject.DeviceObjectExtension;

@@ -1,7 +1,7 @@
 namespace Ringdown.Check;
 
-/// <summary>Functions that real drivers import, by module, and how many of 469 x64 drivers import each (260 shipped ones,
-/// 209 built from public sources).</summary>
+/// <summary>Functions that real drivers import, by module (undocumented: in no import library), and how many of 469 x64
+/// drivers import each (260 shipped ones, 209 built from public sources).</summary>
 public static partial class KnownImports
 {
     const string Table = """
@@ -45,14 +45,13 @@ public static partial class KnownImports
         IoWriteErrorLogEntry:26 RtlGetOwnerSecurityDescriptor:26 ExDeleteNPagedLookasideList:25
         IoRegisterShutdownNotification:25 KeInitializeSemaphore:25 KeReleaseSemaphore:25 KeSynchronizeExecution:25
         RtlGetDaclSecurityDescriptor:25 RtlIntegerToUnicodeString:25 ZwQuerySystemInformation:25
-        ExEventObjectType:24 IoDeviceObjectType:24 IoRegisterPlugPlayNotification:24 KeReadStateEvent:24
-        KeStackAttachProcess:24 KeUnstackDetachProcess:24 ProbeForWrite:24 PsGetVersion:24
-        RtlGetGroupSecurityDescriptor:24 RtlGetSaclSecurityDescriptor:23 SeCaptureSecurityDescriptor:23
-        _vsnprintf:23 ExInterlockedRemoveHeadList:22 ExUnregisterCallback:22 RtlFreeAnsiString:22
-        RtlWriteRegistryValue:22 strncmp:22 strncpy:22 vsprintf:22 ExAllocatePool2:21
-        IoAllocateDriverObjectExtension:21 IoUnregisterPlugPlayNotification:21 RtlUpcaseUnicodeString:21
-        ZwQueryInformationFile:21 sprintf:21 DbgBreakPoint:20 ExCreateCallback:20 ExRegisterCallback:20
-        IoGetDriverObjectExtension:20 wcsstr:20 IoForwardIrpSynchronously:19 KeInitializeTimerEx:19 KeResetEvent:19
+        ExEventObjectType:24 IoRegisterPlugPlayNotification:24 KeReadStateEvent:24 KeStackAttachProcess:24
+        KeUnstackDetachProcess:24 ProbeForWrite:24 PsGetVersion:24 RtlGetGroupSecurityDescriptor:24 _vsnprintf:23
+        ExInterlockedRemoveHeadList:22 ExUnregisterCallback:22 RtlFreeAnsiString:22 RtlWriteRegistryValue:22
+        strncmp:22 strncpy:22 vsprintf:22 ExAllocatePool2:21 IoAllocateDriverObjectExtension:21
+        IoUnregisterPlugPlayNotification:21 RtlUpcaseUnicodeString:21 ZwQueryInformationFile:21 sprintf:21
+        DbgBreakPoint:20 ExCreateCallback:20 ExRegisterCallback:20 IoGetDriverObjectExtension:20 wcsstr:20
+        IoForwardIrpSynchronously:19 KeInitializeTimerEx:19 KeResetEvent:19
         MmAllocateContiguousMemorySpecifyCache:19 ZwEnumerateKey:19 strstr:19 IoStartNextPacket:18
         IoUnregisterShutdownNotification:18 KeRemoveQueueDpc:18 ObQueryNameString:18 PsProcessType:18
         RtlTimeToTimeFields:18 ExSystemTimeToLocalTime:17 FsRtlIsNameInExpression:17 IoBuildPartialMdl:17
@@ -61,91 +60,85 @@ public static partial class KnownImports
         IoGetConfigurationInformation:16 IoGetRelatedDeviceObject:16 PsGetCurrentThreadId:16
         PsLookupThreadByThreadId:16 IoBuildAsynchronousFsdRequest:15 IoRegisterFileSystem:15
         IoSetHardErrorOrVerifyDevice:15 IoSetTopLevelIrp:15 MmFreeContiguousMemorySpecifyCache:15
-        RtlInitializeBitMap:15 SeSinglePrivilegeCheck:15 ZwOpenProcess:15 CcUninitializeCacheMap:14
-        IoCheckShareAccess:14 IoDriverObjectType:14 IoGetRequestorProcess:14 IoRemoveShareAccess:14 KeBugCheck:14
-        RtlDeleteRegistryValue:14 ZwSetInformationFile:14 wcsncpy:14 CcInitializeCacheMap:13 CcSetFileSizes:13
-        FsRtlCheckLockForReadAccess:13 FsRtlFastUnlockAll:13 IoCreateNotificationEvent:13 IoGetStackLimits:13
-        IoInvalidateDeviceState:13 IoIsOperationSynchronous:13 IoSetShareAccess:13 KeNumberProcessors:13
-        MmFlushImageSection:13 NlsMbCodePageTag:13 ObReferenceObjectByName:13 PsSetCreateProcessNotifyRoutine:13
-        RtlInitString:13 ZwDeleteKey:13 ZwOpenSymbolicLinkObject:13 _purecall:13 wcsncmp:13 CcPurgeCacheSection:12
-        ExGetPreviousMode:12 FsRtlDoesNameContainWildCards:12 FsRtlIsNtstatusExpected:12 FsRtlNotifyCleanup:12
+        RtlInitializeBitMap:15 SeSinglePrivilegeCheck:15 CcUninitializeCacheMap:14 IoCheckShareAccess:14
+        IoGetRequestorProcess:14 IoRemoveShareAccess:14 KeBugCheck:14 RtlDeleteRegistryValue:14
+        ZwSetInformationFile:14 wcsncpy:14 CcInitializeCacheMap:13 CcSetFileSizes:13 FsRtlCheckLockForReadAccess:13
+        FsRtlFastUnlockAll:13 IoGetStackLimits:13 IoInvalidateDeviceState:13 IoIsOperationSynchronous:13
+        IoSetShareAccess:13 KeNumberProcessors:13 MmFlushImageSection:13 NlsMbCodePageTag:13
+        ObReferenceObjectByName:13 PsSetCreateProcessNotifyRoutine:13 RtlInitString:13 ZwDeleteKey:13
+        ZwOpenSymbolicLinkObject:13 wcsncmp:13 CcPurgeCacheSection:12 ExGetPreviousMode:12
+        FsRtlDoesNameContainWildCards:12 FsRtlIsNtstatusExpected:12 FsRtlNotifyCleanup:12
         FsRtlNotifyFullChangeDirectory:12 FsRtlNotifyInitializeSync:12 FsRtlProcessFileLock:12
         IoAcquireVpbSpinLock:12 IoReleaseVpbSpinLock:12 IoStartPacket:12 MmCanFileBeTruncated:12
         MmQuerySystemSize:12 PsGetProcessId:12 RtlAnsiCharToUnicodeChar:12 RtlUnicodeStringToInteger:12 strcmp:12
         CcCopyRead:11 CcFlushCache:11 CcMdlReadComplete:11 ExAcquireFastMutexUnsafe:11 ExAllocatePoolWithQuotaTag:11
         ExConvertExclusiveToSharedLite:11 ExIsResourceAcquiredExclusiveLite:11 ExReleaseFastMutexUnsafe:11
-        InitSafeBootMode:11 IoVerifyVolume:11 KeSetTargetProcessorDpc:11 PsRemoveLoadImageNotifyRoutine:11
-        RtlCreateAcl:11 SeReleaseSubjectContext:11 ZwQuerySymbolicLinkObject:11 _wcsicmp:11 wcsrchr:11
-        CcCanIWrite:10 CcCopyWrite:10 CcMdlRead:10 CcSetReadAheadGranularity:10 ExReleaseResourceForThreadLite:10
-        ExUuidCreate:10 FsRtlCheckLockForWriteAccess:10 FsRtlCheckOplock:10 FsRtlCopyRead:10
-        FsRtlFastCheckLockForRead:10 FsRtlInitializeFileLock:10 FsRtlInitializeOplock:10 FsRtlOplockFsctrl:10
-        FsRtlTeardownPerStreamContexts:10 FsRtlUninitializeFileLock:10 FsRtlUninitializeOplock:10 IoCreateFile:10
-        IoGetDeviceInterfaces:10 IoGetDeviceToVerify:10 IoGetFileObjectGenericMapping:10 IoSetDeviceToVerify:10
-        IoUnregisterFileSystem:10 IoUpdateShareAccess:10 ObReferenceObjectByPointer:10
-        PsSetLoadImageNotifyRoutine:10 RtlClearBits:10 RtlUnicodeToMultiByteN:10 SeCaptureSubjectContext:10
-        ZwLoadDriver:10 ZwTerminateProcess:10 _strnicmp:10 CcMdlWriteComplete:9 ExAcquireSharedStarveExclusive:9
-        FsRtlFastUnlockAllByKey:9 FsRtlFastUnlockSingle:9 FsRtlNotifyUninitializeSync:9
-        FsRtlOplockIsFastIoPossible:9 FsRtlPrivateLock:9 IoInitializeTimer:9 IoReuseIrp:9 IoThreadToProcess:9
-        IoWMIWriteEvent:9 KeFlushQueuedDpcs:9 KeRemoveEntryDeviceQueue:9 NtBuildNumber:9 RtlPrefixUnicodeString:9
-        RtlSetBits:9 RtlTimeFieldsToTime:9 RtlUnwindEx:9 ZwAllocateVirtualMemory:9 ZwDeleteValueKey:9 ZwQueryKey:9
-        ZwWaitForSingleObject:9 _stricmp:9 wcscpy:9 CcDeferWrite:8 CcPrepareMdlWrite:8
-        CcWaitForCurrentLazyWriterActivity:8 ExInitializePagedLookasideList:8 ExInterlockedInsertHeadList:8
-        FsRtlCopyWrite:8 FsRtlFastCheckLockForWrite:8 FsRtlNotifyFullReportChange:8 FsRtlNotifyVolumeEvent:8
-        FsRtlRegisterFileSystemFilterCallbacks:8 IoCreateStreamFileObject:8 IoEnumerateDeviceObjectList:8
-        IoMakeAssociatedIrp:8 IoStartTimer:8 IoStopTimer:8 KeAcquireInStackQueuedSpinLock:8 KeInitializeSpinLock:8
-        KeReleaseInStackQueuedSpinLock:8 KeSetSystemAffinityThread:8 MmFreePagesFromMdl:8 MmMapIoSpaceEx:8
-        ObCloseHandle:8 PsGetThreadProcess:8 PsSetCreateProcessNotifyRoutineEx:8 RtlCreateRegistryKey:8
-        SePrivilegeCheck:8 ZwCreateSection:8 ZwFreeVirtualMemory:8 ZwQueryDirectoryFile:8 _snprintf:8 CcUnpinData:7
-        ExDeletePagedLookasideList:7 ExIsResourceAcquiredSharedLite:7 FsRtlAreNamesEqual:7 FsRtlCurrentBatchOplock:7
-        FsRtlDissectName:7 FsRtlLegalAnsiCharacterArray:7 FsRtlMdlReadCompleteDev:7 FsRtlMdlReadDev:7
-        FsRtlMdlWriteCompleteDev:7 FsRtlNormalizeNtstatus:7 FsRtlPrepareMdlWriteDev:7 IoCsqRemoveNextIrp:7
-        IoGetLowerDeviceObject:7 IoRaiseHardError:7 IoRaiseInformationalHardError:7
-        IoReportTargetDeviceChangeAsynchronous:7 KeAcquireInterruptSpinLock:7 KeReleaseInterruptSpinLock:7
-        MmAllocatePagesForMdl:7 MmLockPagableDataSection:7 MmUnlockPagableImageSection:7 NlsOemLeadByteInfo:7
-        NtClose:7 ObOpenObjectByName:7 PsInitialSystemProcess:7 PsRemoveCreateThreadNotifyRoutine:7
-        PsSetCreateThreadNotifyRoutine:7 RtlCreateUnicodeString:7 RtlMultiByteToUnicodeN:7
-        RtlMultiByteToUnicodeSize:7 RtlZeroMemory:7 SeAccessCheck:7 ZwOpenDirectoryObject:7 memcmp:7 vDbgPrintEx:7
-        CcZeroData:6 ExNotifyCallback:6 ExSetResourceOwnerPointer:6 HalDispatchTable:6 IoCheckEaBufferValidity:6
-        IoConnectInterruptEx:6 IoCreateSynchronizationEvent:6 IoDisconnectInterruptEx:6 IoGetRequestorProcessId:6
-        IoInitializeIrp:6 IoOpenDeviceInterfaceRegistryKey:6 IoQueryDeviceDescription:6 IoReportDetectedDevice:6
-        KeAttachProcess:6 KeDetachProcess:6 KeInitializeApc:6 KeLowerIrql:6 KeQuerySystemTimePrecise:6
-        KeSetImportanceDpc:6 KeSetSystemAffinityThreadEx:6 KfRaiseIrql:6 MmAllocateNonCachedMemory:6
+        InitSafeBootMode:11 IoVerifyVolume:11 PsRemoveLoadImageNotifyRoutine:11 RtlCreateAcl:11
+        SeReleaseSubjectContext:11 ZwQuerySymbolicLinkObject:11 _wcsicmp:11 wcsrchr:11 CcCanIWrite:10 CcCopyWrite:10
+        CcMdlRead:10 CcSetReadAheadGranularity:10 ExReleaseResourceForThreadLite:10 ExUuidCreate:10
+        FsRtlCheckLockForWriteAccess:10 FsRtlCheckOplock:10 FsRtlCopyRead:10 FsRtlFastCheckLockForRead:10
+        FsRtlInitializeFileLock:10 FsRtlInitializeOplock:10 FsRtlOplockFsctrl:10 FsRtlTeardownPerStreamContexts:10
+        FsRtlUninitializeFileLock:10 FsRtlUninitializeOplock:10 IoCreateFile:10 IoGetDeviceInterfaces:10
+        IoGetDeviceToVerify:10 IoGetFileObjectGenericMapping:10 IoSetDeviceToVerify:10 IoUnregisterFileSystem:10
+        IoUpdateShareAccess:10 ObReferenceObjectByPointer:10 PsSetLoadImageNotifyRoutine:10 RtlClearBits:10
+        RtlUnicodeToMultiByteN:10 SeCaptureSubjectContext:10 ZwLoadDriver:10 _strnicmp:10 CcMdlWriteComplete:9
+        ExAcquireSharedStarveExclusive:9 FsRtlFastUnlockAllByKey:9 FsRtlFastUnlockSingle:9
+        FsRtlNotifyUninitializeSync:9 FsRtlOplockIsFastIoPossible:9 FsRtlPrivateLock:9 IoInitializeTimer:9
+        IoReuseIrp:9 IoThreadToProcess:9 IoWMIWriteEvent:9 KeFlushQueuedDpcs:9 KeRemoveEntryDeviceQueue:9
+        NtBuildNumber:9 RtlPrefixUnicodeString:9 RtlSetBits:9 RtlTimeFieldsToTime:9 RtlUnwindEx:9
+        ZwAllocateVirtualMemory:9 ZwDeleteValueKey:9 ZwQueryKey:9 ZwWaitForSingleObject:9 _stricmp:9 wcscpy:9
+        CcDeferWrite:8 CcPrepareMdlWrite:8 CcWaitForCurrentLazyWriterActivity:8 ExInitializePagedLookasideList:8
+        ExInterlockedInsertHeadList:8 FsRtlCopyWrite:8 FsRtlFastCheckLockForWrite:8 FsRtlNotifyFullReportChange:8
+        FsRtlNotifyVolumeEvent:8 FsRtlRegisterFileSystemFilterCallbacks:8 IoCreateStreamFileObject:8
+        IoEnumerateDeviceObjectList:8 IoMakeAssociatedIrp:8 IoStartTimer:8 IoStopTimer:8
+        KeAcquireInStackQueuedSpinLock:8 KeReleaseInStackQueuedSpinLock:8 KeSetSystemAffinityThread:8
+        MmFreePagesFromMdl:8 MmMapIoSpaceEx:8 ObCloseHandle:8 PsGetThreadProcess:8
+        PsSetCreateProcessNotifyRoutineEx:8 RtlCreateRegistryKey:8 SePrivilegeCheck:8 ZwCreateSection:8
+        ZwFreeVirtualMemory:8 ZwQueryDirectoryFile:8 _snprintf:8 CcUnpinData:7 ExDeletePagedLookasideList:7
+        ExIsResourceAcquiredSharedLite:7 FsRtlAreNamesEqual:7 FsRtlCurrentBatchOplock:7 FsRtlDissectName:7
+        FsRtlLegalAnsiCharacterArray:7 FsRtlMdlReadCompleteDev:7 FsRtlMdlReadDev:7 FsRtlMdlWriteCompleteDev:7
+        FsRtlNormalizeNtstatus:7 FsRtlPrepareMdlWriteDev:7 IoCsqRemoveNextIrp:7 IoGetLowerDeviceObject:7
+        IoRaiseHardError:7 IoRaiseInformationalHardError:7 IoReportTargetDeviceChangeAsynchronous:7
+        KeAcquireInterruptSpinLock:7 KeReleaseInterruptSpinLock:7 MmAllocatePagesForMdl:7 MmLockPagableDataSection:7
+        MmUnlockPagableImageSection:7 NlsOemLeadByteInfo:7 NtClose:7 ObOpenObjectByName:7 PsInitialSystemProcess:7
+        PsRemoveCreateThreadNotifyRoutine:7 PsSetCreateThreadNotifyRoutine:7 RtlCreateUnicodeString:7
+        RtlMultiByteToUnicodeN:7 RtlMultiByteToUnicodeSize:7 SeAccessCheck:7 ZwOpenDirectoryObject:7 memcmp:7
+        vDbgPrintEx:7 CcZeroData:6 ExSetResourceOwnerPointer:6 HalDispatchTable:6 IoCheckEaBufferValidity:6
+        IoCreateSynchronizationEvent:6 IoGetRequestorProcessId:6 IoInitializeIrp:6
+        IoOpenDeviceInterfaceRegistryKey:6 IoQueryDeviceDescription:6 IoReportDetectedDevice:6 KeAttachProcess:6
+        KeDetachProcess:6 KeQuerySystemTimePrecise:6 KeSetImportanceDpc:6 MmAllocateNonCachedMemory:6
         MmFreeNonCachedMemory:6 ObRegisterCallbacks:6 ObUnRegisterCallbacks:6 RtlAreBitsClear:6 RtlClearAllBits:6
         RtlEqualSid:6 RtlEqualString:6 RtlFindClearBits:6 RtlGenerate8dot3Name:6 RtlUpcaseUnicodeChar:6
-        RtlUpperString:6 RtlxAnsiStringToUnicodeSize:6 SeLockSubjectContext:6 SeUnlockSubjectContext:6 __chkstk:6
-        CcMapData:5 CcPinRead:5 CcSetDirtyPinnedData:5 CmUnRegisterCallback:5 EtwRegister:5 EtwUnregister:5
+        RtlUpperString:6 RtlxAnsiStringToUnicodeSize:6 SeLockSubjectContext:6 SeUnlockSubjectContext:6 CcMapData:5
+        CcPinRead:5 CcSetDirtyPinnedData:5 CmUnRegisterCallback:5 EtwRegister:5 EtwUnregister:5
         FsRtlAddLargeMcbEntry:5 FsRtlGetFileSize:5 FsRtlGetNextLargeMcbEntry:5 FsRtlInitializeLargeMcb:5
         FsRtlLookupLargeMcbEntry:5 FsRtlTruncateLargeMcb:5 FsRtlUninitializeLargeMcb:5
         IoCreateUnprotectedSymbolicLink:5 IoCsqInitialize:5 IoCsqInsertIrp:5 IoGetDeviceAttachmentBaseRef:5
         IoIsSystemThread:5 IoWMIDeviceObjectToProviderId:5 KdDebuggerEnabled:5 KeAcquireGuardedMutex:5
-        KeInitializeGuardedMutex:5 KeInsertQueueApc:5 KeQueryActiveProcessorCount:5 KeReleaseGuardedMutex:5
-        KiBugCheckData:5 MmPageEntireDriver:5 MmSystemRangeStart:5 PsGetThreadProcessId:5 RtlCheckRegistryKey:5
-        RtlCopyMemory:5 RtlDeleteElementGenericTable:5 RtlFindNextForwardRunClear:5 RtlImageNtHeader:5
-        RtlInitializeGenericTable:5 RtlRandomEx:5 RtlSetBit:5 RtlSetOwnerSecurityDescriptor:5
-        RtlUnicodeStringToOemString:5 SeAssignSecurity:5 SeQuerySecurityDescriptorInfo:5 SeTokenType:5
-        ZwCreateDirectoryObject:5 ZwCreateEvent:5 ZwDeviceIoControlFile:5 ZwDuplicateObject:5 ZwOpenEvent:5
-        ZwOpenThread:5 ZwQueryDirectoryObject:5 ZwQueryObject:5 ZwQueryVolumeInformationFile:5
-        ZwSetInformationThread:5 ZwUnloadDriver:5 wcscat:5 wcscpy_s:5 ExAcquireRundownProtection:4
-        ExAcquireSharedWaitForExclusive:4 ExEnterCriticalRegionAndAcquireResourceExclusive:4 ExInterlockedAddUlong:4
-        ExLocalTimeToSystemTime:4 ExReleaseResourceAndLeaveCriticalRegion:4 ExReleaseRundownProtection:4
-        FsRtlAllocatePoolWithTag:4 FsRtlIsFatDbcsLegal:4 FsRtlNumberOfRunsInLargeMcb:4 FsRtlPostStackOverflow:4
-        FsRtlRemoveLargeMcbEntry:4 IoRegisterDriverReinitialization:4 KdSystemDebugControl:4 KeAreAllApcsDisabled:4
-        KeGetCurrentIrql:4 Mm64BitPhysicalAddress:4 MmAllocatePagesForMdlEx:4 MmCreateMdl:4
-        MmGetPhysicalMemoryRanges:4 MmHighestUserAddress:4 NlsMbOemCodePageTag:4 PoRegisterDeviceForIdleDetection:4
-        PsDereferencePrimaryToken:4 PsGetCurrentProcessSessionId:4 PsGetProcessImageFileName:4 PsGetThreadId:4
-        PsReferencePrimaryToken:4 RtlCaptureStackBackTrace:4 RtlCompareString:4 RtlDelete:4
+        KeInitializeGuardedMutex:5 KeQueryActiveProcessorCount:5 KeReleaseGuardedMutex:5 KiBugCheckData:5
+        MmPageEntireDriver:5 MmSystemRangeStart:5 PsGetThreadProcessId:5 RtlCheckRegistryKey:5
+        RtlDeleteElementGenericTable:5 RtlFindNextForwardRunClear:5 RtlImageNtHeader:5 RtlInitializeGenericTable:5
+        RtlRandomEx:5 RtlSetBit:5 RtlSetOwnerSecurityDescriptor:5 RtlUnicodeStringToOemString:5 SeAssignSecurity:5
+        SeQuerySecurityDescriptorInfo:5 SeTokenType:5 ZwCreateDirectoryObject:5 ZwCreateEvent:5
+        ZwDeviceIoControlFile:5 ZwOpenEvent:5 ZwQueryVolumeInformationFile:5 ZwUnloadDriver:5 wcscat:5 wcscpy_s:5
+        ExAcquireRundownProtection:4 ExAcquireSharedWaitForExclusive:4
+        ExEnterCriticalRegionAndAcquireResourceExclusive:4 ExInterlockedAddUlong:4 ExLocalTimeToSystemTime:4
+        ExReleaseResourceAndLeaveCriticalRegion:4 ExReleaseRundownProtection:4 FsRtlAllocatePoolWithTag:4
+        FsRtlIsFatDbcsLegal:4 FsRtlNumberOfRunsInLargeMcb:4 FsRtlPostStackOverflow:4 FsRtlRemoveLargeMcbEntry:4
+        IoRegisterDriverReinitialization:4 KdSystemDebugControl:4 KeAreAllApcsDisabled:4 MmAllocatePagesForMdlEx:4
+        MmGetPhysicalMemoryRanges:4 NlsMbOemCodePageTag:4 PsDereferencePrimaryToken:4 PsGetCurrentProcessSessionId:4
+        PsGetThreadId:4 PsReferencePrimaryToken:4 RtlCaptureStackBackTrace:4 RtlCompareString:4 RtlDelete:4
         RtlDeleteElementGenericTableAvl:4 RtlDowncaseUnicodeString:4 RtlFindClearBitsAndSet:4 RtlFreeOemString:4
         RtlGUIDFromString:4 RtlInitializeGenericTableAvl:4 RtlInitializeSid:4 RtlInsertElementGenericTable:4
         RtlInsertElementGenericTableAvl:4 RtlNumberOfClearBits:4 RtlNumberOfSetBits:4
         RtlOemStringToCountedUnicodeString:4 RtlOemToUnicodeN:4 RtlSetGroupSecurityDescriptor:4 RtlSplay:4
         RtlSubAuthoritySid:4 RtlUnicodeStringToCountedOemString:4 RtlUnicodeToMultiByteSize:4
         RtlValidRelativeSecurityDescriptor:4 RtlxOemStringToUnicodeSize:4 SeQueryInformationToken:4
-        SeSetSecurityDescriptorInfo:4 ZwDeleteFile:4 ZwFsControlFile:4 ZwOpenProcessToken:4 _local_unwind:4 atoi:4
-        mbstowcs:4 strchr:4 strcpy:4 towupper:4 wcscmp:4 CcMdlWriteAbort:3 CcSetAdditionalCacheAttributes:3
-        CmRegisterCallbackEx:3 EtwWriteTransfer:3 ExAllocatePoolWithTagPriority:3 ExDeleteLookasideListEx:3
-        ExEnterCriticalRegionAndAcquireResourceShared:3 ExEnumHandleTable:3 ExInitializeLookasideListEx:3
-        ExSetTimerResolution:3 ExTryToAcquireFastMutex:3 FsRtlAreThereCurrentOrInProgressFileLocks:3
-        FsRtlCheckOplockEx:3 FsRtlOplockBreakH:3 FsRtlOplockIsSharedRequest:3 FsRtlPostPagingFileStackOverflow:3
+        SeSetSecurityDescriptorInfo:4 ZwFsControlFile:4 atoi:4 strcpy:4 towupper:4 wcscmp:4 CcMdlWriteAbort:3
+        CcSetAdditionalCacheAttributes:3 CmRegisterCallbackEx:3 EtwWriteTransfer:3 ExAllocatePoolWithTagPriority:3
+        ExDeleteLookasideListEx:3 ExEnterCriticalRegionAndAcquireResourceShared:3 ExInitializeLookasideListEx:3
+        ExTryToAcquireFastMutex:3 FsRtlAreThereCurrentOrInProgressFileLocks:3 FsRtlCheckOplockEx:3
+        FsRtlOplockBreakH:3 FsRtlOplockIsSharedRequest:3 FsRtlPostPagingFileStackOverflow:3
         InbvCheckDisplayOwnership:3 InbvNotifyDisplayOwnershipLost:3 InitializeSListHead:3 IoAssignResources:3
         IoCsqInitializeEx:3 IoGetTransactionParameterBlock:3 IoQueryFileDosDeviceName:3
         IoRegisterLastChanceShutdownNotification:3 IoReportResourceForDetection:3 IoRequestDeviceEject:3
@@ -153,112 +146,78 @@ public static partial class KnownImports
         KdDebuggerNotPresent:3 KeAcquireInStackQueuedSpinLockAtDpcLevel:3 KeAreApcsDisabled:3
         KeCapturePersistentThreadState:3 KeDeregisterBugCheckCallback:3 KeInitializeQueue:3 KeInsertQueue:3
         KeRegisterBugCheckCallback:3 KeReleaseInStackQueuedSpinLockFromDpcLevel:3 KeRemoveDeviceQueue:3
-        KeRevertToUserAffinityThreadEx:3 MmDoesFileHaveUserWritableReferences:3 MmGetVirtualForPhysical:3
-        MmIsDriverVerifying:3 ObCreateObject:3 ObGetFilterVersion:3 ObGetObjectSecurity:3 ObReleaseObjectSecurity:3
-        PoRegisterSystemState:3 PoUnregisterSystemState:3 PsGetProcessPeb:3 PsGetProcessSectionBaseAddress:3
-        RtlCaptureContext:3 RtlConvertSidToUnicodeString:3 RtlCopyString:3 RtlEnumerateGenericTableWithoutSplaying:3
-        RtlFindLongestRunClear:3 RtlFindUnicodePrefix:3 RtlInitializeUnicodePrefix:3 RtlInsertUnicodePrefix:3
-        RtlIsNameLegalDOS8Dot3:3 RtlLookupElementGenericTable:3 RtlLookupElementGenericTableAvl:3
-        RtlNumberGenericTableElementsAvl:3 RtlOemStringToUnicodeString:3 RtlRemoveUnicodePrefix:3
-        RtlTimeToSecondsSince1970:3 RtlUTF8ToUnicodeN:3 RtlVolumeDeviceToDosName:3 SeCreateClientSecurity:3
-        SeQueryAuthenticationIdToken:3 SeTokenObjectType:3 ZwNotifyChangeKey:3 ZwPowerInformation:3
-        ZwQueryInformationThread:3 ZwQueryInformationToken:3 ZwSetEvent:3 _strupr:3 towlower:3 wcsncat:3
-        CcGetFileObjectFromBcb:2 CcIsThereDirtyData:2 CcPinMappedData:2 CcPreparePinWrite:2 CcRepinBcb:2
-        CcSetBcbOwnerPointer:2 CcUnpinDataForThread:2 CcUnpinRepinnedBcb:2 CmCallbackGetKeyObjectIDEx:2
-        CmCallbackReleaseKeyObjectIDEx:2 DbgBreakPointWithStatus:2 EtwWrite:2 ExGetExclusiveWaiterCount:2
-        ExGetSharedWaiterCount:2 ExInitializeRundownProtection:2 ExIsProcessorFeaturePresent:2
-        ExfAcquirePushLockExclusive:2 ExfAcquirePushLockShared:2 ExfReleasePushLock:2 FsRtlAddToTunnelCache:2
-        FsRtlAllocateFileLock:2 FsRtlAllocatePoolWithQuotaTag:2 FsRtlBalanceReads:2 FsRtlCurrentOplockH:2
-        FsRtlDeleteKeyFromTunnelCache:2 FsRtlDeleteTunnelCache:2 FsRtlDeregisterUncProvider:2
+        MmDoesFileHaveUserWritableReferences:3 MmGetVirtualForPhysical:3 MmIsDriverVerifying:3 ObCreateObject:3
+        ObGetFilterVersion:3 ObGetObjectSecurity:3 ObReleaseObjectSecurity:3 RtlCaptureContext:3
+        RtlEnumerateGenericTableWithoutSplaying:3 RtlFindLongestRunClear:3 RtlFindUnicodePrefix:3
+        RtlInitializeUnicodePrefix:3 RtlInsertUnicodePrefix:3 RtlIsNameLegalDOS8Dot3:3
+        RtlLookupElementGenericTable:3 RtlLookupElementGenericTableAvl:3 RtlNumberGenericTableElementsAvl:3
+        RtlOemStringToUnicodeString:3 RtlRemoveUnicodePrefix:3 RtlTimeToSecondsSince1970:3 RtlUTF8ToUnicodeN:3
+        SeCreateClientSecurity:3 SeQueryAuthenticationIdToken:3 SeTokenObjectType:3 ZwNotifyChangeKey:3
+        ZwPowerInformation:3 towlower:3 wcsncat:3 CcGetFileObjectFromBcb:2 CcIsThereDirtyData:2 CcPinMappedData:2
+        CcPreparePinWrite:2 CcRepinBcb:2 CcSetBcbOwnerPointer:2 CcUnpinDataForThread:2 CcUnpinRepinnedBcb:2
+        CmCallbackGetKeyObjectIDEx:2 CmCallbackReleaseKeyObjectIDEx:2 DbgBreakPointWithStatus:2
+        ExGetExclusiveWaiterCount:2 ExGetSharedWaiterCount:2 ExInitializeRundownProtection:2
+        ExIsProcessorFeaturePresent:2 ExfAcquirePushLockExclusive:2 ExfAcquirePushLockShared:2 ExfReleasePushLock:2
+        FsRtlAddToTunnelCache:2 FsRtlAllocateFileLock:2 FsRtlAllocatePoolWithQuotaTag:2 FsRtlBalanceReads:2
+        FsRtlCurrentOplockH:2 FsRtlDeleteKeyFromTunnelCache:2 FsRtlDeleteTunnelCache:2 FsRtlDeregisterUncProvider:2
         FsRtlDismountComplete:2 FsRtlFindExtraCreateParameter:2 FsRtlFindInTunnelCache:2 FsRtlFreeFileLock:2
         FsRtlGetEcpListFromIrp:2 FsRtlGetNextFileLock:2 FsRtlGetSectorSizeInformation:2 FsRtlInitializeTunnelCache:2
         FsRtlIsDbcsInExpression:2 FsRtlIsEcpFromUserMode:2 FsRtlIsTotalDeviceFailure:2
         FsRtlLookupLastLargeMcbEntryAndIndex:2 FsRtlNotifyCleanupAll:2 FsRtlNotifyFilterChangeDirectory:2
-        FsRtlNotifyFilterReportChange:2 FsRtlRegisterUncProvider:2 IoCreateFileSpecifyDeviceObjectHint:2
-        IoCreateStreamFileObjectLite:2 IoCsqInsertIrpEx:2 IoGetAttachedDevice:2 IoQueueWorkItemEx:2
-        IoReadPartitionTableEx:2 IoRegisterFsRegistrationChange:2 IoReportResourceUsage:2 IoSetCompletionRoutineEx:2
-        IoWMIQueryAllData:2 KdDisableDebugger:2 KeDeregisterBugCheckReasonCallback:2 KeInitializeDeviceQueue:2
-        KePulseEvent:2 KeQueryPriorityThread:2 KeReadStateMutex:2 KeReadStateQueue:2 KeReadStateTimer:2
+        FsRtlNotifyFilterReportChange:2 FsRtlRegisterUncProvider:2 IoCreateStreamFileObjectLite:2 IoCsqInsertIrpEx:2
+        IoGetAttachedDevice:2 IoQueueWorkItemEx:2 IoReadPartitionTableEx:2 IoRegisterFsRegistrationChange:2
+        IoSetCompletionRoutineEx:2 IoWMIQueryAllData:2 KdDisableDebugger:2 KeDeregisterBugCheckReasonCallback:2
+        KeInitializeDeviceQueue:2 KePulseEvent:2 KeReadStateMutex:2 KeReadStateQueue:2
         KeRegisterBugCheckReasonCallback:2 KeRemoveQueueEx:2 KeRevertToUserAffinityThread:2 KeRundownQueue:2
-        KeSetTargetProcessorDpcEx:2 LdrAccessResource:2 LdrFindResource_U:2 MmAllocateMappingAddress:2
-        MmForceSectionClosed:2 MmFreeMappingAddress:2 MmIsNonPagedSystemAddressValid:2
-        MmLockPagableSectionByHandle:2 MmProtectMdlSystemAddress:2 MmResetDriverPaging:2 MmSecureVirtualMemory:2
-        MmUnsecureVirtualMemory:2 MmUserProbeAddress:2 NtOpenProcess:2 NtQueryInformationProcess:2
-        NtQuerySystemInformation:2 ObDereferenceObjectDeferDelete:2 ObInsertObject:2 ObSetHandleAttributes:2
-        PcwAddInstance:2 PcwRegister:2 PcwUnregister:2 PoRegisterPowerSettingCallback:2 PsGetContextThread:2
-        PsGetProcessCreateTimeQuadPart:2 PsGetProcessExitStatus:2 PsGetProcessExitTime:2 PsGetProcessWin32Process:2
-        PsGetProcessWow64Process:2 PsGetThreadExitStatus:2 PsGetThreadWin32Thread:2 PsIsThreadTerminating:2
-        PsRevertToSelf:2 PsSetContextThread:2 RtlAreBitsSet:2 RtlClearBit:2 RtlEnumerateGenericTableAvl:2
-        RtlFindFirstRunClear:2 RtlFindLeastSignificantBit:2 RtlFindMessage:2 RtlFindMostSignificantBit:2
-        RtlImageDirectoryEntryToData:2 RtlIsNtDdiVersionAvailable:2 RtlLengthRequiredSid:2 RtlMoveMemory:2
-        RtlSecondsSince1970ToTime:2 RtlSelfRelativeToAbsoluteSD:2 RtlSetAllBits:2 RtlUnwind:2
-        RtlUpcaseUnicodeStringToCountedOemString:2 RtlVerifyVersionInfo:2 RtlWalkFrameChain:2
-        RtlxUnicodeStringToOemSize:2 SeAssignSecurityEx:2 SeCreateAccessState:2
-        SeCreateClientSecurityFromSubjectContext:2 SeFilterToken:2 SeImpersonateClient:2 SeImpersonateClientEx:2
-        TmTransactionObjectType:2 VerSetConditionMask:2 WmiFireEvent:2 ZwQuerySecurityObject:2
-        ZwSetInformationProcess:2 _wcsupr:2 memcpy_s:2 strcpy_s:2 strncat:2 strrchr:2 tolower:2 toupper:2
-        vDbgPrintExWithPrefix:2 wcsncat_s:2 wcsncpy_s:2 wcstombs:2 CcCoherencyFlushAndPurgeCache:1 CcCopyReadEx:1
+        LdrAccessResource:2 LdrFindResource_U:2 MmForceSectionClosed:2 MmIsNonPagedSystemAddressValid:2
+        MmLockPagableSectionByHandle:2 MmResetDriverPaging:2 MmUserProbeAddress:2 ObDereferenceObjectDeferDelete:2
+        ObInsertObject:2 PcwAddInstance:2 PcwRegister:2 PcwUnregister:2 PsGetProcessCreateTimeQuadPart:2
+        PsGetProcessExitStatus:2 PsGetThreadExitStatus:2 PsIsThreadTerminating:2 PsRevertToSelf:2 RtlAreBitsSet:2
+        RtlClearBit:2 RtlEnumerateGenericTableAvl:2 RtlFindFirstRunClear:2 RtlFindMessage:2
+        RtlImageDirectoryEntryToData:2 RtlSecondsSince1970ToTime:2 RtlSelfRelativeToAbsoluteSD:2 RtlSetAllBits:2
+        RtlUnwind:2 RtlUpcaseUnicodeStringToCountedOemString:2 RtlVerifyVersionInfo:2 RtlWalkFrameChain:2
+        RtlxUnicodeStringToOemSize:2 SeAssignSecurityEx:2 SeCreateClientSecurityFromSubjectContext:2 SeFilterToken:2
+        SeImpersonateClient:2 SeImpersonateClientEx:2 TmTransactionObjectType:2 VerSetConditionMask:2
+        ZwQuerySecurityObject:2 vDbgPrintExWithPrefix:2 wcsncpy_s:2 CcCoherencyFlushAndPurgeCache:1 CcCopyReadEx:1
         CcCopyWriteEx:1 CcCopyWriteWontFlush:1 CcFastCopyRead:1 CcFastCopyWrite:1 CcSetAdditionalCacheAttributesEx:1
-        CmGetBoundTransaction:1 CmGetCallbackVersion:1 CmRegisterCallback:1 CmSetCallbackObjectContext:1 DbgPrompt:1
+        CmGetBoundTransaction:1 CmGetCallbackVersion:1 CmSetCallbackObjectContext:1 DbgPrompt:1
         DbgQueryDebugFilterState:1 EtwSetInformation:1 ExAcquireRundownProtectionCacheAware:1 ExAllocateTimer:1
         ExCancelTimer:1 ExDeleteTimer:1 ExGetCurrentProcessorCounts:1 ExGetCurrentProcessorCpuUsage:1
         ExInitializeRundownProtectionCacheAware:1 ExInitializeZone:1 ExInterlockedAddLargeInteger:1
-        ExInterlockedPopEntryList:1 ExInterlockedPushEntryList:1 ExQueryTimerResolution:1 ExRaiseAccessViolation:1
+        ExInterlockedPopEntryList:1 ExInterlockedPushEntryList:1 ExQueryTimerResolution:1
         ExReInitializeRundownProtectionCacheAware:1 ExReleaseRundownProtectionCacheAware:1 ExSemaphoreObjectType:1
-        ExSetTimer:1 ExSizeOfRundownProtectionCacheAware:1 ExVerifySuite:1 ExWaitForRundownProtectionRelease:1
-        ExWaitForRundownProtectionReleaseCacheAware:1 ExfUnblockPushLock:1 FsRtlAllocateExtraCreateParameter:1
+        ExSetTimer:1 ExSizeOfRundownProtectionCacheAware:1 ExVerifySuite:1
+        ExWaitForRundownProtectionReleaseCacheAware:1 FsRtlAllocateExtraCreateParameter:1
         FsRtlAllocateExtraCreateParameterList:1 FsRtlAreThereWaitingFileLocks:1
         FsRtlAreVolumeStartupApplicationsComplete:1 FsRtlCheckLockForOplockRequest:1 FsRtlFreeExtraCreateParameter:1
         FsRtlFreeExtraCreateParameterList:1 FsRtlInsertExtraCreateParameter:1 FsRtlLookupLastLargeMcbEntry:1
         FsRtlMupGetProviderInfoFromFileObject:1 FsRtlRegisterUncProviderEx:1 FsRtlUpdateDiskCounters:1
-        FsRtlValidateReparsePointBuffer:1 HalAllocateHardwareCounters:1 HalExamineMBR:1 HalFreeHardwareCounters:1
-        HalPrivateDispatchTable:1 HeadlessDispatch:1 InbvEnableBootDriver:1 IoAttachDevice:1
-        IoAttachDeviceByPointer:1 IoCreateDisk:1 IoCreateFileEx:1 IoCsqRemoveIrp:1 IoGetBaseFileSystemDeviceObject:1
-        IoGetBootDiskInformation:1 IoGetDiskDeviceObject:1 IoGetInitialStack:1 IoGetPagingIoPriority:1
-        IoGetRequestorSessionId:1 IoInitializeWorkItem:1 IoReadDiskSignature:1 IoRegisterBootDriverCallback:1
-        IoRegisterBootDriverReinitialization:1 IoRetrievePriorityInfo:1 IoSetPartitionInformation:1
-        IoSetPartitionInformationEx:1 IoSetSystemPartition:1 IoSizeofWorkItem:1 IoUninitializeWorkItem:1
-        IoUnregisterBootDriverCallback:1 IoValidateDeviceIoControlAccess:1 IoVolumeDeviceToGuid:1
-        IoVolumeDeviceToGuidPath:1 IoWMIQuerySingleInstance:1 IoWMISetNotificationCallback:1
-        IoWMISetSingleInstance:1 IoWithinStackLimits:1 IoWritePartitionTableEx:1 KdChangeOption:1 KdEnableDebugger:1
-        KdRefreshDebuggerNotPresent:1 KeAddSystemServiceTable:1 KeDeregisterProcessorChangeCallback:1
-        KeExpandKernelStackAndCalloutEx:1 KeFlushWriteBuffer:1 KeGetCurrentProcessorNumberEx:1 KeGetCurrentThread:1
-        KeGetProcessorNumberFromIndex:1 KeGetRecommendedSharedDataAlignment:1 KeInitializeCrashDumpHeader:1
-        KeInsertByKeyDeviceQueue:1 KeInsertDeviceQueue:1 KeIpiGenericCall:1 KeLoaderBlock:1
-        KeQueryActiveGroupCount:1 KeQueryActiveProcessorCountEx:1 KeQueryMaximumProcessorCount:1
-        KeQueryNodeActiveAffinity:1 KeRaiseIrqlToDpcLevel:1 KeRegisterNmiCallback:1
-        KeRegisterProcessorChangeCallback:1 KeRemoveByKeyDeviceQueue:1 KeRemoveQueue:1 KeSetBasePriorityThread:1
-        KeTestSpinLock:1 MmAllocateContiguousNodeMemory:1 MmAllocateMdlForIoSpace:1 MmCopyVirtualMemory:1
-        MmCreateSection:1 MmIsThisAnNtAsSystem:1 MmMapLockedPagesWithReservedMapping:1 MmMapViewOfSection:1
-        MmPrefetchPages:1 MmSectionObjectType:1 MmSetBankedSection:1 MmSizeOfMdl:1 MmUnmapReservedMapping:1
-        MmUnmapViewOfSection:1 NtCreateFile:1 NtFsControlFile:1 NtOpenFile:1 NtQueryInformationFile:1
-        NtQueryInformationThread:1 NtReadFile:1 NtSetInformationFile:1 NtSetInformationThread:1
-        NtSetSecurityObject:1 NtShutdownSystem:1 NtWriteFile:1 ObAssignSecurity:1 ObCreateObjectType:1
-        ObDereferenceSecurityDescriptor:1 ObFindHandleForObject:1 ObGetObjectType:1 ObLogSecurityDescriptor:1
-        ObMakeTemporaryObject:1 ObQueryObjectAuditingByHandle:1 ObSetSecurityObjectByPointer:1 PcwCloseInstance:1
-        PcwCreateInstance:1 PoFxCompleteIdleCondition:1 PoFxCompleteIdleState:1 PoFxSetComponentLatency:1
-        PoFxSetComponentResidency:1 PoUnregisterPowerSettingCallback:1 PsAssignImpersonationToken:1
-        PsGetCurrentThreadProcessId:1 PsGetCurrentThreadTeb:1 PsGetProcessDebugPort:1 PsGetProcessJob:1
-        PsGetProcessSessionId:1 PsGetThreadHardErrorsAreDisabled:1 PsIsDiskCountersEnabled:1 PsJobType:1
-        PsLookupProcessThreadByCid:1 PsReferenceProcessFilePointer:1 PsSetThreadHardErrorsAreDisabled:1
-        PsUpdateDiskCounters:1 PsWrapApcWow64Thread:1 RtlAddRange:1 RtlAppendStringToString:1 RtlCharToInteger:1
-        RtlCompareMemoryUlong:1 RtlCompareUnicodeStrings:1 RtlCompressBuffer:1 RtlCopyLuid:1 RtlCopySid:1
-        RtlCreateSystemVolumeInformationFolder:1 RtlEnumerateGenericTableLikeADirectory:1 RtlFindSetBits:1
-        RtlFormatCurrentUserKeyPath:1 RtlFreeRangeList:1 RtlGetAce:1 RtlGetCompressionWorkSpaceSize:1
-        RtlGetElementGenericTable:1 RtlGetElementGenericTableAvl:1 RtlInitializeRangeList:1
-        RtlInt64ToUnicodeString:1 RtlIpv4AddressToStringExW:1 RtlIpv6AddressToStringExW:1 RtlLookupFunctionEntry:1
-        RtlNtStatusToDosErrorNoTeb:1 RtlRaiseException:1 RtlRunOnceExecuteOnce:1 RtlSubAuthorityCountSid:1
-        RtlTestBit:1 RtlTimeToSecondsSince1980:1 RtlUnicodeToUTF8N:1 RtlUpcaseUnicodeToMultiByteN:1
-        RtlValidSecurityDescriptor:1 RtlValidSid:1 RtlVirtualUnwind:1 RtlxUnicodeStringToAnsiSize:1
-        SeAppendPrivileges:1 SeDeassignSecurity:1 SeFreePrivileges:1 SeOpenObjectAuditAlarm:1
-        SeQuerySessionIdToken:1 SeTokenIsRestricted:1 TmCommitComplete:1 TmEnableCallbacks:1 TmRollbackComplete:1
-        VfFailDeviceNode:1 VfIsVerificationEnabled:1 ZwCommitTransaction:1 ZwConnectPort:1 ZwCreateEnlistment:1
-        ZwCreateKeyTransacted:1 ZwCreateResourceManager:1 ZwCreateTransaction:1 ZwCreateTransactionManager:1
-        ZwFlushBuffersFile:1 ZwFlushKey:1 ZwFlushVirtualMemory:1 ZwMakeTemporaryObject:1 ZwOpenKeyTransacted:1
-        ZwOpenProcessTokenEx:1 ZwOpenThreadToken:1 ZwOpenThreadTokenEx:1 ZwQueryInformationTransaction:1
-        ZwQueryVirtualMemory:1 ZwRequestWaitReplyPort:1 ZwRollbackTransaction:1 ZwSetInformationObject:1
-        ZwYieldExecution:1 _itoa:1 _strlwr:1 _wcslwr:1 isprint:1 isspace:1 memchr:1 rand:1 strcat:1 swprintf_s:1
-        vsprintf_s:1
+        FsRtlValidateReparsePointBuffer:1 HalExamineMBR:1 HalPrivateDispatchTable:1 HeadlessDispatch:1
+        IoAttachDevice:1 IoAttachDeviceByPointer:1 IoCreateDisk:1 IoCreateFileEx:1 IoCsqRemoveIrp:1
+        IoGetDiskDeviceObject:1 IoGetInitialStack:1 IoGetPagingIoPriority:1 IoGetRequestorSessionId:1
+        IoReadDiskSignature:1 IoRegisterBootDriverCallback:1 IoRegisterBootDriverReinitialization:1
+        IoRetrievePriorityInfo:1 IoSetPartitionInformation:1 IoSetPartitionInformationEx:1 IoSetSystemPartition:1
+        IoUnregisterBootDriverCallback:1 IoVolumeDeviceToGuid:1 IoVolumeDeviceToGuidPath:1
+        IoWMISetNotificationCallback:1 IoWithinStackLimits:1 IoWritePartitionTableEx:1 KdEnableDebugger:1
+        KdRefreshDebuggerNotPresent:1 KeExpandKernelStackAndCalloutEx:1 KeGetCurrentThread:1
+        KeGetRecommendedSharedDataAlignment:1 KeInitializeCrashDumpHeader:1 KeInsertByKeyDeviceQueue:1
+        KeIpiGenericCall:1 KeLoaderBlock:1 KeRegisterNmiCallback:1 KeRemoveByKeyDeviceQueue:1 KeRemoveQueue:1
+        KeTestSpinLock:1 MmAllocateMdlForIoSpace:1 MmIsThisAnNtAsSystem:1 MmPrefetchPages:1 MmSizeOfMdl:1
+        NtFsControlFile:1 NtOpenFile:1 NtReadFile:1 NtSetInformationThread:1 NtShutdownSystem:1 NtWriteFile:1
+        ObCreateObjectType:1 ObDereferenceSecurityDescriptor:1 ObLogSecurityDescriptor:1 ObMakeTemporaryObject:1
+        ObQueryObjectAuditingByHandle:1 ObSetSecurityObjectByPointer:1 PoFxCompleteIdleCondition:1
+        PoFxCompleteIdleState:1 PoFxSetComponentLatency:1 PoFxSetComponentResidency:1 PsGetCurrentThreadProcessId:1
+        PsGetCurrentThreadTeb:1 PsGetProcessDebugPort:1 PsGetThreadHardErrorsAreDisabled:1 PsIsDiskCountersEnabled:1
+        PsSetThreadHardErrorsAreDisabled:1 PsUpdateDiskCounters:1 RtlAddRange:1 RtlCompareMemoryUlong:1
+        RtlCopyLuid:1 RtlCreateSystemVolumeInformationFolder:1 RtlEnumerateGenericTableLikeADirectory:1
+        RtlFreeRangeList:1 RtlGetAce:1 RtlGetElementGenericTableAvl:1 RtlInitializeRangeList:1
+        RtlIpv4AddressToStringExW:1 RtlIpv6AddressToStringExW:1 RtlRunOnceExecuteOnce:1 RtlSubAuthorityCountSid:1
+        RtlTestBit:1 RtlUnicodeToUTF8N:1 RtlValidSid:1 SeAppendPrivileges:1 SeDeassignSecurity:1 SeFreePrivileges:1
+        SeOpenObjectAuditAlarm:1 SeQuerySessionIdToken:1 SeTokenIsRestricted:1 TmCommitComplete:1
+        TmEnableCallbacks:1 TmRollbackComplete:1 VfFailDeviceNode:1 VfIsVerificationEnabled:1 ZwCommitTransaction:1
+        ZwCreateEnlistment:1 ZwCreateKeyTransacted:1 ZwCreateResourceManager:1 ZwCreateTransaction:1
+        ZwCreateTransactionManager:1 ZwMakeTemporaryObject:1 ZwOpenKeyTransacted:1 ZwQueryInformationTransaction:1
+        ZwRollbackTransaction:1 _strlwr:1 _wcslwr:1 isprint:1 strcat:1
         hal.dll
         HalGetBusDataByOffset:96 HalSetBusDataByOffset:87 KeStallExecutionProcessor:81 HalTranslateBusAddress:63
         KeQueryPerformanceCounter:21 HalGetInterruptVector:11 HalGetBusData:7 HalAssignSlotResources:3
@@ -292,6 +251,49 @@ public static partial class KnownImports
         FltGetVolumeFromFileObject:1 FltGetVolumeFromName:1 FltInitializePushLock:1 FltIsEcpFromUserMode:1
         FltIsIoCanceled:1 FltIsVolumeWritable:1 FltObjectReference:1 FltParseFileName:1 FltPerformAsynchronousIo:1
         FltReleasePushLock:1 FltRequestOperationStatusCallback:1 FltReuseCallbackData:1 FltSetCancelCompletion:1
+        undocumented
+        IoDeviceObjectType:24 RtlGetSaclSecurityDescriptor:23 SeCaptureSecurityDescriptor:23 ZwOpenProcess:15
+        IoDriverObjectType:14 IoCreateNotificationEvent:13 _purecall:13 KeSetTargetProcessorDpc:11
+        ZwTerminateProcess:10 KeInitializeSpinLock:8 RtlZeroMemory:7 ExNotifyCallback:6 IoConnectInterruptEx:6
+        IoDisconnectInterruptEx:6 KeInitializeApc:6 KeLowerIrql:6 KeSetSystemAffinityThreadEx:6 KfRaiseIrql:6
+        __chkstk:6 KeInsertQueueApc:5 RtlCopyMemory:5 ZwDuplicateObject:5 ZwOpenThread:5 ZwQueryDirectoryObject:5
+        ZwQueryObject:5 ZwSetInformationThread:5 KeGetCurrentIrql:4 Mm64BitPhysicalAddress:4 MmCreateMdl:4
+        MmHighestUserAddress:4 PoRegisterDeviceForIdleDetection:4 PsGetProcessImageFileName:4 ZwDeleteFile:4
+        ZwOpenProcessToken:4 _local_unwind:4 mbstowcs:4 strchr:4 ExEnumHandleTable:3 ExSetTimerResolution:3
+        KeRevertToUserAffinityThreadEx:3 PoRegisterSystemState:3 PoUnregisterSystemState:3 PsGetProcessPeb:3
+        PsGetProcessSectionBaseAddress:3 RtlConvertSidToUnicodeString:3 RtlCopyString:3 RtlVolumeDeviceToDosName:3
+        ZwQueryInformationThread:3 ZwQueryInformationToken:3 ZwSetEvent:3 _strupr:3 EtwWrite:2
+        IoCreateFileSpecifyDeviceObjectHint:2 IoReportResourceUsage:2 KeQueryPriorityThread:2 KeReadStateTimer:2
+        KeSetTargetProcessorDpcEx:2 MmAllocateMappingAddress:2 MmFreeMappingAddress:2 MmProtectMdlSystemAddress:2
+        MmSecureVirtualMemory:2 MmUnsecureVirtualMemory:2 NtOpenProcess:2 NtQueryInformationProcess:2
+        NtQuerySystemInformation:2 ObSetHandleAttributes:2 PoRegisterPowerSettingCallback:2 PsGetContextThread:2
+        PsGetProcessExitTime:2 PsGetProcessWin32Process:2 PsGetProcessWow64Process:2 PsGetThreadWin32Thread:2
+        PsSetContextThread:2 RtlFindLeastSignificantBit:2 RtlFindMostSignificantBit:2 RtlIsNtDdiVersionAvailable:2
+        RtlLengthRequiredSid:2 RtlMoveMemory:2 SeCreateAccessState:2 WmiFireEvent:2 ZwSetInformationProcess:2
+        _wcsupr:2 memcpy_s:2 strcpy_s:2 strncat:2 strrchr:2 tolower:2 toupper:2 wcsncat_s:2 wcstombs:2
+        CmRegisterCallback:1 ExRaiseAccessViolation:1 ExWaitForRundownProtectionRelease:1 ExfUnblockPushLock:1
+        HalAllocateHardwareCounters:1 HalFreeHardwareCounters:1 InbvEnableBootDriver:1
+        IoGetBaseFileSystemDeviceObject:1 IoGetBootDiskInformation:1 IoInitializeWorkItem:1 IoSizeofWorkItem:1
+        IoUninitializeWorkItem:1 IoValidateDeviceIoControlAccess:1 IoWMIQuerySingleInstance:1
+        IoWMISetSingleInstance:1 KdChangeOption:1 KeAddSystemServiceTable:1 KeDeregisterProcessorChangeCallback:1
+        KeFlushWriteBuffer:1 KeGetCurrentProcessorNumberEx:1 KeGetProcessorNumberFromIndex:1 KeInsertDeviceQueue:1
+        KeQueryActiveGroupCount:1 KeQueryActiveProcessorCountEx:1 KeQueryMaximumProcessorCount:1
+        KeQueryNodeActiveAffinity:1 KeRaiseIrqlToDpcLevel:1 KeRegisterProcessorChangeCallback:1
+        KeSetBasePriorityThread:1 MmAllocateContiguousNodeMemory:1 MmCopyVirtualMemory:1 MmCreateSection:1
+        MmMapLockedPagesWithReservedMapping:1 MmMapViewOfSection:1 MmSectionObjectType:1 MmSetBankedSection:1
+        MmUnmapReservedMapping:1 MmUnmapViewOfSection:1 NtCreateFile:1 NtQueryInformationFile:1
+        NtQueryInformationThread:1 NtSetInformationFile:1 NtSetSecurityObject:1 ObAssignSecurity:1
+        ObFindHandleForObject:1 ObGetObjectType:1 PcwCloseInstance:1 PcwCreateInstance:1
+        PoUnregisterPowerSettingCallback:1 PsAssignImpersonationToken:1 PsGetProcessJob:1 PsGetProcessSessionId:1
+        PsJobType:1 PsLookupProcessThreadByCid:1 PsReferenceProcessFilePointer:1 PsWrapApcWow64Thread:1
+        RtlAppendStringToString:1 RtlCharToInteger:1 RtlCompareUnicodeStrings:1 RtlCompressBuffer:1 RtlCopySid:1
+        RtlFindSetBits:1 RtlFormatCurrentUserKeyPath:1 RtlGetCompressionWorkSpaceSize:1 RtlGetElementGenericTable:1
+        RtlInt64ToUnicodeString:1 RtlLookupFunctionEntry:1 RtlNtStatusToDosErrorNoTeb:1 RtlRaiseException:1
+        RtlTimeToSecondsSince1980:1 RtlUpcaseUnicodeToMultiByteN:1 RtlValidSecurityDescriptor:1 RtlVirtualUnwind:1
+        RtlxUnicodeStringToAnsiSize:1 ZwConnectPort:1 ZwFlushBuffersFile:1 ZwFlushKey:1 ZwFlushVirtualMemory:1
+        ZwOpenProcessTokenEx:1 ZwOpenThreadToken:1 ZwOpenThreadTokenEx:1 ZwQueryVirtualMemory:1
+        ZwRequestWaitReplyPort:1 ZwSetInformationObject:1 ZwYieldExecution:1 _itoa:1 isspace:1 memchr:1 rand:1
+        swprintf_s:1 vsprintf_s:1
         wmilib.sys
         WmiSystemControl:22 WmiCompleteRequest:21
         usbd.sys

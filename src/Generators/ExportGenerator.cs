@@ -20,7 +20,7 @@ public sealed class ExportGenerator : IIncrementalGenerator
         var data = context.SyntaxProvider.ForAttributeWithMetadataName(
             "Ringdown.Kernel.ExportDataAttribute",
             static (node, _) => node is PropertyDeclarationSyntax,
-            static (found, _) => DescribeData((IPropertySymbol)found.TargetSymbol)).Collect();
+            static (found, _) => DescribeData((IPropertySymbol)found.TargetSymbol, found.Attributes[0])).Collect();
         context.RegisterSourceOutput(exports.Combine(data),
             static (output, all) => output.AddSource("Exports.g.cs", Write(all.Left, all.Right)));
     }
@@ -60,9 +60,15 @@ public sealed class ExportGenerator : IIncrementalGenerator
         return (name, entry, gate.ToString());
     }
 
-    static (string Name, string Table) DescribeData(IPropertySymbol property) => (property.Name,
-        $"    public static readonly DataExport {property.Name} = new(\"{Module(property.ContainingType, null)}\", "
-        + $"\"{property.Name}\", static nt => Abi.ToRaw(nt.{property.ContainingType.Name}.{property.Name}));");
+    static (string Name, string Table) DescribeData(IPropertySymbol property, AttributeData data)
+    {
+        object words = data.NamedArguments.FirstOrDefault(a => a.Key == "Words").Value.Value ?? 1;
+        string value = $"nt.{property.ContainingType.Name}.{property.Name}";
+        string all = property.Type is IArrayTypeSymbol ? value : $"[Abi.ToRaw({value})]";
+        string module = Module(property.ContainingType, data), name = property.Name;
+        return (name, $"    public static readonly DataExport {name} = new(\"{module}\", \"{name}\", {words}, "
+            + $"static nt => {all});");
+    }
 
     static string Module(INamedTypeSymbol owner, AttributeData? export) =>
         export?.NamedArguments.FirstOrDefault(a => a.Key == "Module").Value.Value as string

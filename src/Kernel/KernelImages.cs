@@ -14,7 +14,7 @@ sealed class KernelImage
         var builder = new ImageBuilder(name, start.Value);
         Export[] exports = [.. Exports.All.Where(e => e.Module == name)];
         foreach (Export export in exports) builder.AddFunction(export.Name);
-        foreach (DataExport data in Exports.Data) if (data.Module == name) builder.AddData(data.Name, 8);
+        foreach (DataExport data in Exports.Data) if (data.Module == name) builder.AddData(data.Name, data.Words * 8);
         Built = builder.Build();
         Image = PeImage.Parse(Built.Bytes);
         _routines = [.. exports.Select(e => new HostRoutine(e.Name, e.Thunk, e))];

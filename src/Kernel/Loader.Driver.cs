@@ -79,14 +79,19 @@ public sealed partial class Loader
         if (!driver.IsLoaded || unload.IsNull) return false;
         InSystem(unload, driver.Object.Address.Value);
         driver.IsLoaded = false;
+        // The name is free for the next one; the object stays, to be looked at.
+        if (_nt.Ob.Find(driver.Object.Address) is { Parent: not null } named) _nt.Ob.Remove(named);
+        ReleaseLibraries(driver);
         return true;
     }
 
     // DriverEntry and DriverUnload run in a thread of the System process.
     ulong InSystem(Va routine, params ReadOnlySpan<ulong> arguments)
     {
+        // One driver may load another.
+        bool isNested = _nt.Ke.InSystemContext;
         _nt.Ke.InSystemContext = true;
-        _nt.BeginRequest();
+        if (!isNested) _nt.BeginRequest();
         try
         {
             ulong result = _nt.Routines.Call(routine, arguments);
@@ -100,7 +105,7 @@ public sealed partial class Loader
         }
         finally
         {
-            _nt.Ke.InSystemContext = false;
+            _nt.Ke.InSystemContext = isNested;
         }
     }
 

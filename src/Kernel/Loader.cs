@@ -54,7 +54,11 @@ public sealed partial class Loader
         Protect(mapped);
         memory.Protect(start + (ulong)built.StubsRva, built.StubsSize, Protection.ReadExecute | Protection.Host);
         foreach (DataExport data in Exports.Data)
-            if (data.Module == image.Name) memory.Write(built.AddressOf(data.Name), data.Value(_nt));
+        {
+            if (data.Module != image.Name) continue;
+            ulong[] words = data.Value(_nt);
+            for (int i = 0; i < data.Words; i++) memory.Write(built.AddressOf(data.Name) + i * 8, words[i]);
+        }
     }
 
     /// <summary>The address of a kernel export, by name; hal.dll and ntoskrnl.exe answer for each other, as on today's

@@ -77,6 +77,17 @@ public sealed partial class NtKernel
         };
     }
 
+    /// <summary>Ends the system: devices that are registered for it, and file systems, get IRP_MJ_SHUTDOWN.</summary>
+    public void Shutdown()
+    {
+        BeginRequest();
+        User.AsUser(() =>
+        {
+            Io.Shutdown();
+            return Ke.RunUntilIdle();
+        });
+    }
+
     /// <summary>The registry at a path of the kernel and below, but what is volatile, as a .reg file has it.</summary>
     public RegistryDocument SaveRegistry(string path = @"\Registry\Machine") => Cm.Save(path);
 

@@ -26,6 +26,10 @@ public sealed record KernelOptions
     /// <summary>What .reg files say, done in order when the machine boots.</summary>
     public IReadOnlyList<RegistryDocument> Registry { get; init; } = [];
 
+    /// <summary>The images of drivers that a driver loads, by the path that their service keys give; null: there is
+    /// no such file.</summary>
+    public Func<string, byte[]?>? DriverFiles { get; init; }
+
     /// <summary>Decoded code, shared by machines that run the same drivers.</summary>
     public CodeCache? Code { get; init; }
 }

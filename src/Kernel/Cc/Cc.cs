@@ -152,7 +152,7 @@ sealed partial class Cc(NtKernel nt)
 
     /// <summary>Whether files of a volume have pages to write.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
-    public bool CcIsThereDirtyData(Va vpb) => _all.Exists(m => m.DirtyPages > 0 && m.File.Vpb == vpb);
+    public bool CcIsThereDirtyData(Vpb vpb) => _all.Exists(m => m.DirtyPages > 0 && m.File.Vpb == vpb);
 
     [Export(Support.Partial, "Nothing is read ahead of what is asked for."), IrqlRequiresMax(APC_LEVEL)]
     public void CcSetReadAheadGranularity(FileObject fileObject, uint granularity) =>

@@ -23,10 +23,17 @@ public sealed class ExportAttribute(Support support = Support.Full, string missi
     public string? Module { get; set; }
 }
 
-/// <summary>Makes a property an exported variable of up to 8 bytes; its value when the machine boots is the
-/// variable's.</summary>
+/// <summary>Makes a property an exported variable of up to 8 bytes, or a table of words; its value when the machine
+/// boots is the variable's.</summary>
 [AttributeUsage(AttributeTargets.Property)]
-public sealed class ExportDataAttribute : Attribute;
+public sealed class ExportDataAttribute : Attribute
+{
+    /// <summary>How many words of 8 bytes it has: for a property that is an array of them.</summary>
+    public int Words { get; set; } = 1;
+
+    /// <summary>The module that exports it, where that is not the component's.</summary>
+    public string? Module { get; set; }
+}
 
 // The names are those of SAL in the WDK's headers: _IRQL_requires_max_, _Acquires_lock_, __drv_aliasesMem ...
 [AttributeUsage(AttributeTargets.Method)]
@@ -73,8 +80,8 @@ public sealed record Export(
     public bool ReturnsStatus => Returns == nameof(NtStatus);
 }
 
-/// <summary>An exported variable: 8 bytes whose first value is read at boot.</summary>
-public sealed record DataExport(string Module, string Name, Func<NtKernel, ulong> Value);
+/// <summary>An exported variable: words of 8 bytes whose first values are read at boot.</summary>
+public sealed record DataExport(string Module, string Name, int Words, Func<NtKernel, ulong[]> Value);
 
 /// <summary>Sees what passes the gate, from guest code and from C# drivers alike, and what becomes of IRPs.</summary>
 public interface IObserver

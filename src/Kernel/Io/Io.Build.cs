@@ -5,7 +5,7 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>IRPs that drivers have made for them, and packets for StartIo.</summary>
+/// <summary>IRPs that drivers have made for them.</summary>
 sealed partial class Io
 {
     [Export, IrqlRequiresMax(APC_LEVEL)]
@@ -108,38 +108,6 @@ sealed partial class Io
             return field;
         }
     }
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoStartPacket(DeviceObject deviceObject, Irp irp, Va key, Va cancelFunction)
-    {
-        Irql old = nt.Ke.Raise(DISPATCH_LEVEL);
-        if (!cancelFunction.IsNull) irp.CancelRoutine = cancelFunction;
-        uint? sortKey = key.IsNull ? null : nt.Memory.Read<uint>(key);
-        if (!QueueOf(deviceObject).TryInsert(irp.DeviceQueueEntry, sortKey)) Start(deviceObject, irp);
-        nt.Ke.Lower(old);
-    }
-
-    [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoStartNextPacket(DeviceObject deviceObject, bool cancelable) => StartNext(deviceObject, null);
-
-    [Export, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoStartNextPacketByKey(DeviceObject deviceObject, bool cancelable, uint key) =>
-        StartNext(deviceObject, key);
-
-    void StartNext(DeviceObject device, uint? key)
-    {
-        device.CurrentIrp = Irp.At(nt.Memory, Va.Null);
-        Va next = QueueOf(device).RemoveNext(key);
-        if (!next.IsNull) Start(device, Irp.FromDeviceQueueEntry(nt.Memory, next));
-    }
-
-    void Start(DeviceObject device, Irp irp)
-    {
-        device.CurrentIrp = irp;
-        nt.Routines.Call(device.DriverObject.DriverStartIo, device.Address.Value, irp.Address.Value);
-    }
-
-    DeviceQueue QueueOf(DeviceObject device) => new(nt, device.Address + 0xA0);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public EProcess IoGetRequestorProcess(Irp irp) =>

@@ -54,6 +54,7 @@ sealed partial class Io
             nt.Memory, device.Address + DeviceObject.Size + (int)((extensionSize + 15) & ~15u));
         (extension.Type, extension.ObjectSize, extension.DeviceObject) = (IO_TYPE_DEVICE_OBJECT_EXTENSION, 0, device);
         device.DeviceObjectExtension = extension;
+        if (HasVolume(type)) CreateVpb(device);
     }
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
@@ -62,6 +63,7 @@ sealed partial class Io
         NtObject target = nt.Ob.At(deviceObject.Address);
         if (target.Parent is not null) nt.Ob.Remove(target);
         Unlink(deviceObject);
+        RemoveTimer(deviceObject);
         // With handles open it lives on without a name, until the last one is closed.
         DevobjExtension extension = deviceObject.DeviceObjectExtension;
         extension.ExtensionFlags |= 2;     // DOE_DELETE_PENDING
@@ -83,6 +85,28 @@ sealed partial class Io
             before.NextDevice = device.NextDevice;
             return;
         }
+    }
+
+    /// <summary>The driver is to be unloaded as soon as nobody has its devices open.</summary>
+    static bool IsUnloadPending(DeviceObject device) => (device.DeviceObjectExtension.ExtensionFlags & 1) != 0;
+
+    /// <summary>A device of the driver is open, or another one is attached to it.</summary>
+    public static bool IsInUse(DriverObject driver) =>
+        Devices(driver).Any(d => d.ReferenceCount != 0 || !d.AttachedDevice.IsNull);
+
+    public static void MarkUnloadPending(DriverObject driver)
+    {
+        foreach (DeviceObject device in Devices(driver))
+        {
+            DevobjExtension extension = device.DeviceObjectExtension;
+            extension.ExtensionFlags |= 1;     // DOE_UNLOAD_PENDING
+        }
+    }
+
+    public void OnDeleteDevice(NtObject device)
+    {
+        DeviceObject gone = DeviceObject.At(nt.Memory, device.Body);
+        if (!gone.Vpb.IsNull) FreeVpb(gone);
     }
 
     /// <summary>Whether IoDeleteDevice was called for it.</summary>
@@ -184,7 +208,7 @@ sealed partial class Io
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public DeviceObject IoGetRelatedDeviceObject(FileObject fileObject) => TopOf(fileObject.DeviceObject);
+    public DeviceObject IoGetRelatedDeviceObject(FileObject fileObject) => RelatedDevice(fileObject);
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoGetDeviceObjectPointer(
@@ -195,7 +219,7 @@ sealed partial class Io
         if (!status.IsSuccess) return status;
         FileObject opened = FileObject.At(nt.Memory, file!.Body);
         nt.Memory.Write(fileObject, opened.Address);
-        nt.Memory.Write(deviceObject, TopOf(opened.DeviceObject).Address);
+        nt.Memory.Write(deviceObject, RelatedDevice(opened).Address);
         // The caller's reference is enough: no handle stays open, so IRP_MJ_CLEANUP is sent now.
         OnLastHandle(file);
         return STATUS_SUCCESS;

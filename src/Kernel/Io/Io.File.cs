@@ -1,6 +1,5 @@
 using Ringdown.Machine;
 using static Ringdown.Kernel.IrpMajor;
-using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
@@ -10,78 +9,14 @@ sealed partial class Io
 {
     const uint GENERIC_READ = 0x8000_0000, GENERIC_WRITE = 0x4000_0000, GENERIC_ALL = 0x1000_0000;
     const uint FILE_READ_DATA = 1, FILE_WRITE_DATA = 2, DELETE = 0x1_0000;
-    const uint FO_SYNCHRONOUS_IO = 0x02, FO_HANDLE_CREATED = 0x4_0000;
+    const uint FO_SYNCHRONOUS_IO = 0x02, FO_STREAM_FILE = 0x100, FO_DIRECT_DEVICE_OPEN = 0x800,
+        FO_FILE_OPEN_CANCELLED = 0x20_0000, FO_VOLUME_OPEN = 0x40_0000,
+        FO_REMOTE_ORIGIN = 0x100_0000;
 
-    /// <summary>Opens a device by its path in the namespace. The file object has one reference, the caller's.</summary>
-    public NtStatus Open(
-        string path, ProcessorMode mode, OpenOptions options, out NtObject? file, out ulong information)
-    {
-        (file, information) = (null, 0);
-        NtStatus status = nt.Ob.Lookup(path, out NtObject? found, out string rest);
-        if (!status.IsSuccess) return status;
-        if (found!.Type != nt.Ob.DeviceType) return STATUS_OBJECT_TYPE_MISMATCH;
-        DeviceObject device = DeviceObject.At(nt.Memory, found.Body);
-        if ((device.Flags & DO_DEVICE_INITIALIZING) != 0 || IsDeletePending(device)) return STATUS_NO_SUCH_DEVICE;
-        if ((device.Flags & DO_EXCLUSIVE) != 0 && device.ReferenceCount > 0) return STATUS_ACCESS_DENIED;
-        status = nt.Se.CheckDeviceOpen(found, device, rest, mode, options.DesiredAccess, out uint granted);
-        if (!status.IsSuccess) return status;
-        bool isMaximum = (options.DesiredAccess & AccessCheck.MAXIMUM_ALLOWED) != 0;
-        if (isMaximum) options = options with { DesiredAccess = granted };
-        file = NewFile(device, rest, options);
-        device.ReferenceCount++;
-        status = SendCreate(file, mode, options, out information);
-        if (status.IsSuccess) return status;
-        // A file whose create failed gets neither cleanup nor close.
-        FileObject failed = FileObject.At(nt.Memory, file.Body);
-        failed.FsContext2 = Va.Null;
-        _neverOpened.Add(file.Body);
-        nt.Ob.Dereference(file);
-        file = null;
-        return status;
-    }
+    public const uint FO_HANDLE_CREATED = 0x4_0000;
 
+    /// <summary>File objects whose drivers hear neither of cleanup nor of close.</summary>
     readonly HashSet<Va> _neverOpened = [];
-
-    NtObject NewFile(DeviceObject device, string name, OpenOptions options)
-    {
-        NtObject made = nt.Ob.Create(nt.Ob.FileType, FileObject.Size);
-        FileObject file = FileObject.At(nt.Memory, made.Body);
-        (file.Type, file.ObjectSize, file.DeviceObject) = (IO_TYPE_FILE, (short)FileObject.Size, device);
-        uint access = options.DesiredAccess;
-        file.ReadAccess = (access & (GENERIC_READ | GENERIC_ALL | FILE_READ_DATA)) != 0;
-        file.WriteAccess = (access & (GENERIC_WRITE | GENERIC_ALL | FILE_WRITE_DATA)) != 0;
-        file.DeleteAccess = (access & (DELETE | GENERIC_ALL)) != 0;
-        if ((options.CreateOptions & 0x30) != 0) file.Flags |= FO_SYNCHRONOUS_IO;
-        if (name.Length > 0) nt.Rtl.Allocate(file.FileName, name);
-        file.Lock.Header.Initialize(DispatcherType.SynchronizationEvent, KEvent.Size, 1);
-        file.Event.Header.Initialize(DispatcherType.NotificationEvent, KEvent.Size, 0);
-        return made;
-    }
-
-    NtStatus SendCreate(NtObject file, ProcessorMode mode, OpenOptions options, out ulong information)
-    {
-        var request = new IoRequest(IRP_MJ_CREATE, FileObject.At(nt.Memory, file.Body)) { Mode = mode };
-        DeviceObject top = TopOf(request.File.DeviceObject);
-        Irp irp = AllocateIrp(top.StackSize, Va.Null);
-        irp.RequestorMode = mode;
-        irp.Thread = nt.Ke.CurrentThread;
-        irp.OriginalFileObject = request.File;
-        irp.Flags = 0x884;    // IRP_CREATE_OPERATION | IRP_SYNCHRONOUS_API | IRP_DEFER_IO_COMPLETION
-        request.Irp = irp.Address;
-        Record(irp).Request = request;
-        IoStackLocation location = irp.CurrentStackLocation.Below;
-        (location.MajorFunction, location.FileObject) = (IRP_MJ_CREATE, request.File);
-        Va context = nt.Se.NewSecurityContext(options.DesiredAccess);
-        location.Parameter1 = context.Value;
-        location.Parameter2 = options.CreateOptions & 0xFF_FFFF | options.Disposition << 24;
-        location.Parameter3 = options.FileAttributes & 0xFFFF | (options.ShareAccess & 0xFFFF) << 16;
-        IofCallDriver(top, irp);
-        // NtCreateFile is synchronous, whatever the driver does.
-        NtStatus status = Await(request);
-        if (request.IsComplete) nt.Se.FreeSecurityContext(context);
-        information = request.Information;
-        return status == STATUS_PENDING ? STATUS_UNSUCCESSFUL : status;
-    }
 
     public NtStatus SendSimple(FileObject file, IrpMajor major)
     {
@@ -95,6 +30,7 @@ sealed partial class Io
     public void OnLastHandle(NtObject file)
     {
         FileObject closed = FileObject.At(nt.Memory, file.Body);
+        if (_neverOpened.Contains(file.Body)) return;
         CancelAll(closed);
         SendSimple(closed, IRP_MJ_CLEANUP);
     }
@@ -103,16 +39,29 @@ sealed partial class Io
     {
         FileObject gone = FileObject.At(nt.Memory, file.Body);
         if (!_neverOpened.Remove(file.Body)) SendSimple(gone, IRP_MJ_CLOSE);
+        _ignoringSharing.Remove(file.Body);
         if (!gone.FileName.Buffer.IsNull) nt.Mm.Pool.Free(gone.FileName.Buffer);
-        DeviceObject device = gone.DeviceObject;
-        if (--device.ReferenceCount == 0 && IsDeletePending(device)) nt.Ob.Dereference(nt.Ob.At(device.Address));
+        Vpb vpb = gone.Vpb;
+        if (!vpb.IsNull) vpb.ReferenceCount--;
+        FileObject related = gone.RelatedFileObject;
+        ReleaseDevice(gone.DeviceObject);
+        if (!related.IsNull && nt.Ob.Find(related.Address) is { } parent) nt.Ob.Dereference(parent);
+    }
+
+    /// <summary>A file or another holder lets a device go.</summary>
+    void ReleaseDevice(DeviceObject device)
+    {
+        if (--device.ReferenceCount != 0) return;
+        DriverObject driver = device.DriverObject;
+        if (IsDeletePending(device)) nt.Ob.Dereference(nt.Ob.At(device.Address));
+        else if (IsUnloadPending(device)) nt.Loader.UnloadPending(driver);
     }
 
     /// <summary>CancelIoEx without a request: all that is pending on a file. Returns how many there were.</summary>
-    public int CancelAll(FileObject file)
+    public int CancelAll(FileObject file, Func<IrpRecord, bool>? which = null)
     {
         IrpRecord[] pending = [.. LiveIrps.Where(
-            r => r.Request is { IsComplete: false } request && request.File == file)];
+            r => r.Request is { IsComplete: false } request && request.File == file && which?.Invoke(r) != false)];
         foreach (IrpRecord record in pending)
             if (FindRecord(record.Address) is not null) IoCancelIrp(Irp.At(nt.Memory, record.Address));
         return pending.Length;

@@ -137,8 +137,10 @@ sealed partial class Io
             || irp.Type != IO_TYPE_IRP)
             throw new BugCheck(BugCheckCode.MULTIPLE_IRP_COMPLETE_REQUESTS, irp.Address.Value);
         IrpRecord record = Record(irp);
+        // One that was never sent has no location yet.
+        Va device = irp.CurrentLocation > irp.StackCount ? Va.Null : irp.CurrentStackLocation.DeviceObject.Address;
         record.Add(new IrpEvent(
-            IrpEventKind.Complete, irp.CurrentStackLocation.DeviceObject.Address, nt.Caller, 0, irp.IoStatus.Status));
+            IrpEventKind.Complete, device, nt.Caller, 0, irp.IoStatus.Status));
         if (!irp.CancelRoutine.IsNull) nt.OnCompletedWithCancelRoutine(irp);
         while (irp.CurrentLocation <= irp.StackCount)
             if (!CompleteLocation(irp, record)) return;

@@ -60,7 +60,7 @@ public readonly partial struct DeviceObject
     [Field(0x28)] public partial Va Timer { get; set; }
     [Field(0x30)] public partial uint Flags { get; set; }
     [Field(0x34)] public partial uint Characteristics { get; set; }
-    [Field(0x38)] public partial Va Vpb { get; set; }
+    [Field(0x38)] public partial Vpb Vpb { get; set; }
     [Field(0x40)] public partial Va DeviceExtension { get; set; }
     [Field(0x48)] public partial uint DeviceType { get; set; }
     [Field(0x4C)] public partial sbyte StackSize { get; set; }
@@ -82,6 +82,12 @@ public readonly partial struct DevobjExtension
     [Field(0x20)] public partial uint ExtensionFlags { get; set; }
     [Field(0x28)] public partial Va DeviceNode { get; set; }
     [Field(0x30)] public partial DeviceObject AttachedTo { get; set; }
+    [Field(0x38)] public partial int StartIoCount { get; set; }
+    [Field(0x3C)] public partial uint StartIoKey { get; set; }
+    [Field(0x40)] public partial StartIoFlags StartIoFlags { get; set; }
+
+    /// <summary>Of a file system's volume device: the volume that it is mounted on.</summary>
+    [Field(0x48)] public partial Vpb Vpb { get; set; }
 }
 
 [Layout("_IRP", Size = 0xD0)]
@@ -94,6 +100,12 @@ public readonly partial struct Irp
     [Field(0x08)] public partial Mdl MdlAddress { get; set; }
     [Field(0x10)] public partial uint Flags { get; set; }
     [Field(0x18, Name = "AssociatedIrp.SystemBuffer")] public partial Va SystemBuffer { get; set; }
+
+    /// <summary>Of an IRP with associated ones: how many of them are not complete.</summary>
+    [Field(0x18, Name = "AssociatedIrp.IrpCount")] public partial int IrpCount { get; set; }
+
+    /// <summary>Of an associated IRP.</summary>
+    [Field(0x18, Name = "AssociatedIrp.MasterIrp")] public partial Irp MasterIrp { get; set; }
     [Embedded(0x20)] public partial ListEntry ThreadListEntry { get; }
     [Field(0x30)] public partial IoStatusBlock IoStatus { get; set; }
     [Field(0x40)] public partial ProcessorMode RequestorMode { get; set; }
@@ -105,11 +117,16 @@ public readonly partial struct Irp
     [Field(0x47)] public partial byte AllocationFlags { get; set; }
     [Field(0x48)] public partial Va UserIosb { get; set; }
     [Field(0x50)] public partial KEvent UserEvent { get; set; }
+    [Field(0x58, Name = "Overlay.AllocationSize")] public partial long AllocationSize { get; set; }
     [Field(0x58, Name = "Overlay.AsynchronousParameters.UserApcRoutine")] public partial Va UserApcRoutine { get; set; }
     [Field(0x60, Name = "Overlay.AsynchronousParameters.UserApcContext")] public partial Va UserApcContext { get; set; }
     [Field(0x68)] public partial Va CancelRoutine { get; set; }
     [Field(0x70)] public partial Va UserBuffer { get; set; }
+    [Field(0x90, Name = "Tail.Overlay.DriverContext[3]")] public partial Va DriverContext3 { get; set; }
     [Field(0x98, Name = "Tail.Overlay.Thread")] public partial KThread Thread { get; set; }
+
+    /// <summary>A buffer of the system's that goes with the IRP.</summary>
+    [Field(0xA0, Name = "Tail.Overlay.AuxiliaryBuffer")] public partial Va AuxiliaryBuffer { get; set; }
     [Embedded(0xA8, Name = "Tail.Overlay.ListEntry")] public partial ListEntry ListEntry { get; }
     [Field(0xB8, Name = "Tail.Overlay.CurrentStackLocation")]
     public partial IoStackLocation CurrentStackLocation { get; set; }
@@ -168,19 +185,26 @@ public readonly partial struct FileObject
     [Field(0x00)] public partial short Type { get; set; }
     [Field(0x02, Name = "Size")] public partial short ObjectSize { get; set; }
     [Field(0x08)] public partial DeviceObject DeviceObject { get; set; }
-    [Field(0x10)] public partial Va Vpb { get; set; }
+    [Field(0x10)] public partial Vpb Vpb { get; set; }
     [Field(0x18)] public partial Va FsContext { get; set; }
     [Field(0x20)] public partial Va FsContext2 { get; set; }
     [Field(0x28)] public partial SectionObjectPointers SectionObjectPointer { get; set; }
     [Field(0x30)] public partial Va PrivateCacheMap { get; set; }
     [Field(0x38)] public partial NtStatus FinalStatus { get; set; }
     [Field(0x40)] public partial FileObject RelatedFileObject { get; set; }
+    [Field(0x48)] public partial bool LockOperation { get; set; }
+    [Field(0x49)] public partial bool DeletePending { get; set; }
     [Field(0x4A)] public partial bool ReadAccess { get; set; }
     [Field(0x4B)] public partial bool WriteAccess { get; set; }
     [Field(0x4C)] public partial bool DeleteAccess { get; set; }
+    [Field(0x4D)] public partial bool SharedRead { get; set; }
+    [Field(0x4E)] public partial bool SharedWrite { get; set; }
+    [Field(0x4F)] public partial bool SharedDelete { get; set; }
     [Field(0x50)] public partial uint Flags { get; set; }
     [Embedded(0x58)] public partial UnicodeString FileName { get; }
     [Field(0x68)] public partial long CurrentByteOffset { get; set; }
+    [Field(0x70)] public partial uint Waiters { get; set; }
+    [Field(0x74)] public partial uint Busy { get; set; }
     [Embedded(0x80)] public partial KEvent Lock { get; }
     [Embedded(0x98)] public partial KEvent Event { get; }
     [Field(0xB0)] public partial Va CompletionContext { get; set; }

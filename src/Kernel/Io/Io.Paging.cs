@@ -5,7 +5,7 @@ namespace Ringdown.Kernel;
 /// <summary>The system's own reads and writes of the pages of files.</summary>
 sealed partial class Io
 {
-    const uint IRP_NOCACHE = 1, IRP_PAGING_IO = 2, IRP_SYNCHRONOUS_PAGING_IO = 0x40;
+    const uint IRP_NOCACHE = 1;
 
     /// <summary>Reads or writes pages of a file past its cache, and waits until that is done.</summary>
     /// <param name="pages">Addresses of whole pages that are mapped in the kernel.</param>

@@ -11,7 +11,6 @@ sealed partial class Io
 {
     const string NoDevices = "No device is enumerated yet, so every device object is refused as not a physical one.";
     const string NotRaised = "Registered; nothing raises it yet.";
-    const string NotShutDown = "A machine ends without shutting the system down, so IRP_MJ_SHUTDOWN is never sent.";
     const uint NotifyTag = 0x794E_6F49;
 
     [Export(Support.Partial, NoDevices), IrqlRequiresMax(PASSIVE_LEVEL)]
@@ -62,16 +61,6 @@ sealed partial class Io
     {
         nt.Mm.Pool.Free(notificationEntry);
         return STATUS_SUCCESS;
-    }
-
-    [Export(Support.Partial, NotShutDown)]
-    [IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoRegisterShutdownNotification(DeviceObject deviceObject) => STATUS_SUCCESS;
-
-    [Export(Support.Partial, NotShutDown)]
-    [IrqlRequiresMax(PASSIVE_LEVEL)]
-    public void IoUnregisterShutdownNotification(DeviceObject deviceObject)
-    {
     }
 
     /// <summary>A power IRP whose completion is told to the one who asked for it.</summary>

@@ -9,7 +9,7 @@ namespace Ringdown.Kernel;
 sealed partial class Io
 {
     const uint IRP_BUFFERED_IO = 0x10, IRP_DEALLOCATE_BUFFER = 0x20, IRP_INPUT_OPERATION = 0x40,
-        IRP_CLOSE_OPERATION = 0x400;
+        IRP_READ_OPERATION = 0x100, IRP_WRITE_OPERATION = 0x200, IRP_CLOSE_OPERATION = 0x400;
     /// <summary>How long a request may be pending while something still happens in the machine: 10 s of its
     /// time.</summary>
     const long PatienceTicks = 100_000_000;
@@ -26,27 +26,45 @@ sealed partial class Io
             request.Complete(STATUS_INVALID_PARAMETER, 0);
             return STATUS_INVALID_PARAMETER;
         }
-        DeviceObject top = TopOf(request.File.DeviceObject);
-        Irp irp = AllocateIrp(top.StackSize, Va.Null);
-        irp.RequestorMode = request.Mode;
-        irp.Thread = nt.Ke.CurrentThread;
-        irp.OriginalFileObject = request.File;
-        request.Irp = irp.Address;
-        Record(irp).Request = request;
+        DeviceObject top = request.Target ?? RelatedDevice(request.File);
+        Irp irp = NewIrp(request, top);
         IoStackLocation location = irp.CurrentStackLocation.Below;
-        (location.MajorFunction, location.MinorFunction, location.FileObject) =
-            (request.Major, request.Minor, request.File);
         KEvent done = request.File.Event;
         done.SignalState = 0;
         if (SetUp(irp, location, request, top) is { IsSuccess: false } refused)
         {
+            FreeSystemBuffer(irp);
+            FreeAuxiliary(irp);
             FreeIrp(irp);
             request.Complete(refused, 0);
             return refused;
         }
+        // The file lives as long as its requests; with the last of its references there is none under way.
+        request.HoldsFile = request.Major != IRP_MJ_CLOSE;
+        if (request.HoldsFile) nt.Ob.Reference(nt.Ob.At(request.File.Address));
         // Whether it is complete shows in the request; what dispatch returned is the verifier's business.
         IofCallDriver(top, irp);
         return request.Status;
+    }
+
+    Irp NewIrp(IoRequest request, DeviceObject top)
+    {
+        Irp irp = AllocateIrp(top.StackSize, Va.Null);
+        (irp.RequestorMode, irp.Thread) = (request.Mode, nt.Ke.CurrentThread);
+        irp.OriginalFileObject = request.File;
+        irp.UserIosb = request.Iosb;
+        irp.UserEvent = KEvent.At(nt.Memory, request.Event?.Body ?? Va.Null);
+        (irp.UserApcRoutine, irp.UserApcContext) = (request.ApcRoutine, request.ApcContext);
+        irp.AuxiliaryBuffer = request.AuxiliaryBuffer;
+        if (request.IsSynchronous) irp.Flags |= IRP_SYNCHRONOUS_API;
+        request.Irp = irp.Address;
+        Record(irp).Request = request;
+        IoStackLocation location = irp.CurrentStackLocation.Below;
+        (location.MajorFunction, location.MinorFunction) = (request.Major, request.Minor);
+        (location.FileObject, location.Flags) = (request.File, request.LocationFlags);
+        (location.Parameter2, location.Parameter3, location.Parameter4) =
+            (request.Parameter2, request.Parameter3, request.Parameter4);
+        return irp;
     }
 
     /// <summary>Runs the machine until the request is complete, or until nothing more happens in it.</summary>
@@ -68,13 +86,47 @@ sealed partial class Io
         if (request.Major is IRP_MJ_READ or IRP_MJ_WRITE)
         {
             (location.Parameter1, location.Parameter3) = (request.OutputLength, (ulong)request.ByteOffset);
+            irp.Flags |= request.Major == IRP_MJ_READ ? IRP_READ_OPERATION : IRP_WRITE_OPERATION;
             if (request.Major == IRP_MJ_WRITE) location.Parameter1 = request.InputLength;
             return SetUpTransfer(irp, request, top);
         }
-        if (request.Major is not (IRP_MJ_DEVICE_CONTROL or IRP_MJ_INTERNAL_DEVICE_CONTROL)) return STATUS_SUCCESS;
+        if (request.Major is IRP_MJ_LOCK_CONTROL)
+        {
+            location.Parameter1 = request.AuxiliaryBuffer.Value;
+            return STATUS_SUCCESS;
+        }
+        if (request.Major is not (IRP_MJ_DEVICE_CONTROL or IRP_MJ_INTERNAL_DEVICE_CONTROL
+            or IRP_MJ_FILE_SYSTEM_CONTROL)) return SetUpInformation(irp, location, request, top);
         (location.Parameter1, location.Parameter2) = (request.OutputLength, request.InputLength);
         location.Parameter3 = request.ControlCode;
         return SetUpControl(irp, location, request);
+    }
+
+    /// <summary>Queries and what is set: always through a system buffer, but for directories and extended attributes,
+    /// which go as the device's reads and writes do.</summary>
+    NtStatus SetUpInformation(Irp irp, IoStackLocation location, IoRequest request, DeviceObject top)
+    {
+        uint length = Math.Max(request.OutputLength, request.InputLength);
+        bool isSet = request.Major is IRP_MJ_SET_INFORMATION or IRP_MJ_SET_VOLUME_INFORMATION or IRP_MJ_SET_EA
+            or IRP_MJ_SET_QUOTA;
+        bool isQuery = request.Major is IRP_MJ_QUERY_INFORMATION or IRP_MJ_QUERY_VOLUME_INFORMATION
+            or IRP_MJ_QUERY_EA or IRP_MJ_DIRECTORY_CONTROL or IRP_MJ_QUERY_QUOTA;
+        if (!isSet && !isQuery) return STATUS_SUCCESS;
+        location.Parameter1 = length;
+        Va buffer = isSet ? request.InputBuffer : request.OutputBuffer;
+        irp.UserBuffer = buffer;
+        if (length == 0) return STATUS_SUCCESS;
+        bool byDevice = request.Major is IRP_MJ_QUERY_EA or IRP_MJ_SET_EA or IRP_MJ_DIRECTORY_CONTROL
+            or IRP_MJ_QUERY_QUOTA or IRP_MJ_SET_QUOTA;
+        if (!MayAccess(buffer, length, isSet ? Access.Read : Access.Write, request.Mode))
+            return STATUS_ACCESS_VIOLATION;
+        if (byDevice && (top.Flags & DO_BUFFERED_IO) == 0)
+            return (top.Flags & DO_DIRECT_IO) == 0 ? STATUS_SUCCESS
+                : LockBuffer(irp, buffer, length, isSet ? Access.Read : Access.Write, request.Mode);
+        if (isQuery) irp.Flags |= IRP_INPUT_OPERATION;
+        NtStatus status = MakeSystemBuffer(irp, isSet ? buffer : Va.Null, isSet ? length : 0, length);
+        if (status.IsSuccess && request.Prefilled is { } bytes) nt.Memory.Write(irp.SystemBuffer, bytes);
+        return status;
     }
 
     NtStatus SetUpTransfer(Irp irp, IoRequest request, DeviceObject top)
@@ -164,6 +216,11 @@ sealed partial class Io
     /// back.</summary>
     void Finish(Irp irp, IrpRecord record)
     {
+        if ((irp.Flags & IRP_ASSOCIATED_IRP) != 0)
+        {
+            FinishAssociated(irp);
+            return;
+        }
         IoStatusBlock result = irp.IoStatus;
         if (record.Request is { } request)
         {
@@ -173,13 +230,54 @@ sealed partial class Io
                     device.Address));
             CopyOut(irp, request, result);
             ReleaseBuffers(irp);
+            FreeAuxiliary(irp);
             request.Complete(result.Status, result.Information);
             request.Irp = Va.Null;
+            Tell(irp, request, result);
             Signal(request.File.Event);
             FreeIrp(irp);
+            if (request.HoldsFile) nt.Ob.Dereference(nt.Ob.At(request.File.Address));
             return;
         }
         FinishDriverIrp(irp, result);
+    }
+
+    /// <summary>The requestor's status block, event and APC. An error that the service itself returned is not told
+    /// again.</summary>
+    void Tell(Irp irp, IoRequest request, IoStatusBlock result)
+    {
+        bool isTold = !IsError(result.Status) || irp.PendingReturned;
+        if (isTold && !request.Iosb.IsNull && nt.Memory.CanAccess(request.Iosb, 16, Access.Write))
+            nt.Memory.Write(request.Iosb, result);
+        if (request.Event is { } @event)
+        {
+            if (isTold) Signal(KEvent.At(nt.Memory, @event.Body));
+            nt.Ob.Dereference(@event);
+        }
+        if (isTold && !request.ApcRoutine.IsNull) QueueApc(irp.Thread, request);
+    }
+
+    void QueueApc(KThread thread, IoRequest request)
+    {
+        KApc apc = KApc.At(nt.Memory, nt.Mm.Pool.Allocate(KApc.Size, IrpTag));
+        nt.Ke.KeInitializeApc(apc, thread, 0, FreeApc, Va.Null, request.ApcRoutine, (byte)request.Mode,
+            request.ApcContext);
+        if (!nt.Ke.KeInsertQueueApc(apc, request.Iosb, Va.Null, 0)) nt.Mm.Pool.Free(apc.Address);
+    }
+
+    Va FreeApc
+    {
+        get
+        {
+            if (field.IsNull) field = nt.Routines.Add("IopDeallocateApc", static (nt, call) =>
+                nt.Mm.Pool.Free(new Va(call.Argument(0))));
+            return field;
+        }
+    }
+
+    void FreeAuxiliary(Irp irp)
+    {
+        if (!irp.AuxiliaryBuffer.IsNull) nt.Mm.Pool.Free(irp.AuxiliaryBuffer);
     }
 
     // IoBuildDeviceIoControlRequest and its kin: the status block and the event are the driver's.

@@ -41,6 +41,35 @@ public sealed class IoRequest
     internal byte Minor { get; init; }
     internal ProcessorMode Mode { get; init; }
 
+    /// <summary>SL_* of its stack location.</summary>
+    internal byte LocationFlags { get; init; }
+
+    /// <summary>Parameters.*.Key, FileInformationClass and what else stands second.</summary>
+    internal ulong Parameter2 { get; init; }
+    internal ulong Parameter3 { get; init; }
+    internal ulong Parameter4 { get; init; }
+
+    /// <summary>Goes with the IRP, in the system's memory, and is freed with it.</summary>
+    internal Va AuxiliaryBuffer { get; init; }
+
+    /// <summary>What the system buffer of a query begins with.</summary>
+    internal byte[]? Prefilled { get; init; }
+
+    /// <summary>Where it goes; null: to the top of the file's stack.</summary>
+    internal DeviceObject? Target { get; init; }
+
+    /// <summary>Where results are to be told: a status block, an event, an APC of the requestor's thread.</summary>
+    internal Va Iosb { get; set; }
+    internal NtObject? Event { get; set; }
+    internal Va ApcRoutine { get; set; }
+    internal Va ApcContext { get; set; }
+
+    /// <summary>It keeps a reference to its file.</summary>
+    internal bool HoldsFile { get; set; }
+
+    /// <summary>The requestor waits in the service.</summary>
+    internal bool IsSynchronous { get; set; }
+
     internal void Complete(NtStatus status, ulong information) =>
         (IsComplete, Status, Information) = (true, status, information);
 }

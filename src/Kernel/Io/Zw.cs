@@ -5,83 +5,211 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
+/// <summary>Where a service on a file tells that it is done.</summary>
+readonly record struct Told(Handle Event, Va ApcRoutine, Va ApcContext, Va Iosb);
+
 /// <summary>System services as drivers call them: handles, files, sections, queries.</summary>
 [NtModule("ntoskrnl.exe")]
 sealed partial class Zw(NtKernel nt)
 {
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwCreateFile(
-        Va fileHandle, uint desiredAccess, ObjectAttributes objectAttributes, Va ioStatusBlock, Va allocationSize,
-        uint fileAttributes, uint shareAccess, uint createDisposition, uint createOptions, Va eaBuffer, uint eaLength)
+    const uint FILE_READ_DATA = 1, FILE_WRITE_DATA = 2, FILE_APPEND_DATA = 4, FILE_READ_EA = 8, FILE_WRITE_EA = 0x10,
+        FILE_READ_ATTRIBUTES = 0x80, FILE_WRITE_ATTRIBUTES = 0x100, DELETE = 0x1_0000;
+    const uint FO_SYNCHRONOUS_IO = 0x02;
+
+    /// <summary>A service on a file: resolves the handles, sends the request, and waits where NT does.</summary>
+    /// <param name="access">Rights of which one is enough; none: any handle will do.</param>
+    /// <param name="waits">The service waits whatever the file was opened for.</param>
+    NtStatus OnFile(Handle handle, uint access, ProcessorMode mode, Told told, bool waits,
+        Func<HandleEntry, FileObject, (NtStatus Refused, IoRequest? Request)> make)
     {
-        var options = new OpenOptions(desiredAccess, shareAccess, createDisposition, createOptions, fileAttributes);
-        NtStatus status = nt.Io.Open(
-            objectAttributes.ObjectName.Text, ProcessorMode.KernelMode, options, out NtObject? file,
-                out ulong information);
-        if (!status.IsSuccess || file is null) return status;
-        bool kernel = (objectAttributes.Attributes & Ob.OBJ_KERNEL_HANDLE) != 0;
-        nt.Memory.Write(fileHandle, nt.Ob.Open(file, desiredAccess, kernel));
-        nt.Memory.Write(ioStatusBlock, new IoStatusBlock(status, information));
-        nt.Ob.Dereference(file);
-        return status;
+        nt.Ob.Probe(told.Iosb, 16, mode);
+        NtStatus status = nt.Ob.Resolve(handle, 0, nt.Ob.FileType, mode, out HandleEntry? entry);
+        if (!status.IsSuccess) return status;
+        if (mode == ProcessorMode.UserMode && access != 0 && (entry!.GrantedAccess & access) == 0)
+            return STATUS_ACCESS_DENIED;
+        NtObject? @event = null;
+        if (!told.Event.IsNull)
+        {
+            status = nt.Ob.Resolve(told.Event, EVENT_MODIFY_STATE, nt.Ob.EventType, mode, out HandleEntry? signal);
+            if (!status.IsSuccess) return status;
+            @event = signal!.Object;
+        }
+        NtObject target = entry!.Object;
+        FileObject file = FileObject.At(nt.Memory, target.Body);
+        (NtStatus refused, IoRequest? request) = make(entry, file);
+        if (request is null) return refused;
+        nt.Ob.Reference(target);
+        try
+        {
+            return Carry(request, told, @event, waits || (file.Flags & FO_SYNCHRONOUS_IO) != 0, waits);
+        }
+        finally
+        {
+            nt.Ob.Dereference(target);
+        }
     }
 
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwOpenFile(
-        Va fileHandle, uint desiredAccess, ObjectAttributes objectAttributes, Va ioStatusBlock, uint shareAccess,
-            uint openOptions) =>
-        ZwCreateFile(fileHandle, desiredAccess, objectAttributes, ioStatusBlock, Va.Null, 0, shareAccess, 1,
-            openOptions, Va.Null, 0);
+    NtStatus Carry(IoRequest request, Told told, NtObject? @event, bool isSynchronous, bool tellsAll)
+    {
+        FileObject file = request.File;
+        bool locks = (file.Flags & FO_SYNCHRONOUS_IO) != 0;
+        if (locks) nt.Io.LockFile(file);
+        try
+        {
+            if (!tellsAll)
+            {
+                (request.Iosb, request.ApcRoutine, request.ApcContext) = (told.Iosb, told.ApcRoutine, told.ApcContext);
+                if (@event is not null)
+                {
+                    nt.Ke.KeResetEvent(KEvent.At(nt.Memory, @event.Body));
+                    nt.Ob.Reference(@event);
+                    request.Event = @event;
+                }
+            }
+            request.IsSynchronous = isSynchronous;
+            NtStatus status = nt.Io.Send(request);
+            if (status == STATUS_PENDING && isSynchronous) status = nt.Io.Await(request);
+            if (tellsAll && request.IsComplete && !told.Iosb.IsNull)
+                nt.Memory.Write(told.Iosb, new IoStatusBlock(status, request.Information));
+            return status;
+        }
+        finally
+        {
+            if (locks) nt.Io.UnlockFile(file);
+        }
+    }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwReadFile(
         Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, Va buffer, uint length,
             Va byteOffset, Va key) =>
-        Transfer(fileHandle, ioStatusBlock, file => new IoRequest(IRP_MJ_READ, file)
+        Read(fileHandle, new Told(@event, apcRoutine, apcContext, ioStatusBlock), buffer, length, byteOffset, key,
+            ProcessorMode.KernelMode);
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus NtReadFile(
+        Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, Va buffer, uint length,
+            Va byteOffset, Va key) =>
+        Service(mode => Read(fileHandle, new Told(@event, apcRoutine, apcContext, ioStatusBlock), buffer, length,
+            byteOffset, key, mode));
+
+    NtStatus Read(
+        Handle handle, Told told, Va buffer, uint length, Va byteOffset, Va key, ProcessorMode mode) =>
+        OnFile(handle, FILE_READ_DATA, mode, told, waits: false, (_, file) =>
         {
-            OutputBuffer = buffer,
-            OutputLength = length,
-            ByteOffset = OffsetOf(byteOffset),
+            NtStatus bad = OffsetOf(file, byteOffset, isWrite: false, mode, out long offset);
+            return (bad, !bad.IsSuccess ? null : new IoRequest(IRP_MJ_READ, file)
+            {
+                OutputBuffer = buffer,
+                OutputLength = length,
+                ByteOffset = offset,
+                Parameter2 = KeyAt(key, mode),
+                Mode = mode,
+            });
         });
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwWriteFile(
         Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, Va buffer, uint length,
             Va byteOffset, Va key) =>
-        Transfer(fileHandle, ioStatusBlock, file => new IoRequest(IRP_MJ_WRITE, file)
+        Write(fileHandle, new Told(@event, apcRoutine, apcContext, ioStatusBlock), buffer, length, byteOffset, key,
+            ProcessorMode.KernelMode);
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus NtWriteFile(
+        Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, Va buffer, uint length,
+            Va byteOffset, Va key) =>
+        Service(mode => Write(fileHandle, new Told(@event, apcRoutine, apcContext, ioStatusBlock), buffer, length,
+            byteOffset, key, mode));
+
+    NtStatus Write(
+        Handle handle, Told told, Va buffer, uint length, Va byteOffset, Va key, ProcessorMode mode) =>
+        OnFile(handle, FILE_WRITE_DATA | FILE_APPEND_DATA, mode, told, waits: false, (_, file) =>
         {
-            InputBuffer = buffer,
-            InputLength = length,
-            ByteOffset = OffsetOf(byteOffset),
+            NtStatus bad = OffsetOf(file, byteOffset, isWrite: true, mode, out long offset);
+            return (bad, !bad.IsSuccess ? null : new IoRequest(IRP_MJ_WRITE, file)
+            {
+                InputBuffer = buffer,
+                InputLength = length,
+                ByteOffset = offset,
+                Parameter2 = KeyAt(key, mode),
+                Mode = mode,
+            });
         });
+
+    /// <summary>Where a transfer starts. None, or -2, is the file's position, which only a synchronous file has; -1 is
+    /// the end of the file, for a write. The position is moved by the driver, as on NT.</summary>
+    NtStatus OffsetOf(FileObject file, Va byteOffset, bool isWrite, ProcessorMode mode, out long offset)
+    {
+        const long ofFile = -2, endOfFile = -1;
+        nt.Ob.Probe(byteOffset, byteOffset.IsNull ? 0 : 8, mode);
+        offset = byteOffset.IsNull ? ofFile : nt.Memory.Read<long>(byteOffset);
+        if (offset >= 0 || offset == endOfFile && isWrite) return STATUS_SUCCESS;
+        if (offset != ofFile || (file.Flags & FO_SYNCHRONOUS_IO) == 0) return STATUS_INVALID_PARAMETER;
+        offset = file.CurrentByteOffset;
+        return STATUS_SUCCESS;
+    }
+
+    uint KeyAt(Va key, ProcessorMode mode)
+    {
+        if (key.IsNull) return 0;
+        nt.Ob.Probe(key, 4, mode);
+        return nt.Memory.Read<uint>(key);
+    }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwDeviceIoControlFile(
         Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, uint ioControlCode,
         Va inputBuffer, uint inputBufferLength, Va outputBuffer, uint outputBufferLength) =>
-        Transfer(fileHandle, ioStatusBlock, file => new IoRequest(IRP_MJ_DEVICE_CONTROL, file)
+        Control(IRP_MJ_DEVICE_CONTROL, fileHandle, new Told(@event, apcRoutine, apcContext, ioStatusBlock),
+            ioControlCode, (inputBuffer, inputBufferLength), (outputBuffer, outputBufferLength),
+            ProcessorMode.KernelMode);
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus NtDeviceIoControlFile(
+        Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, uint ioControlCode,
+        Va inputBuffer, uint inputBufferLength, Va outputBuffer, uint outputBufferLength) =>
+        Service(mode => Control(IRP_MJ_DEVICE_CONTROL, fileHandle,
+            new Told(@event, apcRoutine, apcContext, ioStatusBlock), ioControlCode, (inputBuffer, inputBufferLength),
+            (outputBuffer, outputBufferLength), mode));
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus ZwFsControlFile(
+        Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, uint fsControlCode,
+        Va inputBuffer, uint inputBufferLength, Va outputBuffer, uint outputBufferLength) =>
+        Control(IRP_MJ_FILE_SYSTEM_CONTROL, fileHandle, new Told(@event, apcRoutine, apcContext, ioStatusBlock),
+            fsControlCode, (inputBuffer, inputBufferLength), (outputBuffer, outputBufferLength),
+            ProcessorMode.KernelMode);
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus NtFsControlFile(
+        Handle fileHandle, Handle @event, Va apcRoutine, Va apcContext, Va ioStatusBlock, uint fsControlCode,
+        Va inputBuffer, uint inputBufferLength, Va outputBuffer, uint outputBufferLength) =>
+        Service(mode => Control(IRP_MJ_FILE_SYSTEM_CONTROL, fileHandle,
+            new Told(@event, apcRoutine, apcContext, ioStatusBlock), fsControlCode, (inputBuffer, inputBufferLength),
+            (outputBuffer, outputBufferLength), mode));
+
+    NtStatus Control(IrpMajor major, Handle handle, Told told, uint code, (Va Buffer, uint Length) input,
+        (Va Buffer, uint Length) output, ProcessorMode mode) =>
+        OnFile(handle, 0, mode, told, waits: false, (entry, file) =>
         {
-            ControlCode = ioControlCode,
-            InputBuffer = inputBuffer,
-            InputLength = inputBufferLength,
-            OutputBuffer = outputBuffer,
-            OutputLength = outputBufferLength,
+            uint needed = (code >> 14 & 3) switch
+            {
+                0 => 0u,
+                1 => FILE_READ_DATA,
+                2 => FILE_WRITE_DATA,
+                _ => FILE_READ_DATA | FILE_WRITE_DATA,
+            };
+            if (mode == ProcessorMode.UserMode && (needed & ~entry.GrantedAccess) != 0)
+                return (STATUS_ACCESS_DENIED, null);
+            return (STATUS_SUCCESS, new IoRequest(major, file)
+            {
+                ControlCode = code,
+                InputBuffer = input.Buffer,
+                InputLength = input.Length,
+                OutputBuffer = output.Buffer,
+                OutputLength = output.Length,
+                Mode = mode,
+            });
         });
-
-    // No file position is kept: "from the present one" (none, or -2) is from the start.
-    long OffsetOf(Va byteOffset) =>
-        byteOffset.IsNull || nt.Memory.Read<long>(byteOffset) is not (not -2 and var offset) ? 0 : offset;
-
-    // The caller waits: what a synchronous handle means, and an asynchronous one may do.
-    NtStatus Transfer(Handle handle, Va ioStatusBlock, Func<FileObject, IoRequest> make)
-    {
-        if (nt.Ob.Lookup(handle) is not { } target) return STATUS_INVALID_HANDLE;
-        if (target.Type != nt.Ob.FileType) return STATUS_OBJECT_TYPE_MISMATCH;
-        IoRequest request = make(FileObject.At(nt.Memory, target.Body));
-        NtStatus status = nt.Io.Send(request);
-        if (status == STATUS_PENDING) status = nt.Io.Await(request);
-        if (request.IsComplete) nt.Memory.Write(ioStatusBlock, new IoStatusBlock(status, request.Information));
-        return status;
-    }
-
 }

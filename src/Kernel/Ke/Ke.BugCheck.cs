@@ -78,9 +78,20 @@ sealed partial class Ke
         return true;
     }
 
+    /// <summary>The code and the four parameters of the stop; all zero while there is none.</summary>
+    [ExportData(Words = 5)] public ulong[] KiBugCheckData => new ulong[5];
+
+    void PublishStop(BugCheck stop)
+    {
+        Va data = _nt.Loader.FindExport(nameof(KiBugCheckData));
+        _nt.Memory.Write(data, (ulong)stop.Code);
+        for (int i = 0; i < stop.Parameters.Length; i++) _nt.Memory.Write(data + 8 + i * 8, stop.Parameters[i]);
+    }
+
     // At HIGH_LEVEL, on a stack that is certainly there. What goes wrong in a callback is the callback's end.
     IReadOnlyList<BugCheckCallback> RunBugCheckCallbacks(BugCheck stop)
     {
+        PublishStop(stop);
         if (_callbacks.Count + _reasonCallbacks.Count == 0) return [];
         var said = new List<BugCheckCallback>();
         var stopped = new CpuContext();

@@ -55,7 +55,7 @@ sealed partial class Ob
         TypeType = NewType("Type", new(0x2_0000, 0x2_0000, 0x2_0000, 0xF_0001));
         DirectoryType = NewType("Directory", new(0x2_0003, 0x2_000C, 0x2_0003, 0xF_000F), isSecured: true);
         LinkType = NewType("SymbolicLink", new(0x2_0001, 0x2_0000, 0x2_0001, 0xF_0001));
-        DeviceType = NewType("Device", GenericMapping.OfFile);
+        DeviceType = NewType("Device", GenericMapping.OfFile, onDelete: _nt.Io.OnDeleteDevice);
         DriverType = NewType("Driver", GenericMapping.OfFile);
         FileType = NewType("File", GenericMapping.OfFile, _nt.Io.OnLastHandle, _nt.Io.OnDeleteFile, waitOffset: 0x98);
         EventType = NewType("Event", new(0x2_0001, 0x2_0002, 0x12_0000, 0x1F_0003), waitOffset: 0);

@@ -176,6 +176,13 @@ sealed partial class Seh
     public void RtlUnwind(Va targetFrame, Va targetIp, ExceptionRecordView exceptionRecord, ulong returnValue) =>
         RtlUnwindEx(targetFrame, targetIp, exceptionRecord, returnValue, ContextView.At(nt.Memory, Va.Null), Va.Null);
 
+    /// <summary>Leaves the blocks of the caller's own function up to an address in it: a goto out of
+    /// <c>__try</c>.</summary>
+    [Export]
+    public void _local_unwind(Va targetFrame, Va targetIp) => RtlUnwindEx(
+        targetFrame, targetIp, ExceptionRecordView.At(nt.Memory, Va.Null), 0, ContextView.At(nt.Memory, Va.Null),
+        Va.Null);
+
     readonly record struct Scope(uint Begin, uint End, uint Handler, uint Target);
 
     /// <summary>SCOPE_TABLE: which part of a function is guarded by what.</summary>

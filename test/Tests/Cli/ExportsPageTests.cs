@@ -1,3 +1,4 @@
+using Ringdown.Check;
 using Ringdown.Kernel;
 using Xunit;
 
@@ -6,6 +7,9 @@ namespace Ringdown.Tests;
 /// <summary>docs/exports.md says what the table of exports says; SNAP=1 writes it anew.</summary>
 public sealed class ExportsPageTests
 {
+    /// <summary>Of the functions of ntoskrnl.exe and hal.dll, those that most drivers import.</summary>
+    const int MostImported = 700;
+
     [Fact]
     public void The_page_of_exports_is_what_the_command_prints()
     {
@@ -18,4 +22,12 @@ public sealed class ExportsPageTests
     [Fact]
     public void A_partial_export_says_what_is_missing() =>
         Assert.All(Exports.All, e => Assert.Equal(e.Support == Support.Partial, e.Missing.Length > 0));
+
+    [Fact]
+    public void What_most_drivers_import_is_there()
+    {
+        HashSet<string> first = [.. KnownImports.All.Where(k => k.Module is "ntoskrnl.exe" or "hal.dll")
+            .OrderByDescending(k => k.Drivers).Take(MostImported).Select(k => k.Name)];
+        Assert.Empty(KnownImports.Missing.Where(k => first.Contains(k.Name)).Select(k => k.Name));
+    }
 }

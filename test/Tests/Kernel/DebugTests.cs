@@ -72,17 +72,18 @@ public sealed class DebugTests
     [Fact]
     public void An_unwind_to_a_frame_that_is_not_there_stops_the_machine()
     {
-        foreach (bool extended in (bool[])[false, true])
+        Action<NtKernel, Va>[] unwinds =
+        [
+            (nt, frame) => nt.RtlUnwindEx(frame, frame, ExceptionRecordView.At(nt.Memory, Va.Null), 0,
+                ContextView.At(nt.Memory, Va.Null), Va.Null),
+            (nt, frame) => nt.RtlUnwind(frame, frame, ExceptionRecordView.At(nt.Memory, Va.Null), 0),
+            (nt, frame) => nt._local_unwind(frame, frame),
+        ];
+        foreach (Action<NtKernel, Va> unwind in unwinds)
         {
             using var m = new TestMachine();
             Va frame = m.Block(8);
-            var record = ExceptionRecordView.At(m.Nt.Memory, Va.Null);
-            BugCheck stop = Assert.Throws<BugCheck>(() =>
-            {
-                if (extended)
-                    m.Nt.RtlUnwindEx(frame, frame, record, 0, ContextView.At(m.Nt.Memory, Va.Null), Va.Null);
-                else m.Nt.RtlUnwind(frame, frame, record, 0);
-            });
+            BugCheck stop = Assert.Throws<BugCheck>(() => unwind(m.Nt, frame));
             Assert.Equal((BugCheckCode.KMODE_EXCEPTION_NOT_HANDLED, (ulong)STATUS_BAD_STACK.Value),
                 (stop.Code, stop.Parameters[0]));
         }

@@ -238,6 +238,7 @@ public sealed class KeProcessorTests
         Assert.Equal(2, stop.Report!.Callbacks.Count);
         Assert.All(stop.Report.Callbacks, c => Assert.Equal("Tester", c.Component));
         Assert.Equal(0x1122_3344, BitConverter.ToInt32(stop.Report.Callbacks[1].Data));
+        Assert.Equal(0xE2UL, nt.Memory.Read<ulong>(nt.Loader.FindExport("KiBugCheckData")));
         Assert.False(nt.KeDeregisterBugCheckCallback(first));
     }
 

@@ -1,0 +1,65 @@
+using Ringdown.Machine;
+using static Ringdown.Kernel.Irql;
+using static Ringdown.Kernel.Status;
+
+namespace Ringdown.Kernel;
+
+/// <summary>What the power manager tells of the machine: one that runs on mains power and cannot sleep.</summary>
+sealed partial class Zw
+{
+    const string FewLevels = "Batteries, capabilities, processors, wake time and execution state; nothing can be set.";
+
+    [Export(Support.Partial, FewLevels), IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus ZwPowerInformation(
+        uint informationLevel, Va inputBuffer, uint inputBufferLength, Va outputBuffer, uint outputBufferLength) =>
+        PowerInformation(informationLevel, outputBuffer, outputBufferLength, ProcessorMode.KernelMode);
+
+    [Export(Support.Partial, FewLevels), IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus NtPowerInformation(
+        uint informationLevel, Va inputBuffer, uint inputBufferLength, Va outputBuffer, uint outputBufferLength) =>
+        Service(mode => PowerInformation(informationLevel, outputBuffer, outputBufferLength, mode));
+
+    NtStatus PowerInformation(uint level, Va buffer, uint length, ProcessorMode mode)
+    {
+        if (PowerAnswer(level) is not { } bytes) return STATUS_NOT_SUPPORTED;
+        if (length < bytes.Length) return STATUS_BUFFER_TOO_SMALL;
+        nt.Ob.Probe(buffer, bytes.Length, mode);
+        nt.Memory.Write(buffer, bytes);
+        return STATUS_SUCCESS;
+    }
+
+    byte[]? PowerAnswer(uint level)
+    {
+        const uint systemPowerCapabilities = 4, systemBatteryState = 5, processorInformation = 11,
+            lastWakeTime = 14, lastSleepTime = 15, systemExecutionState = 16;
+        switch (level)
+        {
+            case systemPowerCapabilities:
+                byte[] capabilities = new byte[0x4C];
+                // PowerButtonPresent, SystemS5; MinDeviceWakeState stays unspecified.
+                (capabilities[0], capabilities[6]) = (1, 1);
+                return capabilities;
+            case systemBatteryState:
+                byte[] battery = new byte[0x20];
+                battery[0] = 1;    // AcOnLine, and no battery
+                return battery;
+            case processorInformation:
+                byte[] all = new byte[nt.Ke.Scheduler.Processors.Count * 0x18];
+                for (int i = 0; i < all.Length / 0x18; i++)
+                {
+                    BitConverter.TryWriteBytes(all.AsSpan(i * 0x18), i);
+                    foreach (int at in (ReadOnlySpan<int>)[4, 8, 12])
+                        BitConverter.TryWriteBytes(all.AsSpan(i * 0x18 + at), ProcessorMegahertz);
+                }
+                return all;
+            case lastWakeTime or lastSleepTime:
+                return new byte[8];
+            case systemExecutionState:
+                return new byte[4];
+            default:
+                return null;
+        }
+    }
+
+    const int ProcessorMegahertz = 3000;
+}

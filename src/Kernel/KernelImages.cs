@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
@@ -17,7 +16,7 @@ sealed class KernelImage
         foreach (DataExport data in Exports.Data) if (data.Module == name) builder.AddData(data.Name, data.Words * 8);
         Built = builder.Build();
         Image = PeImage.Parse(Built.Bytes);
-        _routines = [.. exports.Select(e => new HostRoutine(e.Name, e.Thunk, e))];
+        _routines = [.. exports.Select(e => new HostRoutine(e.Name, null, e))];
     }
 
     public string Name { get; }
@@ -41,9 +40,9 @@ static class KernelImages
 
     static readonly KernelImage[] s_all = Build();
 
-    static readonly FrozenDictionary<(string Module, string Name), Va> s_exports = s_all
+    static readonly Dictionary<(string Module, string Name), Va> s_exports = s_all
         .SelectMany(i => i.Built.Rvas.Keys.Select(n => KeyValuePair.Create((i.Name, n), i.Built.AddressOf(n))))
-        .ToFrozenDictionary();
+        .ToDictionary();
 
     public static IReadOnlyList<KernelImage> All => s_all;
 

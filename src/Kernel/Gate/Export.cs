@@ -75,10 +75,37 @@ public sealed record Parameter(string Name, string Type, Fact Facts);
 /// <param name="Facts">What it does whatever its arguments are.</param>
 public sealed record Export(
     string Module, string Name, Support Support, string Missing, Irql MinIrql, Irql MaxIrql, Parameter[] Parameters,
-    string Returns, Fact Facts, bool Parks, Action<NtKernel, GuestCall> Thunk)
+    string Returns, Fact Facts, bool Parks)
 {
     public bool ReturnsStatus => Returns == nameof(NtStatus);
+
+    /// <summary>The call by guest code. Found when it is first needed: a driver calls few of all exports.</summary>
+    public Action<NtKernel, GuestCall> Thunk =>
+        field ??= typeof(Thunks).GetMethod(Name)!.CreateDelegate<Action<NtKernel, GuestCall>>();
+
+    /// <summary>The table that the generator writes: a line an export, tabs between its fields.</summary>
+    internal static Export[] Parse(string table)
+    {
+        string[] lines = table.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        var exports = new Export[lines.Length];
+        for (int i = 0; i < lines.Length; i++) exports[i] = ParseLine(lines[i].Split('\t'));
+        return exports;
+    }
+
+    static Export ParseLine(string[] f) => new(
+        f[0], f[1], (Support)int.Parse(f[2]), f[3], (Irql)int.Parse(f[4]), (Irql)int.Parse(f[5]),
+        f[9].Length == 0 ? [] : [.. f[9].Split(';').Select(ParseParameter)], f[6], (Fact)int.Parse(f[7]),
+        f[8] == "1");
+
+    static Parameter ParseParameter(string text)
+    {
+        string[] f = text.Split(':');
+        return new Parameter(f[0], f[1], (Fact)int.Parse(f[2]));
+    }
 }
+
+/// <summary>For each export a method of its name that takes its arguments from a guest's call.</summary>
+static partial class Thunks;
 
 /// <summary>An exported variable: words of 8 bytes whose first values are read at boot.</summary>
 public sealed record DataExport(string Module, string Name, int Words, Func<NtKernel, ulong[]> Value);

@@ -277,7 +277,10 @@ public sealed class Routines
 }
 
 /// <summary>A routine on the host: its name for stacks and traces, and what it does.</summary>
-readonly record struct HostRoutine(string Name, Action<NtKernel, GuestCall> Invoke, Export? Export);
+readonly record struct HostRoutine(string Name, Action<NtKernel, GuestCall>? Own, Export? Export)
+{
+    public void Invoke(NtKernel nt, GuestCall call) => (Export?.Thunk ?? Own!)(nt, call);
+}
 
 /// <summary>A call of guest code that C# made: where the guest stood outside, and the stack pointer at the inner
 /// return.</summary>

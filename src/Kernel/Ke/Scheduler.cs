@@ -324,17 +324,20 @@ sealed partial class Scheduler
         else throw Deadlock();
     }
 
-    // The owner's wait is the one to look at first, else the oldest.
+    // A thread that stands in a driver is the one to look at first: the owner, else the oldest.
     Hang Deadlock()
     {
         NtThread[] waiting = [.. _threads.Where(t => t.Wait is { Deadline: Wait.Forever, Objects.Length: > 0 })
             .OrderBy(t => t != Owner)];
-        string all = string.Join("; t", waiting.Take(4).Select(t => $"hread {t.Name} waits for {t.Wait}"));
-        NtThread? first = waiting.FirstOrDefault();
-        return new Hang(HangKind.Deadlock, $"T{all}, and nothing will signal it.")
+        string all = string.Join("; ", waiting.Take(4).Select(t => $"thread {t.Name} waits for {t.Wait}"));
+        NtThread? first = waiting.FirstOrDefault(StandsInDriver) ?? waiting.FirstOrDefault();
+        return new Hang(HangKind.Deadlock, $"Nobody can go on: {all}, and nothing will signal it.")
         {
             Culprit = first,
             Context = first?.Context,
         };
     }
+
+    bool StandsInDriver(NtThread thread) =>
+        CrashReport.Walk(_nt, thread.Context, thread.Calls).Any(f => _nt.Loader.IsDriver(f.Module));
 }

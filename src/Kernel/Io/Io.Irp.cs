@@ -129,6 +129,14 @@ sealed partial class Io
         return _irps[irp.Address] = new IrpRecord(irp.Address, irp.StackCount);
     }
 
+    /// <summary>The same under the name that drivers have without the inline form.</summary>
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public NtStatus IoCallDriver(DeviceObject deviceObject, [AliasesMem] Irp irp) => IofCallDriver(deviceObject, irp);
+
+    /// <summary>The same under the name that drivers have without the inline form.</summary>
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void IoCompleteRequest([AliasesMem] Irp irp, sbyte priorityBoost) => IofCompleteRequest(irp, priorityBoost);
+
     /// <summary>Says that the caller is done with an IRP. From here on the IRP is not the caller's to touch.</summary>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IofCompleteRequest([AliasesMem] Irp irp, sbyte priorityBoost)

@@ -128,4 +128,26 @@ public sealed class IrpTests
         Assert.Equal(STATUS_SUCCESS, nt.Ob.Insert(@"\??\B", nt.Ob.CreateLink(@"\??\A")));
         Assert.Equal(STATUS_REPARSE_POINT_NOT_RESOLVED, nt.User.CreateFile(@"\\.\A", out _));
     }
+
+    [Fact]
+    public void The_routines_without_an_f_do_the_same()
+    {
+        using var m = new TestMachine();
+        DeviceObject lower = Driver(m, "Lower", (nt, _, irp) =>
+        {
+            irp.IoStatus = new IoStatusBlock(STATUS_SUCCESS, 5);
+            nt.IoCompleteRequest(irp, 0);
+            return STATUS_SUCCESS;
+        });
+        DeviceObject upper = Driver(m, "Upper", (nt, _, irp) =>
+        {
+            irp.CurrentLocation++;
+            irp.CurrentStackLocation = irp.CurrentStackLocation.Above;
+            return nt.IoCallDriver(lower, irp);
+        });
+        upper.StackSize = 2;
+        UserRequest done = m.Open(@"\Device\Upper").DeviceIoControl(0x222000, [], 8);
+        Assert.Equal((STATUS_SUCCESS, 5UL), (done.Status, done.Information));
+        Assert.Empty(m.Findings);
+    }
 }

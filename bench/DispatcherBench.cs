@@ -27,7 +27,7 @@ static class DispatcherBench
         var code = new CodeCache();
         DriverFile driver = DriverFile.Open(Path.Combine(AppContext.BaseDirectory, "measure.sys"));
         using var nt = new NtKernel(new KernelOptions { Code = code, InstructionLimit = long.MaxValue / 4 });
-        nt.Loader.Load("measure", driver.Image, driver.Symbols);
+        driver.Load(nt);
         nt.User.CreateFile(@"\\.\Measure", out UserFile? file);
         double Time(uint measure, uint times)
         {

@@ -34,7 +34,7 @@ public class KernelBenchmarks
     {
         _echo = DriverFile.Open(Path.Combine(AppContext.BaseDirectory, "echo.sys"));
         _nt = new NtKernel(new KernelOptions { Code = _code });
-        _nt.Loader.Load("echo", _echo.Image, _echo.Symbols);
+        _echo.Load(_nt);
         _nt.User.CreateFile(@"\\.\Echo", out UserFile? file);
         _file = file!;
         _memory = new Memory();
@@ -56,7 +56,7 @@ public class KernelBenchmarks
     public void BootAndLoad()
     {
         using var nt = new NtKernel(new KernelOptions { Code = _code });
-        nt.Loader.Load("echo", _echo.Image, _echo.Symbols);
+        _echo.Load(nt);
     }
 
     [Benchmark(Description = "write 128 of 4096 pages, restore the snapshot")]

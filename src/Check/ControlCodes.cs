@@ -173,8 +173,13 @@ public sealed class ControlCodes
 
     void Add(uint code)
     {
+        if (IsPlausible(code)) _found.Add(code);
+    }
+
+    /// <summary>Whether a constant looks like CTL_CODE: a device type, and a function that is a vendor's.</summary>
+    public static bool IsPlausible(uint code)
+    {
         uint deviceType = code >> 16, function = (code >> 2) & 0xFFF;
-        if (deviceType is > 0 and < 0x60 or >= 0x8000 and < 0xC000 && function is >= 0x800 and < 0xF00)
-            _found.Add(code);
+        return deviceType is > 0 and < 0x60 or >= 0x8000 and < 0xC000 && function is >= 0x800 and < 0xF00;
     }
 }

@@ -70,10 +70,10 @@ public sealed class DriverSession : IDisposable
     {
         Do("DriverEntry", () =>
         {
-            foreach (DriverFile before in _options.Before) Nt.Loader.Load(before.Name, before.Image, before.Symbols);
-            Driver = Nt.Loader.Load(_file.Name, _file.Image, _file.Symbols, _options.Registry);
+            foreach (DriverFile before in _options.Before) before.Load(Nt);
+            Driver = _file.Load(Nt, _options.Registry);
         });
-        Driver ??= Nt.Loader.Drivers.FirstOrDefault(d => d.Image.Image == _file.Image);
+        Driver ??= Nt.Loader.Drivers.LastOrDefault(d => d.Name == _file.Name);
         return IsRunning && Driver is { IsLoaded: true };
     }
 

@@ -28,6 +28,6 @@ sealed class LoadPhase : IPhase
         }
         run.Surface = new Surface(
             session.Nt.DevicesOf(session.Driver), session.Nt.Links(),
-            [.. session.Nt.HandledBy(session.Driver).Select(h => h.Major)], ControlCodes.Find(run.File.Image));
+            [.. session.Nt.HandledBy(session.Driver).Select(h => h.Major)], run.File.FindControlCodes());
     }
 }

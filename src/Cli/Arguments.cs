@@ -8,7 +8,7 @@ namespace Ringdown.Cli;
 /// <summary>Arguments that several verbs have, and what all of them do with a mistake.</summary>
 static class Arguments
 {
-    public static Argument<string> Driver() => new("driver") { Description = "The driver's .sys file." };
+    public static Argument<string> Driver() => new("driver") { Description = "The driver: a .sys file, or the .dll of one in C#." };
 
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document and nothing else." };
 

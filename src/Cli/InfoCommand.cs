@@ -20,8 +20,9 @@ static class InfoCommand
         command.SetAction(parsed => Arguments.Guard(() =>
         {
             DriverFile file = DriverFile.Open(parsed.GetValue(driver)!);
-            if (parsed.GetValue(json)) WriteJson(file);
-            else WriteText(file);
+            if (file.Class is { } managed) WriteClass(file, managed, parsed.GetValue(json));
+            else if (parsed.GetValue(json)) WriteJson(file, file.Image!);
+            else WriteText(file, file.Image!);
             return Program.Ran;
         }));
         return command;
@@ -58,9 +59,8 @@ static class InfoCommand
     static string Missed(PeImport import) => import.Name is { } name && KnownImports.Find(name) is { } known
         ? $"  ({known.Drivers} of {KnownImports.Drivers} known drivers import it)" : "";
 
-    static void WriteText(DriverFile file)
+    static void WriteText(DriverFile file, PeImage image)
     {
-        PeImage image = file.Image;
         IAnsiConsole console = AnsiConsole.Console;
         string size = $"{image.SizeOfImage} bytes in memory, entry point 0x{image.EntryPointRva:x}";
         console.MarkupLineInterpolated($"[bold]{Path.GetFileName(file.Path)}[/]  {KindOf(image)}, x64, {size}");
@@ -93,9 +93,39 @@ static class InfoCommand
             console.WriteLine("exports: " + string.Join(", ", image.Exports.Select(e => e.Name ?? $"#{e.Ordinal}")));
     }
 
-    static void WriteJson(DriverFile file)
+    static void WriteClass(DriverFile file, DriverClass driver, bool json)
     {
-        PeImage image = file.Image;
+        Export[] calls = [.. driver.FindExports().Select(n => Exports.All.First(e => e.Name == n))];
+        if (json)
+        {
+            RunJson.Print(new JsonObject
+            {
+                ["file"] = Path.GetFileName(file.Path),
+                ["kind"] = "C# driver",
+                ["class"] = driver.Name,
+                ["calls"] = RunJson.Array(calls, c => new JsonObject
+                {
+                    ["module"] = c.Module,
+                    ["name"] = c.Name,
+                    ["support"] = c.Support == Support.Full ? "supported" : "partial",
+                }),
+                ["controlCodes"] = RunJson.Array(driver.FindControlCodes(), c => $"0x{c:X}"),
+            });
+            return;
+        }
+        IAnsiConsole console = AnsiConsole.Console;
+        console.MarkupLineInterpolated($"[bold]{Path.GetFileName(file.Path)}[/]  C# driver, class {driver.Name}");
+        foreach (Export call in calls)
+        {
+            string partial = call.Support == Support.Full ? "" : $"  (partial: {call.Missing})";
+            console.MarkupLineInterpolated($"  calls {call.Name}{partial}");
+        }
+        foreach (uint code in driver.FindControlCodes())
+            console.WriteLine($"  control code {ControlCodes.Describe(code)}");
+    }
+
+    static void WriteJson(DriverFile file, PeImage image)
+    {
         RunJson.Print(new JsonObject
         {
             ["file"] = Path.GetFileName(file.Path),

@@ -21,8 +21,11 @@ public sealed class ExportGenerator : IIncrementalGenerator
             "Ringdown.Kernel.ExportDataAttribute",
             static (node, _) => node is PropertyDeclarationSyntax,
             static (found, _) => DescribeData((IPropertySymbol)found.TargetSymbol, found.Attributes[0])).Collect();
-        context.RegisterSourceOutput(exports.Combine(data),
-            static (output, all) => output.AddSource("Exports.g.cs", Write(all.Left, all.Right)));
+        context.RegisterSourceOutput(exports.Combine(data), static (output, all) =>
+        {
+            // A driver's assembly has none.
+            if (!all.Left.IsEmpty) output.AddSource("Exports.g.cs", Write(all.Left, all.Right));
+        });
     }
 
     static (string Name, string Table, string Gate) Describe(IMethodSymbol method, AttributeData export)
@@ -39,6 +42,7 @@ public sealed class ExportGenerator : IIncrementalGenerator
         var gate = new StringBuilder();
         gate.AppendLine($"    public {Type(method.ReturnType)} {name}({parameters})");
         gate.AppendLine("    {");
+        gate.AppendLine("        if (Loader.IsManaged(Cpu.Rip)) Routines.OnManagedCall();");
         gate.AppendLine($"        if (_observers.Length == 0) {{ {(returns ? "return " : "")}{owner}.{name}({arguments});{(returns ? "" : " return;")} }}");
         gate.AppendLine($"        Enter(Exports.{name}, [{raws}]);");
         gate.AppendLine(returns ? $"        var result = {owner}.{name}({arguments});"

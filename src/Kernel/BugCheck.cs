@@ -13,6 +13,9 @@ public abstract class MachineStop(string message) : Exception(message)
     /// handled, a thread that waits).</summary>
     internal CpuContext? Context { get; init; }
 
+    /// <summary>The .NET exception behind it, thrown by a driver in C#.</summary>
+    public Exception? Thrown { get; internal init; }
+
     /// <summary>Whose context that is; null: the current thread's.</summary>
     internal NtThread? Culprit { get; init; }
 }

@@ -42,7 +42,7 @@ public sealed record CrashReport
         NtThread thread = stop.Culprit ?? nt.Ke.Scheduler.Current;
         if (stop.Context is { } trapped) trapped.CopyTo(context);
         else nt.Cpu.CopyTo(context);
-        IReadOnlyList<StackFrame> stack = Walk(nt, context, thread.Calls);
+        IReadOnlyList<StackFrame> stack = ManagedStack.Expand(nt, Walk(nt, context, thread.Calls), stop.Thrown);
         var bugCheck = stop as BugCheck;
         return new CrashReport
         {
@@ -55,7 +55,8 @@ public sealed record CrashReport
             Disassembly = Disassemble(nt, DriverAddress(nt, context, stack)),
             Irql = nt.Ke.Irql,
             Thread = thread.Name,
-            Note = bugCheck is null ? null : NoteOn(nt, bugCheck),
+            Note = stop.Thrown is { } thrown ? $"{thrown.GetType().FullName}: {thrown.Message}"
+                : bugCheck is null ? null : NoteOn(nt, bugCheck),
         };
     }
 

@@ -50,13 +50,18 @@ public sealed partial class Loader
         BindImports(mapped, missing);
         SeedCookie(mapped);
         Protect(mapped);
-        Va entry = mapped.Base + image.EntryPointRva;
+        return Start(name, mapped, mapped.Base + image.EntryPointRva, missing, registry);
+    }
+
+    Driver Start(string name, LoadedImage mapped, Va entry, IReadOnlyList<MissingImport> missing,
+        IReadOnlyList<(string Name, RegistryValue Value)>? registry)
+    {
         DriverObject driverObject = _nt.Io.CreateDriver(name, mapped.Base, mapped.Size, entry, Va.Null);
         var driver = new Driver(name, mapped, driverObject, missing);
         _drivers.Add(driver);
         string key = _nt.Cm.CreateServiceKey(name, registry ?? []);
         Va path = _nt.Rtl.AllocateString(key);
-        InitializeLibraries(image);
+        foreach (string library in mapped.Libraries) InitializeLibrary(library);
         _nt.Ps.NotifyImage(mapped);
         driver.EntryStatus = new NtStatus((uint)InSystem(entry, driverObject.Address.Value, path.Value));
         driver.IsLoaded = driver.EntryStatus.IsSuccess;
@@ -120,7 +125,8 @@ public sealed partial class Loader
 
     /// <summary>The most bytes of a kernel stack that were in use when a driver called the kernel, whoever had used
     /// them.</summary>
-    public ulong StackUsedBy(Driver driver) => _deepest[(int)((driver.Image.Base - s_firstDriver) / DriverSpacing)];
+    public ulong StackUsedBy(Driver driver) => driver.Image.Managed is not null ? 0
+        : _deepest[(int)((driver.Image.Base - s_firstDriver) / DriverSpacing)];
 
     LoadedImage Map(string name, PeImage image, Symbols symbols)
     {
@@ -179,20 +185,16 @@ public sealed partial class Loader
         ?? _images.Find(i => !i.IsKernel && module.Equals(i.Image.ExportName, StringComparison.OrdinalIgnoreCase));
 
     // A driver that another one imports from is told by DllInitialize, once, before the other's entry point runs.
-    void InitializeLibraries(PeImage importer)
+    void InitializeLibrary(string library)
     {
-        foreach (string library in importer.Imports.Select(i => i.Library).Distinct(StringComparer.OrdinalIgnoreCase))
-        {
-            if (IsCore(library) || _drivers.Find(
-                d => d.Image == DriverNamed(library)) is not { IsLibrary: false } driver)
-                continue;
-            driver.IsLibrary = true;
-            if (driver.Image.Image.FindExport("DllInitialize") is not { Forwarder: null } export) continue;
-            Va path = _nt.Rtl.AllocateString(_nt.Cm.CreateServiceKey(driver.Name, []));
-            InSystem(driver.Image.Base + (ulong)export.Rva, path.Value);
-            _nt.Mm.Pool.Free(UnicodeString.At(_nt.Memory, path).Buffer);
-            _nt.Mm.Pool.Free(path);
-        }
+        if (IsCore(library) || _drivers.Find(d => d.Image == DriverNamed(library)) is not { IsLibrary: false } driver)
+            return;
+        driver.IsLibrary = true;
+        if (driver.Image.Image.FindExport("DllInitialize") is not { Forwarder: null } export) return;
+        Va path = _nt.Rtl.AllocateString(_nt.Cm.CreateServiceKey(driver.Name, []));
+        InSystem(driver.Image.Base + (ulong)export.Rva, path.Value);
+        _nt.Mm.Pool.Free(UnicodeString.At(_nt.Memory, path).Buffer);
+        _nt.Mm.Pool.Free(path);
     }
 
     // As the real loader does: the cookie that compilers put in by default is replaced, so that it cannot be guessed.

@@ -66,13 +66,12 @@ public sealed partial class Loader
     }
 
     bool Imports(Driver importer, LoadedImage library) =>
-        importer.Image.Image.Imports.Any(i => !IsCore(i.Library) && DriverNamed(i.Library) == library);
+        importer.Image.Libraries.Exists(l => !IsCore(l) && DriverNamed(l) == library);
 
     // The last driver that imports from a library is gone: the library is told by DllUnload.
     void ReleaseLibraries(Driver importer)
     {
-        foreach (string library in importer.Image.Image.Imports.Select(i => i.Library)
-            .Distinct(StringComparer.OrdinalIgnoreCase))
+        foreach (string library in importer.Image.Libraries)
         {
             if (IsCore(library)
                 || _drivers.Find(d => d.Image == DriverNamed(library)) is not { IsLibrary: true } driver) continue;

@@ -17,6 +17,16 @@ public sealed class LoadedImage(string name, Va start, uint size, PeImage image,
     internal uint ExceptionRva { get; init; }
     internal uint ExceptionSize { get; init; }
 
+    /// <summary>What is behind it, if it is a driver in C#.</summary>
+    internal ManagedImage? Managed { get; init; }
+
+    /// <summary>Pages in which each address is a routine on the host.</summary>
+    internal IReadOnlyList<(Va Start, ulong Bytes)> HostPages { get; init; } = [];
+
+    /// <summary>The modules that it imports from; a driver in C# adds them as it finds them.</summary>
+    internal List<string> Libraries { get; } =
+        [.. image.Imports.Select(i => i.Library).Distinct(StringComparer.OrdinalIgnoreCase)];
+
     public bool Contains(Va address) => address >= Base && address - Base < Size;
 }
 
@@ -49,10 +59,10 @@ public sealed partial class Loader
         var mapped = new LoadedImage(image.Name, start, (uint)built.Bytes.Length, image.Image, Symbols.None)
         {
             IsKernel = true,
+            HostPages = [(start + (ulong)built.StubsRva, built.StubsSize)],
         };
         _images.Add(mapped);
         Protect(mapped);
-        memory.Protect(start + (ulong)built.StubsRva, built.StubsSize, Protection.ReadExecute | Protection.Host);
         foreach (DataExport data in Exports.Data)
         {
             if (data.Module != image.Name) continue;
@@ -93,7 +103,10 @@ public sealed partial class Loader
     internal StackFrame FrameAt(Va address, bool isReturnAddress)
     {
         if (_nt.Routines.TryFind(address, out HostRoutine routine))
-            return new StackFrame(address, "nt", $"nt!{routine.Name}", null, 0);
+        {
+            string module = ImageAt(address) is { IsKernel: false } own ? own.ModuleName : "nt";
+            return new StackFrame(address, module, $"{module}!{routine.Name}", null, 0);
+        }
         if (ImageAt(address) is not { } image) return new StackFrame(address, "", address.ToString(), null, 0);
         // The line of a call, not of what follows it.
         uint rva = (uint)(address - image.Base), lookup = isReturnAddress && rva > 0 ? rva - 1 : rva;

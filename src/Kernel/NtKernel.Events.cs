@@ -5,12 +5,13 @@ namespace Ringdown.Kernel;
 /// <summary>What the kernel tells its observers beside the calls through the gate.</summary>
 public sealed partial class NtKernel
 {
-    /// <summary>Where the guest code that called the running export goes on: in the driver that called. Null when C#
-    /// called.</summary>
+    /// <summary>Where the guest code that called the running export goes on: in the driver that called. A C# driver's
+    /// routine for one in C#, null when other C# called.</summary>
     public Va Caller
     {
         get
         {
+            if (Loader.IsManaged(Cpu.Rip)) return new Va(Cpu.Rip);
             if (!Routines.TryFind(new Va(Cpu.Rip), out _)) return Va.Null;
             return Memory.TryPeek(new Va(Cpu.Rsp), out ulong caller) ? new Va(caller) : Va.Null;
         }
@@ -35,7 +36,7 @@ public sealed partial class NtKernel
     {
         var context = new CpuContext();
         Cpu.CopyTo(context);
-        return CrashReport.Walk(this, context, Routines.Calls);
+        return ManagedStack.Expand(this, CrashReport.Walk(this, context, Routines.Calls), null);
     }
 
     /// <summary>The same, below a routine that has just returned to C#.</summary>

@@ -32,12 +32,13 @@ public sealed class TestMachine : IDisposable
     public Trace Trace { get; } = new();
     public IReadOnlyList<Finding> Findings => _findings.All;
 
-    /// <summary>Loads a driver from a file.</summary>
-    public Driver Load(string path, params (string Name, RegistryValue Value)[] registry)
-    {
-        DriverFile file = DriverFile.Open(path);
-        return Nt.Loader.Load(file.Name, file.Image, file.Symbols, registry);
-    }
+    /// <summary>Loads a driver from a file: a .sys, or the assembly of one in C#.</summary>
+    public Driver Load(string path, params (string Name, RegistryValue Value)[] registry) =>
+        DriverFile.Open(path).Load(Nt, registry);
+
+    /// <summary>Loads a driver in C#. Its service has the class's name.</summary>
+    public Driver Load(NtDriver driver, params (string Name, RegistryValue Value)[] registry) =>
+        Nt.Loader.Load(driver.GetType().Name, driver, registry);
 
     /// <summary>Opens a file that must be there.</summary>
     public UserFile Open(string path)

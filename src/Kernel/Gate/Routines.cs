@@ -8,6 +8,10 @@ public sealed class Routines
 {
     const ulong Spacing = 16;
 
+    /// <summary>What a C# driver does from one call of the kernel to the next counts as so many
+    /// instructions.</summary>
+    const long ManagedCallInstructions = 50;
+
     /// <summary>Where guest code returns to when C# called it.</summary>
     static readonly Va s_return = new(0xFFFF_F8F0_0000_0000);
     static readonly Va s_first = s_return + Va.PageSize;
@@ -35,6 +39,10 @@ public sealed class Routines
         return address;
     }
 
+    /// <summary>Gives a C# routine an address in a page that is mapped for such.</summary>
+    internal void AddAt(Va address, string name, Action<NtKernel, GuestCall> routine) =>
+        _routines[address.Value] = new HostRoutine(name, routine, null);
+
     void MapPage(Va page) => _nt.Memory.Map(page, Va.PageSize, Protection.ReadExecute | Protection.Host);
 
     /// <summary>The C# routine at an address, if there is one: an export, or one of this machine's own.</summary>
@@ -46,7 +54,11 @@ public sealed class Routines
     /// <summary>Calls a routine with integer arguments and returns RAX. Runs until it returns, whatever happens
     /// meanwhile.</summary>
     /// <exception cref="MachineStop">The machine stopped.</exception>
-    public ulong Call(Va routine, params ReadOnlySpan<ulong> arguments) => CallBelow(_nt.Cpu.Rsp, routine, arguments);
+    public ulong Call(Va routine, params ReadOnlySpan<ulong> arguments) => CallBelow(StackTop, routine, arguments);
+
+    /// <summary>Below it the stack is free: the stack pointer, or where the variables of the running C# routine
+    /// end.</summary>
+    internal ulong StackTop => _nt.Cpu.Rsp - _nt.Ke.Scheduler.Current.Locals;
 
     /// <summary>As <see cref="Call"/>, on a part of the stack further down.</summary>
     internal ulong CallBelow(ulong stack, Va routine, params ReadOnlySpan<ulong> arguments) =>
@@ -73,9 +85,13 @@ public sealed class Routines
         var call = new NestedCall(outerRip, outerRsp, top + 8, limit, barrier);
         bool mayPark = MayPark;
         MayPark = false;
+        NtThread thread = _nt.Ke.Scheduler.Current;
+        ulong locals = thread.Locals;
+        thread.Locals = 0;
         calls.Add(call);
         Run(call);
         calls.RemoveAt(calls.Count - 1);
+        thread.Locals = locals;
         MayPark = mayPark;
         // Meanwhile the thread may have come to another processor.
         cpu = _nt.Cpu;
@@ -128,6 +144,7 @@ public sealed class Routines
             catch (UnwindTo unwind) when (call.Contains(unwind.Context.Rsp))
             {
                 Calls.RemoveRange(depth, Calls.Count - depth);
+                scheduler.Current.Locals = 0;
                 _nt.Cpu.CopyFrom(unwind.Context);
             }
             catch (MachineStop stop) when (_nt.Ke.Report(stop))
@@ -241,6 +258,20 @@ public sealed class Routines
             _nt.LeaveParked(export, result.Value);
         _nt.Cpu.Rax = result.Value;
         Return();
+    }
+
+    /// <summary>C# of a driver calls the kernel: that takes its time, and is where it may be interrupted.</summary>
+    internal void OnManagedCall()
+    {
+        System.Runtime.CompilerServices.RuntimeHelpers.EnsureSufficientExecutionStack();
+        unsafe
+        {
+            CpuState* state = _nt.Cpu.State;
+            state->Budget -= ManagedCallInstructions;
+            if (state->Budget <= 0) _nt.Ke.OnStop(new Stop(StopKind.Budget, 0, 0, default, FaultCause.None, null));
+        }
+        Scheduler scheduler = _nt.Ke.Scheduler;
+        while (scheduler.Attention) scheduler.Look();
     }
 
     void CallHost()

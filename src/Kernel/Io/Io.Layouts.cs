@@ -162,6 +162,24 @@ public readonly partial struct IoStackLocation
 
     /// <summary>DeviceIoControl.Type3InputBuffer, Create.EaLength.</summary>
     [Field(0x20, Name = "Parameters.DeviceIoControl.Type3InputBuffer")] public partial ulong Parameter4 { get; set; }
+
+    // The parameters of each major function, by their own names.
+    [Field(0x08, Name = "Parameters.Read.Length")] public partial uint Length { get; set; }
+    [Field(0x10, Name = "Parameters.Read.Key")] public partial uint Key { get; set; }
+    [Field(0x18, Name = "Parameters.Read.ByteOffset")] public partial long ByteOffset { get; set; }
+    [Field(0x08, Name = "Parameters.DeviceIoControl.OutputBufferLength")]
+    public partial uint OutputBufferLength { get; set; }
+    [Field(0x10, Name = "Parameters.DeviceIoControl.InputBufferLength")]
+    public partial uint InputBufferLength { get; set; }
+    [Field(0x18, Name = "Parameters.DeviceIoControl.IoControlCode")] public partial uint IoControlCode { get; set; }
+    [Field(0x20, Name = "Parameters.DeviceIoControl.Type3InputBuffer")]
+    public partial Va Type3InputBuffer { get; set; }
+    [Field(0x08, Name = "Parameters.Create.SecurityContext")] public partial Va SecurityContext { get; set; }
+    [Field(0x10, Name = "Parameters.Create.Options")] public partial uint CreateOptions { get; set; }
+    [Field(0x1A, Name = "Parameters.Create.ShareAccess")] public partial ushort ShareAccess { get; set; }
+    [Field(0x10, Name = "Parameters.QueryFile.FileInformationClass")]
+    public partial uint FileInformationClass { get; set; }
+
     [Field(0x28)] public partial DeviceObject DeviceObject { get; set; }
     [Field(0x30)] public partial FileObject FileObject { get; set; }
     [Field(0x38)] public partial Va CompletionRoutine { get; set; }

@@ -18,6 +18,7 @@ sealed partial class Io(NtKernel nt)
 
     public void Boot()
     {
+        nt.Memory.Repair = TryRevive;
         _invalidRequest = nt.Routines.Add("IopInvalidDeviceRequest", static (nt, call) =>
         {
             Irp irp = Irp.At(nt.Memory, new Va(call.Argument(1)));

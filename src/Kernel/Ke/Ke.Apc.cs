@@ -141,7 +141,7 @@ sealed partial class Ke
         apc.ApcListEntry.Remove();
         apc.Inserted = false;
         bool normal = !apc.NormalRoutine.IsNull;
-        Va arguments = new((_nt.Cpu.Rsp - ApcArguments) & ~0xFUL);
+        Va arguments = new((_nt.Routines.StackTop - ApcArguments) & ~0xFUL);
         _nt.Memory.Write(arguments, apc.NormalRoutine);
         _nt.Memory.Write(arguments + 8, apc.NormalContext);
         _nt.Memory.Write(arguments + 16, apc.SystemArgument1);

@@ -64,6 +64,9 @@ sealed class NtThread(string name, KThread thread, ulong id, AddressSpace addres
     /// <summary>Where the stack pointer is when the start routine returns.</summary>
     public ulong ReturnRsp { get; set; }
 
+    /// <summary>Bytes of its stack, below the stack pointer, that are variables of the C# routine that runs.</summary>
+    public ulong Locals { get; set; }
+
     /// <summary>Exceptions whose handlers are being looked for.</summary>
     public int Dispatching { get; set; }
 

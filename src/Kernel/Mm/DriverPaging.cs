@@ -19,6 +19,8 @@ sealed class DriverPaging(NtKernel nt)
             Protection may = section.Protection & (_readOnly.Contains(start) ? ~Protection.Write : ~Protection.None);
             nt.Memory.Protect(start, section.VirtualSize, may | Paged(IsPageable(image, section)));
         }
+        foreach ((Va start, ulong bytes) in image.HostPages)
+            nt.Memory.Protect(start, bytes, Protection.ReadExecute | Protection.Host);
     }
 
     static Protection Paged(bool pageable) => pageable ? Protection.Paged : Protection.None;

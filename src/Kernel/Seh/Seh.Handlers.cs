@@ -12,7 +12,7 @@ sealed class DispatchArea
     {
         _nt = nt;
         // Below the present stack pointer: handlers run while the frames of the exception are still there.
-        Va top = new((Math.Min(nt.Cpu.Rsp, context.Rsp) - 0x80) & ~0xFUL);
+        Va top = new((Math.Min(nt.Routines.StackTop, context.Rsp) - 0x80) & ~0xFUL);
         Context = ContextView.At(nt.Memory, top - (ulong)ContextView.Size);
         Record = ExceptionRecordView.At(nt.Memory, Context.Address - 0xA0);
         _dispatcher = DispatcherContext.At(nt.Memory, Record.Address - (ulong)DispatcherContext.Size);

@@ -147,6 +147,9 @@ public sealed unsafe partial class Memory
         return true;
     }
 
+    /// <summary>Asked before kernel code faults on a page that is not there: whether it is now.</summary>
+    public Func<Va, bool>? Repair { get; set; }
+
     byte* HostAddress(Va address, Access access, out IMmioDevice? device, out ulong offset)
     {
         (device, offset) = (null, 0);
@@ -156,7 +159,13 @@ public sealed unsafe partial class Memory
             WriteToCode(address);
             host = Translate(_host, address, access, out miss, out cause);
         }
-        if (miss == Miss.Fault) throw new PageFault(address, access, cause);
+        if (miss == Miss.Fault)
+        {
+            if (cause != FaultCause.NotPresent || Repair?.Invoke(address) != true)
+                throw new PageFault(address, access, cause);
+            host = Translate(_host, address, access, out miss, out cause);
+            if (miss != Miss.None) throw new PageFault(address, access, cause);
+        }
         if (miss == Miss.Device) device = DeviceAt(address, out offset);
         return host;
     }

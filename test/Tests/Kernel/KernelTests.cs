@@ -119,7 +119,7 @@ public sealed class KernelTests
     [InlineData("pending", new uint[] { 0x222000, 0x222004 })]
     [InlineData("missing", new uint[] { 0x222000, 0x222004, 0x222008 })]
     public void The_control_codes_are_found_in_the_code(string driver, uint[] codes) =>
-        Assert.Equal(codes, ControlCodes.Find(DriverFile.Open(Repository.Driver(driver)).Image));
+        Assert.Equal(codes, DriverFile.Open(Repository.Driver(driver)).FindControlCodes());
 
     [Theory]
     [InlineData("%d|%5d|%-5d|%05d", "-7|   -7|-7   |-0007")]

@@ -13,6 +13,9 @@ static class Repository
         }
     }
 
+    /// <summary>The assembly with the drivers of samples: it lies beside the tests.</summary>
+    public static string Samples => Path.Combine(AppContext.BaseDirectory, "Ringdown.Samples.dll");
+
     /// <summary>The file of one of the drivers in test/drivers/bin.</summary>
     public static string Driver(string name) => Path.Combine(Root, "test", "drivers", "bin", name + ".sys");
 }

@@ -155,13 +155,13 @@ public readonly partial struct IoStackLocation
     [Field(0x08, Name = "Parameters")] public partial ulong Parameter1 { get; set; }
 
     /// <summary>Read/Write.Key, DeviceIoControl.InputBufferLength, Create.Options.</summary>
-    [Field(0x10, Name = "Parameters.DeviceIoControl.InputBufferLength")] public partial ulong Parameter2 { get; set; }
+    [Field(0x10, Name = "Parameters.Others.Argument2")] public partial ulong Parameter2 { get; set; }
 
     /// <summary>Read/Write.ByteOffset, DeviceIoControl.IoControlCode, Create.FileAttributes and ShareAccess.</summary>
-    [Field(0x18, Name = "Parameters.DeviceIoControl.IoControlCode")] public partial ulong Parameter3 { get; set; }
+    [Field(0x18, Name = "Parameters.Others.Argument3")] public partial ulong Parameter3 { get; set; }
 
     /// <summary>DeviceIoControl.Type3InputBuffer, Create.EaLength.</summary>
-    [Field(0x20, Name = "Parameters.DeviceIoControl.Type3InputBuffer")] public partial ulong Parameter4 { get; set; }
+    [Field(0x20, Name = "Parameters.Others.Argument4")] public partial ulong Parameter4 { get; set; }
 
     // The parameters of each major function, by their own names.
     [Field(0x08, Name = "Parameters.Read.Length")] public partial uint Length { get; set; }

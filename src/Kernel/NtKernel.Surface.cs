@@ -45,6 +45,22 @@ public sealed partial class NtKernel
         return $"unnamed device of {driver}";
     }
 
+    /// <summary>The same; of an unnamed device it is said above which named one it is.</summary>
+    public string DescribeStack(Va device)
+    {
+        const int deviceObjectExtension = 0x138, attachedTo = 0x30, maximumStack = 64;
+        string top = DescribeDevice(device);
+        Va below = device;
+        // Drivers may have tied it to a ring.
+        for (int i = 0; i < maximumStack && Ob.Find(below) is { Parent: null }; i++)
+        {
+            if (!Memory.TryPeek(below + deviceObjectExtension, out Va extension)
+                || !Memory.TryPeek(extension + attachedTo, out below)) break;
+            if (Ob.Find(below) is { Parent: not null } named) return $"{top}, above {named.Path}";
+        }
+        return top;
+    }
+
     /// <summary>The name of the driver that a device belongs to; null if there is none at the address.</summary>
     public string? DriverOfDevice(Va device)
     {

@@ -53,7 +53,8 @@ public sealed class IrpStay
 /// <summary>One request: from the first dispatch routine until it is completed or freed.</summary>
 /// <param name="Request">Its function, and the control code.</param>
 /// <param name="Device">The device that it was sent to.</param>
-public sealed record IrpLife(int Number, string Request, string Device, long Begin)
+/// <param name="During">What was being done when it began; null if nobody said.</param>
+public sealed record IrpLife(int Number, string Request, string Device, string? During, long Begin)
 {
     const int MaximumStays = 64;
 

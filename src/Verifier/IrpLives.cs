@@ -18,6 +18,9 @@ public sealed class IrpLives : IIrpObserver
     /// <summary>Requests that there were beyond those that are kept.</summary>
     public int Omitted { get; private set; }
 
+    /// <summary>What is being done now; stands in each life that begins.</summary>
+    public string? During { get; set; }
+
     /// <summary>A life that is followed: what of it is not over.</summary>
     /// <param name="Before">Another life of the same memory whose routines have not returned.</param>
     sealed record Live(IrpLife Life, Live? Before)
@@ -93,7 +96,7 @@ public sealed class IrpLives : IIrpObserver
             return null;
         }
         var life = new IrpLife(
-            _all.Count + 1, RequestName(nt, step), nt.DescribeDevice(step.Event.Device), step.Time);
+            _all.Count + 1, RequestName(nt, step), nt.DescribeStack(step.Event.Device), During, step.Time);
         _all.Add(life);
         return _live[step.Irp] = new Live(life, before);
     }

@@ -74,7 +74,7 @@ sealed class TimelineIrps(TraceWriter writer, int requestsPid, int firstDevicePi
         var irp = new InFlight(id, $"{IrpLives.RequestName(nt, step)} #{id}", now, track.Id);
         _inFlight.Add(step.Irp, irp);
         writer.Async("b", requestsPid, Request, id, now, irp.Name, ("IRP", step.Irp.ToString()),
-            ("device", nt.DescribeDevice(step.Event.Device)));
+            ("device", nt.DescribeStack(step.Event.Device)));
         Count(now);
         return irp;
     }

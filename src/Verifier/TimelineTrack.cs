@@ -11,7 +11,7 @@ sealed class TimelineTrack(TraceWriter writer, TrackId id)
 {
     readonly List<(IrpEventKind Kind, Va Routine, Va Irp)> _open = [];
     int? _processor;
-    bool _hasInner;
+    long? _innerSince;
 
     public TrackId Id => id;
 
@@ -59,15 +59,13 @@ sealed class TimelineTrack(TraceWriter writer, TrackId id)
         _open.Clear();
     }
 
-    void BeginInner(long time)
-    {
-        writer.Begin(id, time, _processor is { } processor ? $"runs on processor {processor}" : "off the processor");
-        _hasInner = true;
-    }
+    void BeginInner(long time) => _innerSince = time;
 
+    // The kernel's own work takes no time, so often there is none between two routines.
     void EndInner(long time)
     {
-        if (_hasInner) writer.End(id, time);
-        _hasInner = false;
+        if (_innerSince is { } since && since < time)
+            writer.Slice(id, since, time, _processor is { } number ? $"runs on processor {number}" : "off the processor");
+        _innerSince = null;
     }
 }

@@ -11,10 +11,11 @@ namespace Ringdown.Cli;
 /// numbers beside it.</remarks>
 static class IrpText
 {
-    const int Width = 118, MinimumBar = 12, MaximumBar = 32, MaximumContext = 24, MaximumRoutine = 36;
+    const int Width = 118, MinimumBar = 12, MaximumBar = 32, MaximumContext = 24, MaximumRoutine = 36,
+        DurationWidth = 12;
 
-    const string Legend = "├──┤ a routine runs or is waited for, ··· a driver has it, │ completed by who was not called "
-        + "for it; not to scale";
+    const string Legend = "├──┤ a routine, from call to return   ··· a driver has it   "
+        + "│ completed by who was not called for it   (not to scale)";
 
     public static void Write(IAnsiConsole console, IrpLives lives)
     {
@@ -25,7 +26,7 @@ static class IrpText
             during = life.During;
             foreach (string line in Picture(life)) console.WriteLine(line);
         }
-        if (lives.Omitted > 0) console.WriteLine($"{lives.Omitted} more requests.");
+        if (lives.HasMore) console.WriteLine($"These are the first {lives.All.Count} requests; there were more.");
         if (lives.All.Count > 0) console.MarkupLineInterpolated($"[grey]{Legend}[/]");
         console.WriteLine();
     }
@@ -35,7 +36,8 @@ static class IrpText
         yield return Head(life);
         IReadOnlyList<IrpStay> stays = [.. life.Stays.OrderBy(s => s.Begin)];
         string[] contexts = [.. stays.Select(s => Cut(ContextOf(s), MaximumContext))];
-        string[] routines = [.. stays.Select(s => Cut(new string(' ', 2 * s.Depth) + s.Routine.Clean(), MaximumRoutine))];
+        string[] routines = [.. stays.Select(
+            s => Cut(new string(' ', 2 * s.Depth) + s.Routine.Clean(), MaximumRoutine))];
         string[] outcomes = [.. stays.Select(s => OutcomeOf(s, life))];
         int irql = stays.Max(s => IrqlOf(s).Length), context = contexts.Max(c => c.Length);
         int routine = routines.Max(r => r.Length);
@@ -45,16 +47,14 @@ static class IrpText
         for (int i = 0; i < stays.Count; i++)
         {
             IrpStay s = stays[i];
+            string who = $"{IrqlOf(s).PadRight(irql)}  {contexts[i].PadRight(context)}  {routines[i].PadRight(routine)}";
             string picture = Bar(s, Column(s.Begin), Column(s.End ?? times[^1])).PadRight(bar);
-            yield return $"  {IrqlOf(s).PadRight(irql)}  {contexts[i].PadRight(context)}  {routines[i].PadRight(routine)} "
-                + $"{picture}{Duration(s, life),DurationWidth}  {outcomes[i]}".TrimEnd();
+            yield return $"  {who} {picture}{Duration(s),DurationWidth}  {outcomes[i]}".TrimEnd();
         }
         if (life.Omitted > 0) yield return $"  {life.Omitted} more steps.";
 
         int Column(long time) => columns[Array.BinarySearch(times, time)];
     }
-
-    const int DurationWidth = 12;
 
     static string Head(IrpLife life)
     {
@@ -86,7 +86,7 @@ static class IrpText
             : stay.End is null && stay.Kind != StayKind.Held ? $"{what}has not returned" : what + stay.Outcome;
     }
 
-    static string Duration(IrpStay stay, IrpLife life) =>
+    static string Duration(IrpStay stay) =>
         stay.Kind == StayKind.Completes || stay.End is not { } end ? "" : Time(end - stay.Begin);
 
     // 10 ns, 12.3 us, 4.56 ms: three digits are enough to compare.

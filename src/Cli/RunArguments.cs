@@ -46,16 +46,17 @@ sealed class RunArguments
     }
 
     /// <summary>Runs it, and shows what happened.</summary>
-    /// <param name="observers">Observers beside the verifier's rules. What they saw is shown if they are for
-    /// that.</param>
+    /// <param name="observe">Makes observers beside the verifier's rules, once it is known that all arguments are
+    /// usable. What they saw is shown.</param>
     /// <param name="end">Called once it is over, before it is shown.</param>
     /// <returns>The exit code.</returns>
-    public int Run(ParseResult parsed, IReadOnlyList<IObserver> observers, Action<RunOutcome>? end = null)
+    public int Run(ParseResult parsed, Func<IReadOnlyList<IObserver>> observe, Action<RunOutcome>? end = null)
     {
         Request[] script = [.. (parsed.GetValue(_requests) ?? []).Select(Request.Parse)];
         RecordingSchedule? recorded = null;
         Func<Chance, Schedule> inner = parsed.GetValue(_replay) is { } decisions
             ? Replay(decisions) : Schedules.Find(parsed.GetValue(_schedule)!)!;
+        DriverFile file = DriverFile.Open(parsed.GetValue(_driver)!);
         var options = new SessionOptions
         {
             Seed = parsed.GetValue(_seed),
@@ -65,9 +66,9 @@ sealed class RunArguments
             Before = Arguments.OpenAll(parsed.GetValue(_before)),
             Processors = parsed.GetValue(_processors),
             Schedule = chance => recorded = new RecordingSchedule(inner(chance)),
-            Observers = observers,
         };
-        DriverFile file = DriverFile.Open(parsed.GetValue(_driver)!);
+        IReadOnlyList<IObserver> observers = observe();
+        options = options with { Observers = observers };
         var findings = new FindingList();
         using var session = new DriverSession(file, options, findings);
         var outcome = new RunOutcome(session, findings)

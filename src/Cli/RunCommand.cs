@@ -28,7 +28,7 @@ static class RunCommand
             var observers = new List<IObserver>();
             if (parsed.GetValue(trace)) observers.Add(new IrpLives());
             if (parsed.GetValue(calls)) observers.Add(new Trace());
-            return arguments.Run(parsed, observers);
+            return arguments.Run(parsed, () => observers);
         }));
         return command;
     }

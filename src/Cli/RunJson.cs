@@ -35,7 +35,7 @@ static class RunJson
             ["debugPrint"] = Array(outcome.Session.Nt.DebugPrint, l => l),
         };
         if (outcome.Pool is { } pool) document["pool"] = Array(pool, Pool);
-        if (outcome.Irps is { } irps) document["irps"] = Array(irps.All, Life);
+        if (outcome.Irps is { } irps) (document["irps"], document["moreIrps"]) = (Array(irps.All, Life), irps.HasMore);
         if (outcome.Calls is { } calls) document["calls"] = Array(calls.Lines, l => l);
         if (outcome.Timeline is { } timeline)
             document["timeline"] = new JsonObject { ["file"] = timeline.Path, ["events"] = timeline.Events };

@@ -20,13 +20,22 @@ static class TraceCommand
         command.SetAction(parsed => Arguments.Guard(() =>
         {
             string path = parsed.GetValue(output)!;
-            using FileStream file = File.Create(path);
-            using var timeline = new Timeline(file);
-            return arguments.Run(parsed, [timeline], outcome =>
+            if (path.Length == 0) throw new UsageException("-o needs the name of a file.");
+            FileStream? file = null;
+            Timeline? timeline = null;
+            try
             {
-                timeline.Dispose();
-                outcome.Timeline = (path, timeline.Count);
-            });
+                return arguments.Run(parsed, () => [timeline = new Timeline(file = File.Create(path))], outcome =>
+                {
+                    timeline!.Dispose();
+                    outcome.Timeline = (path, timeline.Count);
+                });
+            }
+            finally
+            {
+                timeline?.Dispose();
+                file?.Dispose();
+            }
         }));
         return command;
     }

@@ -207,7 +207,8 @@ public sealed partial class Loader
 
 /// <summary>A driver called an import that nothing exports: what it would have done is not known, so the run
 /// ends.</summary>
-public sealed class MissingExport(string module, string name) : MachineStop($"{module}!{name} was called, and {Why(module)}")
+public sealed class MissingExport(string module, string name)
+    : MachineStop($"{module}!{name} was called, and {Why(module)}")
 {
     static readonly string[] s_userModules =
     [

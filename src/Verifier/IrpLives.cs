@@ -15,8 +15,8 @@ public sealed class IrpLives : IIrpObserver
 
     public IReadOnlyList<IrpLife> All => _all;
 
-    /// <summary>Requests that there were beyond those that are kept.</summary>
-    public int Omitted { get; private set; }
+    /// <summary>There were more requests than are kept.</summary>
+    public bool HasMore { get; private set; }
 
     /// <summary>What is being done now; stands in each life that begins.</summary>
     public string? During { get; set; }
@@ -92,7 +92,7 @@ public sealed class IrpLives : IIrpObserver
     {
         if (_all.Count == MaximumLives)
         {
-            Omitted++;
+            HasMore = true;
             return null;
         }
         var life = new IrpLife(

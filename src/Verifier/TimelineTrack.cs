@@ -64,8 +64,8 @@ sealed class TimelineTrack(TraceWriter writer, TrackId id)
     // The kernel's own work takes no time, so often there is none between two routines.
     void EndInner(long time)
     {
-        if (_innerSince is { } since && since < time)
-            writer.Slice(id, since, time, _processor is { } number ? $"runs on processor {number}" : "off the processor");
+        string what = _processor is { } processor ? $"runs on processor {processor}" : "off the processor";
+        if (_innerSince is { } since && since < time) writer.Slice(id, since, time, what);
         _innerSince = null;
     }
 }

@@ -5,9 +5,9 @@ namespace Ringdown.Kernel;
 /// <summary>An observer that sees every step of every IRP. Without one nothing is made up for it.</summary>
 public interface IIrpObserver : IObserver
 {
-    /// <summary>The step is about to happen, or has just happened, as its kind says. At <see
-    /// cref="IrpEventKind.Dispatch"/>, <see cref="IrpEventKind.Complete"/> and <see cref="IrpEventKind.Finish"/> the IRP
-    /// can be read; at the others it may be gone.</summary>
+    /// <summary>The step is about to happen, or has just happened, as its kind says. The IRP can be read at <see
+    /// cref="IrpEventKind.Dispatch"/>, <see cref="IrpEventKind.Complete"/> and <see cref="IrpEventKind.Finish"/>; at the
+    /// others it may be gone.</summary>
     void Stepped(NtKernel nt, IrpStep step);
 }
 

@@ -1,3 +1,4 @@
+using Ringdown.Check;
 using Ringdown.Kernel;
 using Ringdown.Machine;
 using Ringdown.Testing;
@@ -74,10 +75,27 @@ public sealed class IrpLifeTests
     {
         var lives = new IrpLives();
         using var m = new TestMachine(1, lives);
-        Kept driver = Kept.Install(m.Nt);
+        DeviceObject device = m.Dispatching("Kept", (device, irp) =>
+        {
+            irp.MarkPending();
+            m.Nt.IoStartPacket(device, irp, Va.Null, Va.Null);
+            return STATUS_PENDING;
+        });
+        DriverObject driver = device.DriverObject;
+        driver.DriverStartIo = m.Routine(_ => 0);
+        Irp Send()
+        {
+            Irp irp = m.Nt.IoAllocateIrp(1, false);
+            IoStackLocation location = irp.CurrentStackLocation.Below;
+            location.MajorFunction = IrpMajor.IRP_MJ_READ;
+            m.Nt.IofCallDriver(device, irp);
+            return irp;
+        }
+
+        Send();
+        Irp second = Send();
         m.Nt.Ke.Raise(Irql.DISPATCH_LEVEL);
-        Irp first = driver.Send(), second = driver.Send();
-        m.Nt.IoStartNextPacket(driver.Device, false);
+        m.Nt.IoStartNextPacket(device, false);
         m.Nt.Ke.Lower(Irql.PASSIVE_LEVEL);
         Assert.Equal([StayKind.Dispatch, StayKind.StartIo, StayKind.Held], lives.All[0].Stays.Select(s => s.Kind));
         Assert.Equal([("", StayKind.Dispatch), ("queued", StayKind.Held), ("starts it", StayKind.StartIo),
@@ -89,35 +107,41 @@ public sealed class IrpLifeTests
         Assert.NotNull(lives.All[1].End);
         Assert.Null(lives.All[1].Status);
         Assert.Null(lives.All[0].End);
-        Assert.False(first.IsNull);
     }
 
-    /// <summary>A driver in C# that starts a packet for each request and completes none.</summary>
-    sealed record Kept(NtKernel Nt, DeviceObject Device)
+    [Fact]
+    public void An_IRP_that_a_completion_routine_keeps_is_its_drivers_until_it_is_freed()
     {
-        public static Kept Install(NtKernel nt)
+        var lives = new IrpLives();
+        using var m = new TestMachine(1, lives);
+        DeviceObject device = m.Dispatching("Lower", (_, irp) => m.Complete(irp, STATUS_SUCCESS));
+        foreach (bool frees in (bool[])[true, false])
         {
-            DriverObject driver = IoDrivers.Make(nt);
-            Va dispatch = nt.Routines.Add("Kept!Dispatch", static (nt, call) =>
-            {
-                Irp irp = Irp.At(nt.Memory, new Va(call.Argument(1)));
-                irp.CurrentStackLocation.Control |= StackControl.SL_PENDING_RETURNED;
-                nt.IoStartPacket(DeviceObject.At(nt.Memory, new Va(call.Argument(0))), irp, Va.Null, Va.Null);
-                call.Return(STATUS_PENDING.Value);
-            });
-            driver.SetMajorFunction(IrpMajor.IRP_MJ_READ, dispatch);
-            driver.DriverStartIo = nt.Routines.Add("Kept!StartIo", static (_, _) => { });
-            return new Kept(nt, IoDrivers.Device(nt, driver, @"\Device\Kept"));
-        }
-
-        public Irp Send()
-        {
-            Irp irp = Nt.IoAllocateIrp(1, false);
+            Irp irp = m.Nt.IoAllocateIrp(1, false);
             IoStackLocation location = irp.CurrentStackLocation.Below;
-            location.MajorFunction = IrpMajor.IRP_MJ_READ;
-            Nt.IofCallDriver(Device, irp);
-            return irp;
+            (location.MajorFunction, location.Control) = (IrpMajor.IRP_MJ_FLUSH_BUFFERS, StackControl.SL_INVOKE_ALWAYS);
+            location.CompletionRoutine = m.Routine(_ =>
+            {
+                if (frees) m.Nt.IoFreeIrp(irp);
+                return STATUS_MORE_PROCESSING_REQUIRED.Value;
+            });
+            m.Nt.IofCallDriver(device, irp);
+            if (!frees) m.Nt.IoReuseIrp(irp, STATUS_SUCCESS);
         }
+        Assert.Equal(["keeps the IRP, frees it", "keeps the IRP"],
+            lives.All.Select(l => l.Stays.Single(s => s.Kind == StayKind.Completion).Outcome));
+        Assert.All(lives.All, l => Assert.True(l is { End: not null, Status: null }));
+    }
+
+    [Fact]
+    public void So_many_lives_are_kept_and_no_more()
+    {
+        var lives = new IrpLives();
+        using var m = new TestMachine(1, lives);
+        m.Load(Repository.Driver("echo"));
+        UserFile file = m.Open(@"\\.\Echo");
+        for (int i = 0; i < 1100; i++) file.Write("x"u8);
+        Assert.Equal((1000, true), (lives.All.Count, lives.HasMore));
     }
 
     [Fact]
@@ -136,8 +160,7 @@ public sealed class IrpLifeTests
     static IReadOnlyList<IrpEvent> EventsOfAPendingRead(IObserver[] observers)
     {
         using var nt = new NtKernel(new KernelOptions { Observers = observers });
-        var driver = Check.DriverFile.Open(Repository.Driver("dispatcher"));
-        driver = Check.DriverFile.Open(Repository.Driver("pending"));
+        var driver = DriverFile.Open(Repository.Driver("pending"));
         nt.Loader.Load(driver.Name, driver.Image, driver.Symbols);
         nt.User.CreateFile(@"\\.\Pending", out UserFile? file);
         IReadOnlyList<IrpEvent> events = [];

@@ -91,9 +91,10 @@ sealed class TimelineCheck
     void Names()
     {
         Assert.Equal(ProcessNames.Length, ProcessNames.Distinct().Count());
-        HashSet<int> processes = [.. Of("M").Where(e => (string)e["name"]! == "process_name").Select(e => (int)e["pid"]!)];
-        HashSet<(int, long)> threads =
-            [.. Of("M").Where(e => (string)e["name"]! == "thread_name").Select(Track)];
+        JsonNode[] names = [.. Of("M")];
+        HashSet<int> processes =
+            [.. names.Where(e => (string)e["name"]! == "process_name").Select(e => (int)e["pid"]!)];
+        HashSet<(int, long)> threads = [.. names.Where(e => (string)e["name"]! == "thread_name").Select(Track)];
         Assert.All(_events, e => Assert.Contains((int)e["pid"]!, processes));
         Assert.All(_slices.Keys, track => Assert.Contains(track, threads));
     }

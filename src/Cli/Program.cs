@@ -13,7 +13,8 @@ static class Program
     {
         var root = new RootCommand("Ringdown runs Windows kernel-mode drivers in an ordinary process.")
         {
-            CheckCommand.Create(), RunCommand.Create(), InfoCommand.Create(), ExportsCommand.Create(),
+            CheckCommand.Create(), RunCommand.Create(), TraceCommand.Create(), InfoCommand.Create(),
+            ExportsCommand.Create(),
         };
         // What goes to a file or another program is plain and not broken into lines.
         if (Console.IsOutputRedirected) AnsiConsole.Console = AnsiConsole.Create(new AnsiConsoleSettings

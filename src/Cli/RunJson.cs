@@ -35,7 +35,10 @@ static class RunJson
             ["debugPrint"] = Array(outcome.Session.Nt.DebugPrint, l => l),
         };
         if (outcome.Pool is { } pool) document["pool"] = Array(pool, Pool);
-        if (outcome.Tracer is { } tracer) document["trace"] = Array(tracer.Lines, l => l);
+        if (outcome.Irps is { } irps) (document["irps"], document["moreIrps"]) = (Array(irps.All, Life), irps.HasMore);
+        if (outcome.Calls is { } calls) document["calls"] = Array(calls.Lines, l => l);
+        if (outcome.Timeline is { } timeline)
+            document["timeline"] = new JsonObject { ["file"] = timeline.Path, ["events"] = timeline.Events };
         Print(document);
     }
 
@@ -68,6 +71,34 @@ static class RunJson
         ["win32"] = Status.Win32Of(result.Status),
         ["information"] = result.Io?.Information ?? 0,
         ["output"] = Convert.ToHexStringLower(result.Io?.Output ?? []),
+    };
+
+    // Times are in ns of the machine's time.
+    static JsonObject Life(IrpLife life) => new()
+    {
+        ["number"] = life.Number,
+        ["request"] = life.Request,
+        ["device"] = life.Device,
+        ["during"] = life.During,
+        ["begin"] = life.Begin,
+        ["end"] = life.End,
+        ["status"] = life.Status?.ToString(),
+        ["information"] = life.Information,
+        ["stays"] = Array(life.Stays, s => new JsonObject
+        {
+            ["kind"] = s.Kind.ToString().ToLowerInvariant(),
+            ["begin"] = s.Begin,
+            ["end"] = s.End,
+            ["depth"] = s.Depth,
+            ["irql"] = s.Irql.ToString(),
+            ["processor"] = s.Processor,
+            ["context"] = s.Context,
+            ["driver"] = s.Driver,
+            ["device"] = s.Device,
+            ["routine"] = s.Routine,
+            ["outcome"] = s.Outcome,
+        }),
+        ["omitted"] = life.Omitted,
     };
 
     public static JsonArray Findings(IEnumerable<Finding> findings) => Array(findings, f => new JsonObject

@@ -17,7 +17,8 @@ static class RunText
         foreach (MissingImport missing in driver?.MissingImports ?? [])
             console.MarkupLineInterpolated(
                 $"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
-        foreach (string line in outcome.Tracer?.Lines ?? []) console.WriteLine(line.Clean());
+        if (outcome.Irps is { } irps) IrpText.Write(console, irps);
+        foreach (string line in outcome.Calls?.Lines ?? []) console.WriteLine(line.Clean());
         if (driver is not null && driver.EntryStatus != Status.STATUS_PENDING)
             console.MarkupLineInterpolated($"[bold]DriverEntry[/] {driver.EntryStatus}");
         foreach (DeviceInfo device in outcome.Devices)
@@ -32,6 +33,8 @@ static class RunText
         foreach (string line in outcome.Session.Nt.DebugPrint)
             console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line.Clean()}");
         if (outcome.Pool is { } pool) WritePool(console, pool);
+        if (outcome.Timeline is { } timeline)
+            console.WriteLine($"{timeline.Path}: {timeline.Events} events; open it with https://ui.perfetto.dev.");
         WriteFindings(console, outcome.Findings.All, registers: true);
     }
 

@@ -210,9 +210,26 @@ public sealed partial class Loader
 /// <summary>A driver called an import that nothing exports: what it would have done is not known, so the run
 /// ends.</summary>
 public sealed class MissingExport(string module, string name)
-    : MachineStop($"{module}!{name} was called, and " + (Loader.IsCore(module)
-        ? "Ringdown does not have it." : $"no loaded image exports it: load {module} first."))
+    : MachineStop($"{module}!{name} was called, and {Why(module)}")
 {
+    static readonly string[] s_userModules =
+    [
+        "kernel32.dll", "kernelbase.dll", "user32.dll", "gdi32.dll", "advapi32.dll", "ntdll.dll", "msvcrt.dll",
+        "ucrtbase.dll", "shell32.dll", "ole32.dll", "oleaut32.dll", "combase.dll", "rpcrt4.dll", "ws2_32.dll",
+        "setupapi.dll", "shlwapi.dll", "crypt32.dll", "bcrypt.dll", "secur32.dll", "psapi.dll", "dbghelp.dll",
+        "version.dll", "winmm.dll", "mscoree.dll",
+    ];
+
     public string Module { get; } = module;
     public string Name { get; } = name;
+
+    // Those that come with a compiler (vcruntime140.dll, msvcp140.dll) and the sets of the API (api-ms-win-...) too.
+    static bool IsUserMode(string module) => s_userModules.Contains(module, StringComparer.OrdinalIgnoreCase)
+        || ((string[])["vcruntime", "msvcp", "msvcr", "api-ms-win-"]).Any(
+            p => module.StartsWith(p, StringComparison.OrdinalIgnoreCase));
+
+    static string Why(string module) => Loader.IsCore(module) ? "Ringdown does not have it."
+        : IsUserMode(module) ? $"{module} is a user-mode DLL, from which a kernel driver cannot import: "
+            + "Windows would not load it. Link the driver with kernel libraries only."
+        : $"no loaded image exports it: load {module} first.";
 }

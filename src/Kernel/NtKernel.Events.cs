@@ -28,6 +28,8 @@ public sealed partial class NtKernel
         ? $"DPC on processor {processor.Number}"
         : $"{Ke.Scheduler.Current.Name}, processor {Ke.Scheduler.Active.Number}";
 
+    public string CurrentThreadName => Ke.Scheduler.Current.Name;
+
     /// <summary>What became of an IRP that still exists; null if there is none at the address.</summary>
     public IrpRecord? IrpRecordOf(Va irp) => Io.FindRecord(irp);
 
@@ -42,6 +44,50 @@ public sealed partial class NtKernel
     /// <summary>The same, below a routine that has just returned to C#.</summary>
     public IReadOnlyList<StackFrame> StackFrom(Va routine) =>
         [Loader.FrameAt(routine, isReturnAddress: false), .. Stack()];
+
+    /// <summary>The machine's time since boot in ns; an instruction takes one.</summary>
+    public long Nanoseconds => Ke.Clock.Nanoseconds;
+
+    /// <summary>An observer wants the steps of IRPs, or their histories.</summary>
+    internal bool WatchesIrps { get; }
+
+    /// <summary>An observer wants to look back at what happened to an IRP.</summary>
+    internal bool KeepsIrpHistory { get; }
+
+    internal void OnIrpStep(Va irp, int depth, IrpEvent happened)
+    {
+        if (_irpObservers.Length == 0) return;
+        KProcessor processor = Ke.Scheduler.Active;
+        var step = new IrpStep(happened, irp, depth, Nanoseconds, processor.Number, processor.Irql, CurrentContext,
+            processor.Dpcs.Routine);
+        foreach (IIrpObserver observer in _irpObservers) observer.Stepped(this, step);
+    }
+
+    internal void OnThreadSwitched(KProcessor processor, NtThread? before, NtThread next)
+    {
+        if (_processorObservers.Length == 0) return;
+        var change = new ThreadSwitch(processor.Number, before?.Id ?? 0, next.Id, next.Name,
+            before is { State: ThreadState.Terminated });
+        foreach (IProcessorObserver observer in _processorObservers) observer.ThreadSwitched(this, change);
+    }
+
+    internal void OnDpcStarting(KProcessor processor, Va routine)
+    {
+        foreach (IProcessorObserver observer in _processorObservers)
+            observer.DpcStarting(this, processor.Number, routine);
+    }
+
+    internal void OnDpcEnded(KProcessor processor, Va routine)
+    {
+        foreach (IProcessorObserver observer in _processorObservers)
+            observer.DpcEnded(this, processor.Number, routine);
+    }
+
+    internal void OnIrqlChanged(KProcessor processor, Irql irql)
+    {
+        foreach (IProcessorObserver observer in _processorObservers)
+            observer.IrqlChanged(this, processor.Number, irql);
+    }
 
     internal void OnDispatching(Irp irp, IrpMajor major, Va routine)
     {

@@ -36,6 +36,39 @@ public sealed partial class NtKernel
 
     string NameOf(DeviceObject device) => Ob.Find(device.Address) is { Parent: not null } named ? named.Path : "";
 
+    /// <summary>A device in words: its name in the namespace, else whose it is. Whatever the address.</summary>
+    public string DescribeDevice(Va device)
+    {
+        if (device.IsNull) return "no device";
+        if (Ob.Find(device) is { Parent: not null } named) return named.Path;
+        string driver = DriverOfDevice(device) ?? "no driver";
+        return $"unnamed device of {driver}";
+    }
+
+    /// <summary>The same; of an unnamed device it is said above which named one it is.</summary>
+    public string DescribeStack(Va device)
+    {
+        const int deviceObjectExtension = 0x138, attachedTo = 0x30, maximumStack = 64;
+        string top = DescribeDevice(device);
+        Va below = device;
+        // Drivers may have tied it to a ring.
+        for (int i = 0; i < maximumStack && Ob.Find(below) is { Parent: null }; i++)
+        {
+            if (!Memory.TryPeek(below + deviceObjectExtension, out Va extension)
+                || !Memory.TryPeek(extension + attachedTo, out below)) break;
+            if (Ob.Find(below) is { Parent: not null } named) return $"{top}, above {named.Path}";
+        }
+        return top;
+    }
+
+    /// <summary>The name of the driver that a device belongs to; null if there is none at the address.</summary>
+    public string? DriverOfDevice(Va device)
+    {
+        const int driverObjectOffset = 8;
+        return Memory.TryPeek(device + driverObjectOffset, out ulong driver)
+            ? Loader.Drivers.FirstOrDefault(d => d.Object.Address.Value == driver)?.Name : null;
+    }
+
     /// <summary>Pool by tags, as poolmon lists it: what was allocated and freed since the machine booted.</summary>
     public IReadOnlyList<PoolTagUsage> PoolTags() => Mm.Pool.Statistics.All;
 

@@ -41,11 +41,17 @@ public sealed partial class NtKernel : IDisposable
     const ulong ScheduleSeed = 0x5343_4845_4455_4C45;
 
     readonly IObserver[] _observers;
+    readonly IIrpObserver[] _irpObservers;
+    readonly IProcessorObserver[] _processorObservers;
 
     public NtKernel(KernelOptions options)
     {
         Options = options;
         _observers = [.. options.Observers];
+        _irpObservers = [.. _observers.OfType<IIrpObserver>()];
+        _processorObservers = [.. _observers.OfType<IProcessorObserver>()];
+        KeepsIrpHistory = _observers.Any(o => o.WantsIrpHistory);
+        WatchesIrps = KeepsIrpHistory || _irpObservers.Length > 0;
         Computer = new Computer(options.Seed, options.Code ?? new CodeCache(), processors: options.Processors);
         Routines = new Routines(this);
         var chance = new Chance(options.Seed ^ ScheduleSeed);

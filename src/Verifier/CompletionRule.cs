@@ -8,6 +8,8 @@ namespace Ringdown.Verifier;
 /// routine.</summary>
 public sealed class CompletionRule(Reporter reporter) : IObserver
 {
+    public bool WantsIrpHistory => true;
+
     public void Completed(NtKernel nt, Completed c)
     {
         if (c.Status == STATUS_PENDING)

@@ -6,6 +6,8 @@ namespace Ringdown.Verifier;
 /// <summary>What a dispatch routine returns agrees with what it did to the IRP, and the IRQL is as it was.</summary>
 public sealed class DispatchRule(Reporter reporter) : IObserver
 {
+    public bool WantsIrpHistory => true;
+
     public void Dispatched(NtKernel nt, Dispatched d)
     {
         string routine = $"{nt.Loader.Describe(d.Routine)} ({d.Major})";

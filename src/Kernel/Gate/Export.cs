@@ -111,8 +111,13 @@ static partial class Thunks;
 public sealed record DataExport(string Module, string Name, int Words, Func<NtKernel, ulong[]> Value);
 
 /// <summary>Sees what passes the gate, from guest code and from C# drivers alike, and what becomes of IRPs.</summary>
+/// <remarks>The steps of IRPs and what processors do are told to those that are an <see cref="IIrpObserver"/> or an <see
+/// cref="IProcessorObserver"/> as well.</remarks>
 public interface IObserver
 {
+    /// <summary>It looks at <see cref="IrpRecord.Events"/>, which are kept only for those who do.</summary>
+    bool WantsIrpHistory => false;
+
     void Enter(NtKernel nt, Export export, ReadOnlySpan<ulong> arguments)
     {
     }

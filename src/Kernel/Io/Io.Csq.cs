@@ -57,6 +57,7 @@ sealed partial class Io
             return status;
         }
         irp.CancelRoutine = CsqCancelRoutine;
+        Note(irp, IrpEventKind.Queue, Va.Null);
         // Canceled before there was a routine to tell: unless the canceler has it now, that is done here.
         if (irp.Cancel && TakeCancelRoutine(irp)) Abandon(csq, irp, context, old);
         else UnlockQueue(csq, old);
@@ -89,6 +90,7 @@ sealed partial class Io
 
     void Forget(Irp irp, IoCsqIrpContext context)
     {
+        Note(irp, IrpEventKind.Dequeue, Va.Null);
         if (!context.IsNull) context.Irp = Irp.At(nt.Memory, Va.Null);
         irp.DriverContext3 = Va.Null;
     }

@@ -46,6 +46,7 @@ sealed partial class Io
     void FreeIrp(Irp irp)
     {
         _irps.Remove(irp.Address);
+        NoteFree(irp.Address);
         nt.Mm.Pool.Free(irp.Address);
     }
 
@@ -79,6 +80,7 @@ sealed partial class Io
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoInitializeIrp(Irp irp, ushort packetSize, sbyte stackSize)
     {
+        NoteFree(irp.Address);
         InitializeIrp(irp, packetSize, stackSize);
         _irps[irp.Address] = new IrpRecord(irp.Address, stackSize);
     }
@@ -87,6 +89,7 @@ sealed partial class Io
     public void IoReuseIrp(Irp irp, NtStatus iostatus)
     {
         byte allocationFlags = irp.AllocationFlags;
+        NoteFree(irp.Address);
         InitializeIrp(irp, irp.ObjectSize, irp.StackCount);
         irp.AllocationFlags = allocationFlags;
         irp.IoStatus = new(iostatus, 0);
@@ -111,16 +114,20 @@ sealed partial class Io
 
         Va address = irp.Address, dispatch = deviceObject.DriverObject.MajorFunction(major);
         IrpRecord record = Record(irp);
-        record.Add(new IrpEvent(IrpEventKind.Dispatch, deviceObject.Address, dispatch, major, default));
+        int depth = DepthOf(irp);
+        if (nt.WatchesIrps) Note(record, address, depth, Step(IrpEventKind.Dispatch, default));
         nt.OnDispatching(irp, major, dispatch);
         Irql before = nt.Ke.Irql;
         var status = new NtStatus((uint)nt.Routines.Call(dispatch, deviceObject.Address.Value, address.Value));
-        record.Add(new IrpEvent(IrpEventKind.Return, deviceObject.Address, dispatch, major, status));
+        if (nt.WatchesIrps) Note(record, address, depth, Step(IrpEventKind.Return, status));
         bool marked = record.IsCompletedAt(location) ? record.WasMarkedPending(location)
             : (Irp.At(nt.Memory, address).Location(location).Control & SL_PENDING_RETURNED) != 0;
         nt.OnDispatched(new Dispatched(
             deviceObject, address, major, dispatch, status, marked, record.StatusAt(location), before));
         return status;
+
+        IrpEvent Step(IrpEventKind kind, NtStatus result) =>
+            new(kind, deviceObject.Address, dispatch, major, result);
     }
 
     IrpRecord Record(Irp irp)
@@ -145,14 +152,12 @@ sealed partial class Io
             || irp.Type != IO_TYPE_IRP)
             throw new BugCheck(BugCheckCode.MULTIPLE_IRP_COMPLETE_REQUESTS, irp.Address.Value);
         IrpRecord record = Record(irp);
-        // One that was never sent has no location yet.
-        Va device = irp.CurrentLocation > irp.StackCount ? Va.Null : irp.CurrentStackLocation.DeviceObject.Address;
-        record.Add(new IrpEvent(
-            IrpEventKind.Complete, device, nt.Caller, 0, irp.IoStatus.Status));
+        if (nt.WatchesIrps) Note(irp, IrpEventKind.Complete, nt.Caller);
         if (!irp.CancelRoutine.IsNull) nt.OnCompletedWithCancelRoutine(irp);
         while (irp.CurrentLocation <= irp.StackCount)
             if (!CompleteLocation(irp, record)) return;
         irp.CurrentLocation++;
+        Note(irp, IrpEventKind.Finish, Va.Null);
         Finish(irp, record);
     }
 
@@ -165,6 +170,7 @@ sealed partial class Io
         bool pending = (control & SL_PENDING_RETURNED) != 0;
         record.CompleteAt(irp.CurrentLocation, pending, irp.IoStatus.Status);
         irp.PendingReturned = pending;
+        Note(irp, IrpEventKind.Passed, Va.Null);
         irp.CurrentLocation++;
         irp.CurrentStackLocation = done.Above;
         bool isTop = irp.CurrentLocation == irp.StackCount + 1;
@@ -181,8 +187,12 @@ sealed partial class Io
         }
         done.Control = None;
         Va device = isTop ? Va.Null : irp.CurrentStackLocation.DeviceObject.Address;
-        var status = new NtStatus((uint)nt.Routines.Call(routine, device.Value, irp.Address.Value, context.Value));
-        record.Add(new IrpEvent(IrpEventKind.Completion, device, routine, 0, status));
+        Va address = irp.Address;
+        int depth = DepthOf(irp);
+        Note(irp, IrpEventKind.CompletionCall, routine);
+        var status = new NtStatus((uint)nt.Routines.Call(routine, device.Value, address.Value, context.Value));
+        if (nt.WatchesIrps)
+            Note(record, address, depth, new IrpEvent(IrpEventKind.Completion, device, routine, 0, status));
         return status != STATUS_MORE_PROCESSING_REQUIRED;
     }
 
@@ -218,10 +228,14 @@ sealed partial class Io
             return false;
         }
         irp.CancelIrql = old;
-        Record(irp).Add(new IrpEvent(
-            IrpEventKind.Cancel, irp.CurrentStackLocation.DeviceObject.Address, routine, 0, default));
+        (Va address, Va device, int depth) =
+            (irp.Address, irp.CurrentStackLocation.DeviceObject.Address, DepthOf(irp));
+        if (nt.WatchesIrps)
+            Note(Record(irp), address, depth, new IrpEvent(IrpEventKind.Cancel, device, routine, 0, default));
         // The routine gives the lock back.
-        nt.Routines.Call(routine, irp.CurrentStackLocation.DeviceObject.Address.Value, irp.Address.Value);
+        nt.Routines.Call(routine, device.Value, address.Value);
+        if (nt.WatchesIrps)
+            Note(null, address, depth, new IrpEvent(IrpEventKind.CancelReturn, device, routine, 0, default));
         return true;
     }
 }

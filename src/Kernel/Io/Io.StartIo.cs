@@ -23,8 +23,8 @@ sealed partial class Io
         Irql old = nt.Ke.Raise(DISPATCH_LEVEL);
         if (!cancelFunction.IsNull) irp.CancelRoutine = cancelFunction;
         uint? sortKey = key.IsNull ? null : nt.Memory.Read<uint>(key);
-        if (!QueueOf(deviceObject).TryInsert(irp.DeviceQueueEntry, sortKey))
-            Defer(deviceObject, StartIoFlags.None, 0, () => Start(deviceObject, irp));
+        if (QueueOf(deviceObject).TryInsert(irp.DeviceQueueEntry, sortKey)) Note(irp, IrpEventKind.Queue, Va.Null);
+        else Defer(deviceObject, StartIoFlags.None, 0, () => Start(deviceObject, irp));
         nt.Ke.Lower(old);
     }
 
@@ -73,7 +73,12 @@ sealed partial class Io
     {
         device.CurrentIrp = irp;
         if ((device.DeviceObjectExtension.StartIoFlags & StartIoFlags.NonCancelable) != 0) irp.CancelRoutine = Va.Null;
-        nt.Routines.Call(device.DriverObject.DriverStartIo, device.Address.Value, irp.Address.Value);
+        (Va address, Va routine, int depth) = (irp.Address, device.DriverObject.DriverStartIo, DepthOf(irp));
+        if (nt.WatchesIrps)
+            Note(null, address, depth, new IrpEvent(IrpEventKind.StartIo, device.Address, routine, 0, default));
+        nt.Routines.Call(routine, device.Address.Value, address.Value);
+        if (nt.WatchesIrps)
+            Note(null, address, depth, new IrpEvent(IrpEventKind.StartIoReturn, device.Address, routine, 0, default));
     }
 
     DeviceQueue QueueOf(DeviceObject device) => new(nt, device.Address + 0xA0);

@@ -2,20 +2,78 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-public enum IrpEventKind { Dispatch, Return, Complete, Completion, Cancel }
+/// <summary>What happens to an IRP. Of a routine that is called for it, the call and the return are two events.</summary>
+public enum IrpEventKind
+{
+    /// <summary>A dispatch routine is about to be called.</summary>
+    Dispatch,
+
+    /// <summary>It has returned.</summary>
+    Return,
+
+    /// <summary>IofCompleteRequest was called; the routine is its caller.</summary>
+    Complete,
+
+    /// <summary>A completion routine is about to be called.</summary>
+    CompletionCall,
+
+    /// <summary>It has returned. The device is that of the driver that set it; null above the topmost one.</summary>
+    Completion,
+
+    /// <summary>Completion has passed the device's stack location: the device has it no longer.</summary>
+    Passed,
+
+    /// <summary>A cancel routine is about to be called.</summary>
+    Cancel,
+
+    /// <summary>It has returned.</summary>
+    CancelReturn,
+
+    /// <summary>It waits in the device's queue, or in a cancel-safe one.</summary>
+    Queue,
+
+    /// <summary>It was taken out of a cancel-safe queue.</summary>
+    Dequeue,
+
+    /// <summary>StartIo is about to be called.</summary>
+    StartIo,
+
+    /// <summary>It has returned.</summary>
+    StartIoReturn,
+
+    /// <summary>Completion has passed all stack locations; results are about to be told.</summary>
+    Finish,
+
+    /// <summary>It was freed, or begins anew, without that.</summary>
+    Free,
+}
 
 /// <summary>One step in the life of an IRP: which routine of which device, and the status that came of it.</summary>
 public readonly record struct IrpEvent(IrpEventKind Kind, Va Device, Va Routine, IrpMajor Major, NtStatus Status);
 
+/// <summary>The same, with when and where it happened.</summary>
+/// <param name="Depth">How many stack locations are above the one that is meant; 0 at the top.</param>
+/// <param name="Time">In ns of the machine's time since boot; an instruction takes one.</param>
+/// <param name="Context">The thread's id, or the complement of the processor's number for its DPCs: <see
+/// cref="NtKernel.CurrentContext"/>.</param>
+/// <param name="Dpc">The routine of the DPC that did it; null if a thread did.</param>
+public readonly record struct IrpStep(
+    IrpEvent Event, Va Irp, int Depth, long Time, int Processor, Irql Irql, ulong Context, Va Dpc);
+
 /// <summary>What became of an IRP so far; kept outside it, where no driver can change it.</summary>
 public sealed class IrpRecord(Va address, int stackCount)
 {
-    readonly List<IrpEvent> _events = [];
-    readonly bool?[] _markedPending = new bool?[Math.Max(0, stackCount) + 2];
-    readonly NtStatus[] _status = new NtStatus[Math.Max(0, stackCount) + 2];
+    /// <summary>The history has its first and its last events: half of this many each.</summary>
+    const int MaximumEvents = 64;
+
+    // Many exist at once, so what only some of them have is made when it is needed.
+    List<IrpEvent>? _events;
+    PassedLocation[]? _passed;
 
     public Va Address { get; } = address;
-    public IReadOnlyList<IrpEvent> Events => _events;
+
+    /// <summary>What happened, if an observer wants histories; of a long life its beginning and its end.</summary>
+    public IReadOnlyList<IrpEvent> Events => _events ?? (IReadOnlyList<IrpEvent>)[];
 
     /// <summary>The request that it carries, if it came from the user's side or a Zw service.</summary>
     internal IoRequest? Request { get; set; }
@@ -23,22 +81,31 @@ public sealed class IrpRecord(Va address, int stackCount)
     /// <summary>The list of extra parameters of a create; null for none.</summary>
     internal Va EcpList { get; set; }
 
-    internal void Add(IrpEvent happened) => _events.Add(happened);
+    internal void Add(IrpEvent happened)
+    {
+        _events ??= [];
+        if (_events.Count == MaximumEvents) _events.RemoveAt(MaximumEvents / 2);
+        _events.Add(happened);
+    }
 
     internal void CompleteAt(int location, bool markedPending, NtStatus status)
     {
-        if (location < 0 || location >= _markedPending.Length) return;
-        (_markedPending[location], _status[location]) = (markedPending, status);
+        _passed ??= new PassedLocation[Math.Max(0, stackCount) + 2];
+        if (location >= 0 && location < _passed.Length) _passed[location] = new(true, markedPending, status);
     }
 
     /// <summary>The status with which completion passed a location; null if it did not.</summary>
-    internal NtStatus? StatusAt(int location) => IsCompletedAt(location) ? _status[location] : null;
+    internal NtStatus? StatusAt(int location) => At(location) is { Is: true } passed ? passed.Status : null;
 
     /// <summary>Completion has passed a stack location (1 is the lowest driver's).</summary>
-    internal bool IsCompletedAt(int location) =>
-        location >= 0 && location < _markedPending.Length && _markedPending[location] is not null;
+    internal bool IsCompletedAt(int location) => At(location).Is;
 
-    internal bool WasMarkedPending(int location) => _markedPending[location] == true;
+    internal bool WasMarkedPending(int location) => At(location).MarkedPending;
+
+    PassedLocation At(int location) =>
+        _passed is not null && location >= 0 && location < _passed.Length ? _passed[location] : default;
+
+    readonly record struct PassedLocation(bool Is, bool MarkedPending, NtStatus Status);
 }
 
 /// <summary>A dispatch routine has returned.</summary>

@@ -29,6 +29,9 @@ sealed class Clock(NtKernel nt, Schedule schedule)
 
     public long Now => _idleTicks + Retired / InstructionsPerTick;
 
+    /// <summary>The same in ns: an instruction takes one.</summary>
+    public long Nanoseconds => _idleTicks * InstructionsPerTick + Retired;
+
     /// <summary>System time: 100 ns units since 1601.</summary>
     public long SystemTime => BootTime + Now;
 

@@ -21,6 +21,9 @@ sealed class DpcQueue(NtKernel nt, KProcessor processor)
     /// <summary>A DPC routine runs.</summary>
     public bool IsDelivering { get; private set; }
 
+    /// <summary>The routine that runs; null if none does.</summary>
+    public Va Routine { get; private set; }
+
     /// <summary>The processor is to be interrupted for them.</summary>
     public bool IsRequested { get; private set; }
 
@@ -127,8 +130,12 @@ sealed class DpcQueue(NtKernel nt, KProcessor processor)
             nt.Ke.QueueThreaded(processor, dpc);
             return;
         }
+        Routine = routine;
+        nt.OnDpcStarting(processor, routine);
         nt.Routines.CallOn(processor.DpcStack, routine, dpc.Address.Value, context.Value, dpc.SystemArgument1.Value,
             dpc.SystemArgument2.Value);
+        nt.OnDpcEnded(processor, routine);
+        Routine = Va.Null;
         if (processor.Irql != DISPATCH_LEVEL)
             throw new BugCheck(BugCheckCode.IRQL_UNEXPECTED_VALUE, routine.Value, (ulong)DISPATCH_LEVEL,
                 (ulong)processor.Irql);

@@ -55,6 +55,7 @@ sealed partial class Ke
         Kpcr pcr = processor.Pcr;
         pcr.Irql = (byte)irql;
         if (irql < old) Scheduler.OnLowered();
+        if (irql != old) _nt.OnIrqlChanged(processor, irql);
     }
 
     /// <summary>Raises; going down by it is a mistake that stops the machine.</summary>
@@ -116,6 +117,7 @@ sealed partial class Ke
         pcr.Irql = (byte)now;
         if (now >= DISPATCH_LEVEL && before < DISPATCH_LEVEL) _nt.Memory.PageOut();
         if (now <= before) Scheduler.Notice();
+        if (now != before) _nt.OnIrqlChanged(processor, now);
     }
 
     // HLT: the processor sleeps until an interrupt; without one it sleeps for ever.

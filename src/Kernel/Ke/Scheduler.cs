@@ -282,7 +282,8 @@ sealed partial class Scheduler
     /// <summary>Puts a thread on a processor: what the one before had there is kept with it.</summary>
     void SetCurrent(KProcessor processor, NtThread next)
     {
-        if (processor.Current is { } before)
+        NtThread? before = processor.Current;
+        if (before is not null)
         {
             if (before == next) return;
             processor.Cpu.CopyTo(before.Context);
@@ -294,6 +295,7 @@ sealed partial class Scheduler
         Kpcr pcr = processor.Pcr;
         pcr.CurrentThread = next.Object;
         if (processor == Active) _nt.Memory.Current = next.AddressSpace;
+        _nt.OnThreadSwitched(processor, before, next);
     }
 
     // DPCs of low importance wait for the next tick, unless there is nothing else to do.

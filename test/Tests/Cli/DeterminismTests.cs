@@ -61,12 +61,41 @@ public sealed class DeterminismTests
     [Fact]
     public void The_same_seed_gives_the_same_document_in_two_processes()
     {
-        string[] arguments = ["run", Repository.Driver("pending"), "--trace", "--json", "--seed", "7",
+        string[] arguments = ["run", Repository.Driver("pending"), "--trace", "--calls", "--json", "--seed", "7",
             @"open \\.\Pending", "read 16", "ioctl 0x222000 out=4", "ioctl 0x222004 out=4", "cancel", "close"];
         CommandLine first = CommandLine.Run(arguments), second = CommandLine.Run(arguments);
         Assert.Equal(0, first.ExitCode);
-        Assert.True(first.Json["trace"]!.AsArray().Count > 40);
+        Assert.True(first.Json["calls"]!.AsArray().Count > 40);
+        Assert.True(first.Json["irps"]!.AsArray().Count > 4);
         Assert.Equal(first.Output, second.Output);
+    }
+
+    [Fact]
+    public void The_same_seed_gives_the_same_pictures_and_the_same_timeline_in_two_processes()
+    {
+        (string Text, byte[] Timeline) Run()
+        {
+            string[] same = ["--processors", "4", "--schedule", "random", "--seed", "7", @"open \\.\Pending", "read 16",
+                "ioctl 0x222000 out=4", "ioctl 0x222004 out=4", "cancel", "close"];
+            string file = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+            try
+            {
+                string text = CommandLine.Run(["run", Repository.Driver("pending"), "--trace", .. same]).Output;
+                Assert.Equal(0, CommandLine.Run(["trace", Repository.Driver("pending"), "-o", file, .. same]).ExitCode);
+                return (text, File.ReadAllBytes(file));
+            }
+            finally
+            {
+                File.Delete(file);
+            }
+        }
+
+        (string text, byte[] timeline) = Run();
+        Assert.Contains("├", text);
+        Assert.True(timeline.Length > 5000);
+        (string textAgain, byte[] timelineAgain) = Run();
+        Assert.Equal(text, textAgain);
+        Assert.Equal(timeline, timelineAgain);
     }
 
     [Fact]

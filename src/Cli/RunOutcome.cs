@@ -1,0 +1,73 @@
+using Ringdown.Check;
+using Ringdown.Kernel;
+using Ringdown.Verifier;
+
+namespace Ringdown.Cli;
+
+/// <summary>What came of one request.</summary>
+sealed record RequestResult(Request Request, NtStatus Status, UserRequest? Io);
+
+/// <summary>A run of a driver, and everything that it has to show.</summary>
+sealed class RunOutcome(DriverSession session, FindingList findings)
+{
+    public DriverSession Session { get; } = session;
+    public FindingList Findings { get; } = findings;
+    public List<RequestResult> Results { get; } = [];
+    public IReadOnlyList<DeviceInfo> Devices { get; private set; } = [];
+    public IReadOnlyList<(string Link, string Target)> Links { get; private set; } = [];
+    public bool? Unloaded { get; private set; }
+
+    /// <summary>It is to be shown as one JSON document.</summary>
+    public bool IsJson { get; init; }
+
+    /// <summary>What drivers used of pool, by tag, at the end; null unless it was asked for.</summary>
+    public IReadOnlyList<PoolTagUsage>? Pool { get; set; }
+
+    /// <summary>The lives of its IRPs; null unless they were asked for.</summary>
+    public IrpLives? Irps { get; init; }
+
+    /// <summary>Every export call; null unless they were asked for.</summary>
+    public Trace? Calls { get; init; }
+
+    /// <summary>Where its timeline was written; null if it was not.</summary>
+    public (string Path, long Events)? Timeline { get; set; }
+
+    /// <summary>Loads the driver, sends the requests in order and closes what is open.</summary>
+    public void Play(Request[] script, bool unload)
+    {
+        Say("DriverEntry");
+        if (!Session.Load()) return;
+        Devices = Session.Nt.DevicesOf(Session.Driver!);
+        Links = Session.Nt.Links();
+        UserFile? open = null;
+        foreach (Request request in script)
+        {
+            RequestResult? result = null;
+            Say(request.Text);
+            Session.Do(request.Text, () =>
+            {
+                UserRequest? io = request.Send(Session.Nt, ref open, out NtStatus status);
+                result = new RequestResult(request, status, io);
+            });
+            if (result is null) break;
+            Results.Add(result);
+        }
+        Say("close at the end");
+        if (open is not null) Session.Do("close at the end", () => open.Close());
+        if (!unload || !Session.IsRunning) return;
+        Say("DriverUnload");
+        bool unloaded = Session.Unload();
+        if (Session.IsRunning) Unloaded = unloaded;
+    }
+
+    void Say(string during)
+    {
+        if (Irps is { } irps) irps.During = during;
+    }
+
+    public void Write()
+    {
+        if (IsJson) RunJson.Write(this);
+        else RunText.Write(this);
+    }
+}

@@ -21,7 +21,8 @@ public sealed class LayoutGenerator : IIncrementalGenerator
             layouts, static (output, text) => output.AddSource(text.Name + ".g.cs", text.Source));
         // A driver has layouts of its own; the table is the kernel's.
         context.RegisterSourceOutput(
-            layouts.Collect().Combine(context.CompilationProvider.Select(static (c, _) => c.AssemblyName == "Ringdown.Kernel")),
+            layouts.Collect().Combine(
+                context.CompilationProvider.Select(static (c, _) => c.AssemblyName == "Ringdown.Kernel")),
             static (output, all) =>
             {
                 if (all.Right) output.AddSource("Layouts.g.cs", Table(all.Left));

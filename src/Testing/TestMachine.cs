@@ -10,6 +10,7 @@ namespace Ringdown.Testing;
 public sealed class TestMachine : IDisposable
 {
     readonly FindingList _findings = new();
+    readonly Reporter _reporter;
 
     public TestMachine(ulong seed = 1, params IObserver[] observers)
         : this(new KernelOptions { Seed = seed, Observers = observers })
@@ -20,11 +21,11 @@ public sealed class TestMachine : IDisposable
     /// observers.</summary>
     public TestMachine(KernelOptions options)
     {
-        var reporter = new Reporter(_findings, options.Seed);
+        _reporter = new Reporter(_findings, options.Seed);
         Nt = new NtKernel(options with
         {
             InstructionLimit = Math.Min(options.InstructionLimit, 50_000_000),
-            Observers = [.. Rules.All(reporter), Trace, .. options.Observers],
+            Observers = [.. Rules.All(_reporter), Trace, .. options.Observers],
         });
     }
 
@@ -39,6 +40,16 @@ public sealed class TestMachine : IDisposable
     /// <summary>Loads a driver in C#. Its service has the class's name.</summary>
     public Driver Load(NtDriver driver, params (string Name, RegistryValue Value)[] registry) =>
         Nt.Loader.Load(driver.GetType().Name, driver, registry);
+
+    /// <summary>Unloads a driver, and looks for what it left behind.</summary>
+    /// <returns>False if the driver cannot be unloaded.</returns>
+    public bool Unload(Driver driver)
+    {
+        bool unloaded = Nt.Loader.Unload(driver);
+        Nt.User.RunUntilIdle();
+        if (unloaded) LeftoverRule.Look(Nt, driver, _reporter);
+        return unloaded;
+    }
 
     /// <summary>Opens a file that must be there.</summary>
     public UserFile Open(string path)

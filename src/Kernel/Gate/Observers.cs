@@ -6,8 +6,8 @@ namespace Ringdown.Kernel;
 public interface IIrpObserver : IObserver
 {
     /// <summary>The step is about to happen, or has just happened, as its kind says. The IRP can be read at <see
-    /// cref="IrpEventKind.Dispatch"/>, <see cref="IrpEventKind.Complete"/> and <see cref="IrpEventKind.Finish"/>; at the
-    /// others it may be gone.</summary>
+    /// cref="IrpEventKind.Dispatch"/>, <see cref="IrpEventKind.Complete"/> and <see cref="IrpEventKind.Finish"/>; at
+    /// the others it may be gone.</summary>
     void Stepped(NtKernel nt, IrpStep step);
 }
 

@@ -2,7 +2,8 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-/// <summary>What happens to an IRP. Of a routine that is called for it, the call and the return are two events.</summary>
+/// <summary>What happens to an IRP. Of a routine that is called for it, the call and the return are two
+/// events.</summary>
 public enum IrpEventKind
 {
     /// <summary>A dispatch routine is about to be called.</summary>

@@ -161,7 +161,7 @@ public sealed class IrpLifeTests
     {
         using var nt = new NtKernel(new KernelOptions { Observers = observers });
         var driver = DriverFile.Open(Repository.Driver("pending"));
-        nt.Loader.Load(driver.Name, driver.Image, driver.Symbols);
+        driver.Load(nt);
         nt.User.CreateFile(@"\\.\Pending", out UserFile? file);
         IReadOnlyList<IrpEvent> events = [];
         nt.User.Concurrently(() => file!.Read(16), () => events = [.. nt.Io.LiveIrps.Single().Events]);

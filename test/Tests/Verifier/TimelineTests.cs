@@ -121,7 +121,7 @@ public sealed class TimelineTests
             foreach (string name in (string[])["echo", "filter", "pending"])
             {
                 var file = DriverFile.Open(Repository.Driver(name));
-                nt.Loader.Load(file.Name, file.Image, file.Symbols);
+                file.Load(nt);
             }
             nt.User.CreateFile(@"\\.\Echo", out UserFile? echo);
             nt.User.CreateFile(@"\\.\Pending", out UserFile? pending);

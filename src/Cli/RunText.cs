@@ -31,6 +31,8 @@ static class RunText
             console.MarkupLineInterpolated($"[bold]stack[/]       {used} of {StackBytes} bytes");
         foreach (string line in outcome.Session.Nt.DebugPrint)
             console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line.Clean()}");
+        foreach (ErrorLogEntry entry in outcome.Session.Nt.ErrorLog)
+            console.MarkupLineInterpolated($"[yellow]error log[/]   {entry.ToString().Clean()}");
         if (outcome.Pool is { } pool) WritePool(console, pool);
         WriteFindings(console, outcome.Findings.All, registers: true);
     }

@@ -215,7 +215,7 @@ public sealed class KeObjectTests
     public void A_work_item_in_the_drivers_own_memory_works_like_one_of_the_systems()
     {
         using var m = new TestMachine();
-        Va item = Block(m, (int)m.Nt.IoSizeofWorkItem()), device = Block(m, 16);
+        Va item = Block(m, (int)m.Nt.IoSizeofWorkItem()), device = m.Device(m.Driver(), "").Address;
         var seen = new List<ulong>();
         Va routine = m.Nt.Routines.Add(
             "work", (_, call) => seen.AddRange([call.Argument(0), call.Argument(1), call.Argument(2)]));

@@ -43,8 +43,8 @@ public sealed partial class Loader
         _drivers.Add(new Driver(name, mapped, unnamed, missing) { IsLoaded = true, IsOnlyLibrary = true });
     }
 
-    /// <summary>Tells each driver that an image imports from, once, before the image's entry point runs; first those that
-    /// it needs itself.</summary>
+    /// <summary>Tells each driver that an image imports from, once, before the image's entry point runs; first those
+    /// that it needs itself.</summary>
     /// <returns>The first failure: then the importer cannot be loaded.</returns>
     NtStatus InitializeLibraries(PeImage importer)
     {

@@ -35,7 +35,8 @@ public sealed partial class NtKernel
             d.Address, NameOf(d), d.DeviceType, d.Characteristics, d.Flags, d.StackSize)).Reverse()];
 
     /// <summary>A device's path in the namespace; empty if it has none.</summary>
-    public string NameOf(DeviceObject device) => Ob.Find(device.Address) is { Parent: not null } named ? named.Path : "";
+    public string NameOf(DeviceObject device) =>
+        Ob.Find(device.Address) is { Parent: not null } named ? named.Path : "";
 
     /// <summary>Pool by tags, as poolmon lists it: what was allocated and freed since the machine booted.</summary>
     public IReadOnlyList<PoolTagUsage> PoolTags() => Mm.Pool.Statistics.All;

@@ -5,7 +5,8 @@ using static Ringdown.Kernel.Status;
 namespace Ringdown.Verifier;
 
 /// <summary>An IRP is completed with a final status, with no more data than there is room for, and without a cancel
-/// routine; completion routines pass on that it was pending, and change nothing of the thread that they run in.</summary>
+/// routine; completion routines pass on that it was pending, and change nothing of the thread that they run
+/// in.</summary>
 public sealed class CompletionRule(Reporter reporter) : IObserver
 {
     public void Completed(NtKernel nt, Completed c)
@@ -24,7 +25,8 @@ public sealed class CompletionRule(Reporter reporter) : IObserver
         if (status == STATUS_PENDING || status.Value == uint.MaxValue)
             Report(nt, $"{Name(irp)} was completed with {status}.", "0xC9/0x6", irp.Address);
         if (!irp.CancelRoutine.IsNull)
-            Report(nt, "The IRP is completed while its cancel routine is still set.", "0xC9/0x7 and 0x23C", irp.Address);
+            Report(nt, "The IRP is completed while its cancel routine is still set.",
+                "0xC9/0x7 and 0x23C", irp.Address);
     }
 
     static string Name(Irp irp) =>

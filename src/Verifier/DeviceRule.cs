@@ -21,7 +21,8 @@ public sealed class DeviceRule(Reporter reporter) : IObserver
                     Report(nt, device, "has nothing attached that IoDetachDevice could take off", 0x202);
                 break;
             case DeviceUse.InitializeTimer:
-                if (!device.Timer.IsNull) Report(nt, device, "has a timer already: IoInitializeTimer is called once", 0x0A);
+                if (!device.Timer.IsNull)
+                    Report(nt, device, "has a timer already: IoInitializeTimer is called once", 0x0A);
                 break;
         }
     }
@@ -35,6 +36,6 @@ public sealed class DeviceRule(Reporter reporter) : IObserver
             Report(nt, device, "does not have DO_BUFFERED_IO and DO_DIRECT_IO as the device below it", 0x244);
     }
 
-    void Report(NtKernel nt, DeviceObject device, string what, uint code) => reporter.Report(nt, "Device", Severity.Error,
-        $"The device {nt.NameOf(device)} {what}. (Driver Verifier: 0xC9/0x{code:X})");
+    void Report(NtKernel nt, DeviceObject device, string what, uint code) => reporter.Report(
+        nt, "Device", Severity.Error, $"The device {nt.NameOf(device)} {what}. (Driver Verifier: 0xC9/0x{code:X})");
 }

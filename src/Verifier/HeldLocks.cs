@@ -2,8 +2,8 @@ using Ringdown.Kernel;
 
 namespace Ringdown.Verifier;
 
-/// <summary>The locks that a thread, or the DPCs of a processor, hold: followed over every export that says which lock it
-/// takes.</summary>
+/// <summary>The locks that a thread, or the DPCs of a processor, hold: followed over every export that says which lock
+/// it takes.</summary>
 sealed class HeldLocks
 {
     /// <summary>The cancel spin lock, which no argument names.</summary>

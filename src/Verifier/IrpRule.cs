@@ -19,10 +19,12 @@ public sealed class IrpRule(Reporter reporter) : IObserver
             case IrpUse.Free:
                 if (record.IsInUse(irp)) Report(nt, irp, "The IRP is freed while a lower driver has it", 0x20A);
                 if (irp.IsOnThreadList)
-                    Report(nt, irp, "The IRP is freed by IoFreeIrp, but it is its thread's and the system frees it", 0x20C);
+                    Report(nt, irp, "The IRP is freed by IoFreeIrp, but it is its thread's and the system frees it",
+                        0x20C);
                 break;
             case IrpUse.Reuse:
-                if (record.IsInUse(irp)) Report(nt, irp, "IoReuseIrp is called while a lower driver has the IRP", 0x310);
+                if (record.IsInUse(irp))
+                    Report(nt, irp, "IoReuseIrp is called while a lower driver has the IRP", 0x310);
                 if (record.Origin is not (IrpOrigin.Allocated or IrpOrigin.Raw))
                     Report(nt, irp, "IoReuseIrp is only for IRPs of IoAllocateIrp and IoInitializeIrp", 0x311);
                 break;
@@ -45,11 +47,11 @@ public sealed class IrpRule(Reporter reporter) : IObserver
         IoStackLocation here = irp.CurrentStackLocation;
         bool isFirst = irp.CurrentLocation == irp.StackCount, hasAbove = !isFirst;
         if (!irp.CancelRoutine.IsNull)
-            Report(nt, irp, $"{major} is passed down with a cancel routine set, which could be called while a lower driver "
-                + "has the IRP", 0x203);
+            Report(nt, irp, $"{major} is passed down with a cancel routine set, which could be called while a lower "
+                + "driver has the IRP", 0x203);
         if ((here.Control & StackControl.SL_PENDING_RETURNED) != 0)
-            Report(nt, irp, $"{major} is passed down in a stack location that is marked pending: an IRP that was marked "
-                + "pending is copied to the next location, not skipped", 0x206);
+            Report(nt, irp, $"{major} is passed down in a stack location that is marked pending: an IRP that was "
+                + "marked pending is copied to the next location, not skipped", 0x206);
         if (nt.CurrentIrql >= Irql.DISPATCH_LEVEL && !MayBeSentAtDispatch(major))
             Report(nt, irp, $"{major} is passed down at {nt.CurrentIrql}", 0x23A);
         if (hasAbove) CheckCopied(nt, irp, here);
@@ -82,7 +84,8 @@ public sealed class IrpRule(Reporter reporter) : IObserver
             _ => null,
         };
         if (code is { } initial && irp.IoStatus.Status != STATUS_NOT_SUPPORTED)
-            Report(nt, irp, $"{major} is sent with the status {irp.IoStatus.Status}, not STATUS_NOT_SUPPORTED", initial);
+            Report(nt, irp, $"{major} is sent with the status {irp.IoStatus.Status}, not STATUS_NOT_SUPPORTED",
+                initial);
         if (nt.IrpRecordOf(irp.Address)?.Origin == IrpOrigin.Threaded && !irp.UserEvent.IsNull
             && irp.UserEvent.SignalState != 0) _signaledBefore.Add(irp.Address);
         else _signaledBefore.Remove(irp.Address);
@@ -92,8 +95,8 @@ public sealed class IrpRule(Reporter reporter) : IObserver
     {
         if (!_signaledBefore.Remove(d.Irp) || d.Status != STATUS_PENDING) return;
         reporter.Report(nt, "Irp", Severity.Error,
-            $"{d.Major} is pending, but the event of its IRP was signaled before it was sent: nobody would wait. (Driver "
-            + "Verifier: 0xC9/0x307)", d.Irp);
+            $"{d.Major} is pending, but the event of its IRP was signaled before it was sent: nobody would wait. "
+            + "(Driver Verifier: 0xC9/0x307)", d.Irp);
     }
 
     public void Enter(NtKernel nt, Export export, ReadOnlySpan<ulong> arguments)

@@ -28,7 +28,8 @@ public sealed class RemoveLockRule(Reporter reporter) : IObserver
         if (at >= 0) tags.RemoveAt(at);
         else if (use == RemoveLockUse.Release)
             Report(nt, removeLock, $"is released with the tag {tag}, with which nobody has acquired it", 0xD5);
-        else Report(nt, removeLock, $"is released for good with the tag {tag}, with which nobody has acquired it", 0xD6);
+        else Report(nt, removeLock, $"is released for good with the tag {tag}, with which nobody has acquired it",
+            0xD6);
     }
 
     public void Enter(NtKernel nt, Export export, ReadOnlySpan<ulong> arguments)

@@ -15,7 +15,8 @@ public sealed class SpinLockRule(Reporter reporter) : IObserver
 
     public void Leave(NtKernel nt, Export export, ulong result)
     {
-        if (_locks.Leave(nt, export, result) is { } taken && nt.CurrentIrql >= Irql.DISPATCH_LEVEL) _spinLocks.Add(taken);
+        if (_locks.Leave(nt, export, result) is { } taken && nt.CurrentIrql >= Irql.DISPATCH_LEVEL)
+            _spinLocks.Add(taken);
     }
 
     public void IrpUsed(NtKernel nt, IrpUse use, Irp irp)

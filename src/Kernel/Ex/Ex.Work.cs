@@ -47,7 +47,8 @@ sealed partial class Ex
         if (nt.Ps.ImpersonationOf(thread) is not null)
             throw new BugCheck(BugCheckCode.IMPERSONATING_WORKER_THREAD, routine.Value, arguments[^1]);
         if (thread is { KernelApcDisable: not 0 } or { SpecialApcDisable: not 0 })
-            throw new BugCheck(BugCheckCode.APC_INDEX_MISMATCH, routine.Value, 0, (ulong)(ushort)thread.KernelApcDisable);
+            throw new BugCheck(
+                BugCheckCode.APC_INDEX_MISMATCH, routine.Value, 0, (ulong)(ushort)thread.KernelApcDisable);
     }
 
     // Made with the first work item: a machine that needs none has no threads for it.
@@ -91,7 +92,8 @@ sealed partial class Ex
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoInitializeWorkItem(Va ioObject, Va ioWorkItem)
     {
-        if (nt.Ob.Find(ioObject) is not { } target || target.Type != nt.Ob.DeviceType && target.Type != nt.Ob.DriverType)
+        if (nt.Ob.Find(ioObject) is not { } target
+            || target.Type != nt.Ob.DeviceType && target.Type != nt.Ob.DriverType)
             throw new BugCheck(BugCheckCode.WORKER_INVALID, BadObject, ioWorkItem.Value, ioObject.Value);
         nt.Memory.Write(ioWorkItem, ioObject);
         _workItems[ioWorkItem] = false;

@@ -8,8 +8,8 @@ namespace Ringdown.Kernel;
 /// <summary>IRPs that drivers have made for them.</summary>
 sealed partial class Io
 {
-    /// <summary>An IRP of the running thread, which the system frees when it is complete. The status block and the event
-    /// must outlive it.</summary>
+    /// <summary>An IRP of the running thread, which the system frees when it is complete. The status block and the
+    /// event must outlive it.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public Irp IoBuildDeviceIoControlRequest(
         uint ioControlCode, DeviceObject deviceObject, Va inputBuffer, uint inputBufferLength, Va outputBuffer,

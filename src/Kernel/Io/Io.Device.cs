@@ -82,7 +82,8 @@ sealed partial class Io
     {
         if (_telling.Contains(device.Address)) return;
         DeviceObject attached = device.AttachedDevice;
-        if (!attached.IsNull && FastIoRoutine(attached.DriverObject, FastIoEntry.DetachDevice) is { IsNull: false } tell)
+        if (!attached.IsNull
+            && FastIoRoutine(attached.DriverObject, FastIoEntry.DetachDevice) is { IsNull: false } tell)
         {
             _telling.Add(device.Address);
             nt.Routines.Call(tell, attached.Address.Value, device.Address.Value);
@@ -199,7 +200,8 @@ sealed partial class Io
         return IoAttachDeviceToDeviceStackSafe(sourceDevice, DeviceObject.At(nt.Memory, found.Body), attachedDevice);
     }
 
-    /// <summary>Takes off what is attached to a device. A device, or its driver, that waits for that goes then.</summary>
+    /// <summary>Takes off what is attached to a device. A device, or its driver, that waits for that goes
+    /// then.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void IoDetachDevice(DeviceObject targetDevice)
     {

@@ -37,7 +37,8 @@ public sealed record ErrorLogEntry(
     IReadOnlyList<string> Strings, long Time)
 {
     public override string ToString() =>
-        $"{Source}{(Device.Length > 0 ? $" ({Device})" : "")}: 0x{ErrorCode.Value:X8}, unique value {UniqueErrorValue}, "
+        $"{Source}{(Device.Length > 0 ? $" ({Device})" : "")}: 0x{ErrorCode.Value:X8}, "
+        + $"unique value {UniqueErrorValue}, "
         + $"final status {FinalStatus}"
         + (Strings.Count > 0 ? $", \"{string.Join("\", \"", Strings)}\"" : "")
         + (DumpData.Length > 0 ? $", data {Convert.ToHexStringLower(DumpData)}" : "");

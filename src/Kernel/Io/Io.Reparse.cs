@@ -37,7 +37,8 @@ sealed partial class Io
         return STATUS_REPARSE_POINT_NOT_RESOLVED;
     }
 
-    /// <summary>The file object that was made for an open that goes on elsewhere: its driver hears no more of it.</summary>
+    /// <summary>The file object that was made for an open that goes on elsewhere: its driver hears no more of
+    /// it.</summary>
     void KeepReparse(FileOpen open, FileObject file)
     {
         if (open.Request.Root is null && open.IsWithoutName)

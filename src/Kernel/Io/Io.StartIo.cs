@@ -98,8 +98,8 @@ sealed partial class Io
         extension.StartIoCount = 0;
     }
 
-    /// <summary>Under the cancel lock, if packets of the device can be canceled: so a cancel routine sees either a packet
-    /// in the queue or the current one.</summary>
+    /// <summary>Under the cancel lock, if packets of the device can be canceled: so a cancel routine sees either a
+    /// packet in the queue or the current one.</summary>
     void StartNext(DeviceObject device, uint? key, bool cancelable)
     {
         Irql old = cancelable ? nt.Ke.KeAcquireSpinLockRaiseToDpc(CancelLock) : DISPATCH_LEVEL;

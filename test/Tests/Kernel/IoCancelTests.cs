@@ -7,7 +7,8 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Tests;
 
-/// <summary>Canceling, and the queues in which requests wait for it: StartIo's, and those that are cancel-safe.</summary>
+/// <summary>Canceling, and the queues in which requests wait for it: StartIo's, and those that are
+/// cancel-safe.</summary>
 public sealed class IoCancelTests
 {
     static Irp Sent(TestMachine m)

@@ -7,7 +7,8 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Tests;
 
-/// <summary>Completion: the way up the stack, what completion routines are told, and what a driver must not do.</summary>
+/// <summary>Completion: the way up the stack, what completion routines are told, and what a driver must not
+/// do.</summary>
 public sealed class IoCompletionRuleTests
 {
     [Fact, Rule("1.1")]
@@ -118,8 +119,8 @@ public sealed class IoCompletionRuleTests
     [InlineData(0xC0000120u, true, StackControl.SL_INVOKE_ON_ERROR | StackControl.SL_INVOKE_ON_CANCEL)]
     public void A_completion_routine_is_called_for_what_it_asked_for(uint status, bool canceled, StackControl invokes)
     {
-        foreach (StackControl one in (StackControl[])[StackControl.SL_INVOKE_ON_SUCCESS, StackControl.SL_INVOKE_ON_ERROR,
-            StackControl.SL_INVOKE_ON_CANCEL])
+        foreach (StackControl one in (StackControl[])[StackControl.SL_INVOKE_ON_SUCCESS,
+            StackControl.SL_INVOKE_ON_ERROR, StackControl.SL_INVOKE_ON_CANCEL])
         {
             using var m = new TestMachine();
             DeviceObject lower = m.Dispatching("Lower", (_, irp) => m.Complete(irp, new NtStatus(status)));
@@ -248,7 +249,7 @@ public sealed class IoCompletionRuleTests
             m.Complete(irp, STATUS_SUCCESS);
             return STATUS_PENDING;
         });
-        Irp own = m.Nt.IoAllocateIrp(1, false);
+        Irp own = m.Nt.IoAllocateIrp(2, false);
         own.Next(IRP_MJ_FLUSH_BUFFERS);
         own.OnCompletion(m.Routine(call =>
         {

@@ -110,8 +110,8 @@ public sealed class IoFastTests
             return true;
         }), (Lock, (call, _) =>
         {
-            asked.Add($"lock {m.U64(new Va(call.Argument(1)))} {m.U64(new Va(call.Argument(2)))} key {call.Argument(4)} "
-                + $"{(byte)call.Argument(5)} {(byte)call.Argument(6)}");
+            asked.Add($"lock {m.U64(new Va(call.Argument(1)))} {m.U64(new Va(call.Argument(2)))} "
+                + $"key {call.Argument(4)} {(byte)call.Argument(5)} {(byte)call.Argument(6)}");
             Answer(m, call.Argument(7), STATUS_SUCCESS, 0);
             return true;
         }), (UnlockSingle, (call, _) =>

@@ -148,7 +148,8 @@ public sealed class IoIrpRuleTests
         m.Found("0xC9/0x20D");
         foreach (Irp other in (Irp[])[
             m.Nt.IoMakeAssociatedIrp(m.Nt.IoAllocateIrp(1, false), 1),
-            m.Nt.IoBuildDeviceIoControlRequest(0x22_2000, low, Va.Null, 0, Va.Null, 0, false, m.NewEvent(), m.Block(16)),
+            m.Nt.IoBuildDeviceIoControlRequest(
+                0x22_2000, low, Va.Null, 0, Va.Null, 0, false, m.NewEvent(), m.Block(16)),
             m.Nt.IoBuildAsynchronousFsdRequest((uint)IRP_MJ_FLUSH_BUFFERS, low, Va.Null, 0, Va.Null, m.Block(16))])
             m.Nt.IoReuseIrp(other, STATUS_SUCCESS);
         Assert.Equal(3, m.Findings.Where(f => f.Message.Contains("0xC9/0x311")).Sum(f => f.Count));
@@ -172,7 +173,8 @@ public sealed class IoIrpRuleTests
     public void An_asynchronous_request_is_of_the_thread_but_not_on_its_list_and_its_driver_frees_it()
     {
         using var m = new TestMachine();
-        DeviceObject low = m.Dispatching("Low", (_, irp) => m.Complete(irp, STATUS_SUCCESS, 4), flags: Io.DO_BUFFERED_IO);
+        DeviceObject low = m.Dispatching(
+            "Low", (_, irp) => m.Complete(irp, STATUS_SUCCESS, 4), flags: Io.DO_BUFFERED_IO);
         Va buffer = m.Variable(0x1122_3344);
         Irp irp = m.Nt.IoBuildAsynchronousFsdRequest((uint)IRP_MJ_WRITE, low, buffer, 4, m.Variable(8), m.Block(16));
         Assert.Equal(m.Nt.Ke.CurrentThread, irp.Thread);
@@ -187,7 +189,8 @@ public sealed class IoIrpRuleTests
         m.Nt.IofCallDriver(low, irp);
         Assert.Empty(m.Findings);
         Assert.Empty(m.Nt.Io.LiveIrps);
-        DeviceObject direct = m.Dispatching("Direct", (_, sent) => m.Complete(sent, STATUS_SUCCESS), flags: Io.DO_DIRECT_IO);
+        DeviceObject direct = m.Dispatching(
+            "Direct", (_, sent) => m.Complete(sent, STATUS_SUCCESS), flags: Io.DO_DIRECT_IO);
         Irp read = m.Nt.IoBuildAsynchronousFsdRequest((uint)IRP_MJ_READ, direct, buffer, 4, m.Variable(8), m.Block(16));
         Assert.NotEqual(MdlFlags.None, read.MdlAddress.MdlFlags & MdlFlags.PagesLocked);
         foreach (IrpMajor major in (IrpMajor[])[IRP_MJ_FLUSH_BUFFERS, IRP_MJ_SHUTDOWN, IRP_MJ_PNP])

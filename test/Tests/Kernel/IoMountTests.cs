@@ -35,7 +35,8 @@ public sealed class IoMountTests
         return fs;
     }
 
-    static DeviceObject NewDisk(TestMachine m) => m.Dispatching("Disk", (_, irp) => m.Complete(irp, STATUS_SUCCESS), Disk);
+    static DeviceObject NewDisk(TestMachine m) =>
+        m.Dispatching("Disk", (_, irp) => m.Complete(irp, STATUS_SUCCESS), Disk);
 
     static NtStatus TryOpen(TestMachine m, string path) =>
         m.Nt.ZwOpenFile(m.Block(8), 1, m.Named(path, 0x240), m.Block(16), 7, 0);
@@ -192,7 +193,8 @@ public sealed class IoMountTests
             string name = file.FileName.Buffer.IsNull ? "" : file.FileName.Text;
             ulong information = tag(name);
             if (information == 0)
-                m.Nt.IoReplaceFileObjectName(file, m.Bytes(Encoding.Unicode.GetBytes(target)), (ushort)(target.Length * 2));
+                m.Nt.IoReplaceFileObjectName(
+                    file, m.Bytes(Encoding.Unicode.GetBytes(target)), (ushort)(target.Length * 2));
             if (data is not null)
             {
                 irp.AuxiliaryBuffer = m.Block(data.Length);

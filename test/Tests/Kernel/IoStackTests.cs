@@ -13,7 +13,8 @@ public sealed class IoStackTests
     static DeviceObject Succeeding(TestMachine m, string name, uint type = 0x22) =>
         m.Dispatching(name, (_, irp) => m.Complete(irp, STATUS_SUCCESS), type);
 
-    static DeviceObject Made(TestMachine m, string name, uint characteristics = 0, bool exclusive = false, uint type = 0x22)
+    static DeviceObject Made(
+        TestMachine m, string name, uint characteristics = 0, bool exclusive = false, uint type = 0x22)
     {
         DeviceObject first = Succeeding(m, "Driver" + type);
         Va place = m.Block(8);
@@ -78,7 +79,8 @@ public sealed class IoStackTests
 
     [Theory, Rule("5.3")]
     [InlineData(0u, true), InlineData(0x100u, false)]
-    public void A_devices_descriptor_guards_names_below_it_only_with_FILE_DEVICE_SECURE_OPEN(uint characteristics, bool opens)
+    public void A_devices_descriptor_guards_names_below_it_only_with_FILE_DEVICE_SECURE_OPEN(
+        uint characteristics, bool opens)
     {
         using var m = new TestMachine();
         DeviceObject device = Made(m, @"\Device\Guarded", characteristics);
@@ -232,7 +234,8 @@ public sealed class IoStackTests
         using var m = new TestMachine();
         RemoveLock held = RemoveLock.At(m.Nt.Memory, m.Block(RemoveLock.Size));
         m.Nt.IoInitializeRemoveLockEx(held, 0, 0, 0, RemoveLock.Size);
-        foreach (ulong tag in (ulong[])[1, 2, 3]) m.Nt.IoAcquireRemoveLockEx(held, new(tag), Va.Null, 0, RemoveLock.Size);
+        foreach (ulong tag in (ulong[])[1, 2, 3])
+            m.Nt.IoAcquireRemoveLockEx(held, new(tag), Va.Null, 0, RemoveLock.Size);
         m.Nt.IoReleaseRemoveLockEx(held, new(1), RemoveLock.Size);
         Assert.Empty(m.Findings);
         m.Nt.IoReleaseRemoveLockEx(held, new(4), RemoveLock.Size);

@@ -33,6 +33,7 @@ static class RunJson
             ["findings"] = Findings(outcome.Findings.All),
             ["missingImports"] = Array(driver?.MissingImports ?? [], m => $"{m.Module}!{m.Name}"),
             ["debugPrint"] = Array(outcome.Session.Nt.DebugPrint, l => l),
+            ["errorLog"] = Array(outcome.Session.Nt.ErrorLog, LogEntry),
         };
         if (outcome.Pool is { } pool) document["pool"] = Array(pool, Pool);
         if (outcome.Irps is { } irps) (document["irps"], document["moreIrps"]) = (Array(irps.All, Life), irps.HasMore);
@@ -47,6 +48,22 @@ static class RunJson
     public static JsonArray Array<T>(IEnumerable<T> items, Func<T, JsonNode?> make) => [.. items.Select(make)];
 
     static JsonObject StatusNode(NtStatus status) => new() { ["status"] = status.ToString(), ["code"] = $"0x{status.Value:X8}" };
+
+    static JsonObject LogEntry(ErrorLogEntry entry) => new()
+    {
+        ["source"] = entry.Source,
+        ["device"] = entry.Device,
+        ["errorCode"] = $"0x{entry.ErrorCode.Value:X8}",
+        ["uniqueErrorValue"] = entry.UniqueErrorValue,
+        ["finalStatus"] = StatusNode(entry.FinalStatus),
+        ["majorFunction"] = entry.Major.ToString(),
+        ["retryCount"] = entry.RetryCount,
+        ["sequenceNumber"] = entry.SequenceNumber,
+        ["ioControlCode"] = $"0x{entry.IoControlCode:X}",
+        ["deviceOffset"] = entry.DeviceOffset,
+        ["strings"] = Array(entry.Strings, s => s),
+        ["dumpData"] = Convert.ToHexStringLower(entry.DumpData),
+    };
 
     static JsonObject Pool(PoolTagUsage tag) => new()
     {

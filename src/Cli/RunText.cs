@@ -32,6 +32,8 @@ static class RunText
             console.MarkupLineInterpolated($"[bold]stack[/]       {used} of {StackBytes} bytes");
         foreach (string line in outcome.Session.Nt.DebugPrint)
             console.MarkupLineInterpolated($"[grey]DbgPrint[/]    {line.Clean()}");
+        foreach (ErrorLogEntry entry in outcome.Session.Nt.ErrorLog)
+            console.MarkupLineInterpolated($"[yellow]error log[/]   {entry.ToString().Clean()}");
         if (outcome.Pool is { } pool) WritePool(console, pool);
         if (outcome.Timeline is { } timeline)
             console.WriteLine($"{timeline.Path}: {timeline.Events} events; open it with https://ui.perfetto.dev.");

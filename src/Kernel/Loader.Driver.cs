@@ -23,6 +23,9 @@ public sealed class Driver
 
     /// <summary>Another driver imports from it, and its DllInitialize was called.</summary>
     internal bool IsLibrary { get; set; }
+
+    /// <summary>It was loaded only because another driver imports from it: its entry point is not called.</summary>
+    internal bool IsOnlyLibrary { get; init; }
 }
 
 /// <summary>Loading and unloading of drivers.</summary>
@@ -47,6 +50,7 @@ public sealed partial class Loader
     {
         LoadedImage mapped = Map(name + ".sys", image, symbols);
         var missing = new List<MissingImport>();
+        LoadLibraries(mapped);
         BindImports(mapped, missing);
         SeedCookie(mapped);
         Protect(mapped);
@@ -61,20 +65,27 @@ public sealed partial class Loader
         _drivers.Add(driver);
         string key = _nt.Cm.CreateServiceKey(name, registry ?? []);
         Va path = _nt.Rtl.AllocateString(key);
-        foreach (string library in mapped.Libraries) InitializeLibrary(library);
-        _nt.Ps.NotifyImage(mapped);
-        driver.EntryStatus = new NtStatus((uint)InSystem(entry, driverObject.Address.Value, path.Value));
+        driver.EntryStatus = InitializeLibraries(mapped);
+        if (driver.EntryStatus.IsSuccess)
+        {
+            _nt.Ps.NotifyImage(mapped);
+            driver.EntryStatus = new NtStatus((uint)InSystem(entry, driverObject.Address.Value, path.Value));
+        }
         driver.IsLoaded = driver.EntryStatus.IsSuccess;
         _nt.Mm.Pool.Free(UnicodeString.At(_nt.Memory, path).Buffer);
         _nt.Mm.Pool.Free(path);
-        if (!driver.IsLoaded) return driver;
-        // What DriverEntry created may be opened from now on.
-        foreach (DeviceObject device in Io.Devices(driverObject)) Finish(device);
-        _nt.Io.RunReinitialize();
+        if (driver.IsLoaded)
+        {
+            Io.MakeReady(driverObject);
+            _nt.Io.RunReinitialize();
+        }
+        else
+        {
+            _nt.Io.ForgetReinitialize(driverObject);
+            ReleaseLibraries(driver);
+        }
         return driver;
     }
-
-    static void Finish(DeviceObject device) => device.Flags &= ~Io.DO_DEVICE_INITIALIZING;
 
     /// <summary>Calls DriverUnload, if the driver has one.</summary>
     /// <returns>False if the driver cannot be unloaded.</returns>
@@ -181,21 +192,10 @@ public sealed partial class Loader
     }
 
     LoadedImage? DriverNamed(string module) =>
-        _images.Find(i => !i.IsKernel && i.Name.Equals(module, StringComparison.OrdinalIgnoreCase))
-        ?? _images.Find(i => !i.IsKernel && module.Equals(i.Image.ExportName, StringComparison.OrdinalIgnoreCase));
+        _images.Find(i => IsThere(i) && i.Name.Equals(module, StringComparison.OrdinalIgnoreCase))
+        ?? _images.Find(i => IsThere(i) && module.Equals(i.Image.ExportName, StringComparison.OrdinalIgnoreCase));
 
-    // A driver that another one imports from is told by DllInitialize, once, before the other's entry point runs.
-    void InitializeLibrary(string library)
-    {
-        if (IsCore(library) || _drivers.Find(d => d.Image == DriverNamed(library)) is not { IsLibrary: false } driver)
-            return;
-        driver.IsLibrary = true;
-        if (driver.Image.Image.FindExport("DllInitialize") is not { Forwarder: null } export) return;
-        Va path = _nt.Rtl.AllocateString(_nt.Cm.CreateServiceKey(driver.Name, []));
-        InSystem(driver.Image.Base + (ulong)export.Rva, path.Value);
-        _nt.Mm.Pool.Free(UnicodeString.At(_nt.Memory, path).Buffer);
-        _nt.Mm.Pool.Free(path);
-    }
+    bool IsThere(LoadedImage image) => !image.IsKernel && !_gone.Contains(image);
 
     // As the real loader does: the cookie that compilers put in by default is replaced, so that it cannot be guessed.
     void SeedCookie(LoadedImage image)

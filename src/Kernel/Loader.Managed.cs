@@ -30,7 +30,6 @@ public sealed partial class Loader
     /// <summary>An export of a loaded driver for one in C#, which from now on depends on that driver.</summary>
     internal Va ImportFrom(string module, string name)
     {
-        InitializeLibrary(module);
-        return FindInDriver(module, image => image.FindExport(name));
+        return !InitializeLibrary(module).IsSuccess ? Va.Null : FindInDriver(module, image => image.FindExport(name));
     }
 }

@@ -64,21 +64,4 @@ public sealed partial class Loader
         bool isService = parts.Length > 2 && parts[^2].Equals("Services", StringComparison.OrdinalIgnoreCase);
         return isService && parts[^1].Length <= 255 ? parts[^1] : null;
     }
-
-    bool Imports(Driver importer, LoadedImage library) =>
-        importer.Image.Libraries.Exists(l => !IsCore(l) && DriverNamed(l) == library);
-
-    // The last driver that imports from a library is gone: the library is told by DllUnload.
-    void ReleaseLibraries(Driver importer)
-    {
-        foreach (string library in importer.Image.Libraries)
-        {
-            if (IsCore(library)
-                || _drivers.Find(d => d.Image == DriverNamed(library)) is not { IsLibrary: true } driver) continue;
-            if (_drivers.Exists(d => d.IsLoaded && Imports(d, driver.Image))) continue;
-            driver.IsLibrary = false;
-            if (driver.Image.Image.FindExport("DllUnload") is { Forwarder: null } export)
-                InSystem(driver.Image.Base + (ulong)export.Rva);
-        }
-    }
 }

@@ -33,6 +33,12 @@ public sealed partial class NtKernel
     /// <summary>What became of an IRP that still exists; null if there is none at the address.</summary>
     public IrpRecord? IrpRecordOf(Va irp) => Io.FindRecord(irp);
 
+    /// <summary>A driver's code or data that may be paged out now.</summary>
+    public bool IsPageable(Va address) => Mm.Paging.IsPageable(address);
+
+    /// <summary>How many bytes the pool block that begins at an address has; 0 if none does.</summary>
+    public ulong SizeOfPool(Va address) => Mm.Pool.TryFind(address, out PoolBlock? block) ? block!.Bytes : 0;
+
     /// <summary>The stack of the running thread, innermost first.</summary>
     public IReadOnlyList<StackFrame> Stack()
     {
@@ -104,9 +110,29 @@ public sealed partial class NtKernel
         foreach (IObserver observer in _observers) observer.Completed(this, completed);
     }
 
-    internal void OnCompletedWithCancelRoutine(Irp irp)
+    internal void OnIrpUsed(IrpUse use, Irp irp)
     {
-        foreach (IObserver observer in _observers) observer.CompletedWithCancelRoutine(this, irp);
+        foreach (IObserver observer in _observers) observer.IrpUsed(this, use, irp);
+    }
+
+    internal void OnCompletionReturned(CompletionReturned returned)
+    {
+        foreach (IObserver observer in _observers) observer.CompletionReturned(this, returned);
+    }
+
+    internal void OnDeviceUsed(DeviceUse use, DeviceObject device)
+    {
+        foreach (IObserver observer in _observers) observer.DeviceUsed(this, use, device);
+    }
+
+    internal void OnRemoveLockUsed(RemoveLockUse use, Va removeLock, Va tag)
+    {
+        foreach (IObserver observer in _observers) observer.RemoveLockUsed(this, use, removeLock, tag);
+    }
+
+    internal void OnFastIoReturned(Va routine, Irql irqlBefore, int apcDisable)
+    {
+        foreach (IObserver observer in _observers) observer.FastIoReturned(this, routine, irqlBefore, apcDisable);
     }
 
     internal void OnIrpTouchedAfterCompletion(Va irp, Va address)

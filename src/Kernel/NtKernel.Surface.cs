@@ -34,7 +34,9 @@ public sealed partial class NtKernel
         [.. Io.Devices(driver.Object).Select(d => new DeviceInfo(
             d.Address, NameOf(d), d.DeviceType, d.Characteristics, d.Flags, d.StackSize)).Reverse()];
 
-    string NameOf(DeviceObject device) => Ob.Find(device.Address) is { Parent: not null } named ? named.Path : "";
+    /// <summary>A device's path in the namespace; empty if it has none.</summary>
+    public string NameOf(DeviceObject device) =>
+        Ob.Find(device.Address) is { Parent: not null } named ? named.Path : "";
 
     /// <summary>A device in words: its name in the namespace, else whose it is. Whatever the address.</summary>
     public string DescribeDevice(Va device)
@@ -104,11 +106,14 @@ public sealed partial class NtKernel
                 t =>
                     Mm.Pool.Near(t) is { } block ? image.Contains(block.Owner) : image.Contains(t)).Select(t =>
                         $"KTIMER {t}")],
-            [.. Io.LiveIrps.Select(r => $"IRP {r.Address}")])
+            [.. Io.LiveIrps.Where(r => r.Origin != IrpOrigin.Raw).Select(r => $"IRP {r.Address}")])
         {
             Memory = Mm.LeftBy(image.Contains),
         };
     }
+
+    /// <summary>The system's error log: what drivers wrote by IoWriteErrorLogEntry, oldest first.</summary>
+    public IReadOnlyList<ErrorLogEntry> ErrorLog => Io.ErrorLog;
 
     /// <summary>Ends the system: devices that are registered for it, and file systems, get IRP_MJ_SHUTDOWN.</summary>
     public void Shutdown()

@@ -1,5 +1,4 @@
 using Ringdown.Kernel;
-using Ringdown.Machine;
 
 namespace Ringdown.Verifier;
 
@@ -7,59 +6,16 @@ namespace Ringdown.Verifier;
 /// <remarks>Holds for every export that says which lock it takes, whether or not anybody had to wait.</remarks>
 public sealed class LockOrderRule(Reporter reporter) : IObserver
 {
-    /// <summary>The cancel spin lock, which no argument names.</summary>
-    const ulong CancelLock = 1;
-
     /// <summary>Every lock that was taken while another was held, and where.</summary>
     readonly Dictionary<ulong, SortedDictionary<ulong, string>> _after = [];
-    readonly Dictionary<ulong, Context> _contexts = [];
-
-    sealed class Context
-    {
-        public List<ulong> Held { get; } = [];
-
-        /// <summary>Calls that have not returned and may yet take a lock.</summary>
-        public Stack<ulong> Pending { get; } = new();
-
-        /// <summary>Queue handles and the locks for which they stand.</summary>
-        public Dictionary<ulong, ulong> Handles { get; } = [];
-    }
+    readonly HeldLocks _locks = new();
 
     public void Enter(NtKernel nt, Export export, ReadOnlySpan<ulong> arguments)
     {
-        if (LockOf(export, Fact.AcquiresLock, arguments) is { } taken)
-        {
-            Context context = ContextOf(nt);
-            context.Pending.Push(taken);
-            int handle = Array.FindIndex(export.Parameters, p => p.Name == "lockHandle");
-            if (handle >= 0) context.Handles[arguments[handle]] = taken;
-            if (MayWait(export, arguments)) Check(nt, context, taken);
-        }
-        if (LockOf(export, Fact.ReleasesLock, arguments) is not { } released) return;
-        Context holder = ContextOf(nt);
-        if (holder.Handles.Remove(released, out ulong behind)) released = behind;
-        int at = holder.Held.LastIndexOf(released);
-        if (at >= 0) holder.Held.RemoveAt(at);
+        if (_locks.Enter(nt, export, arguments) is { } taken && MayWait(export, arguments)) Check(nt, taken);
     }
 
-    public void Leave(NtKernel nt, Export export, ulong result)
-    {
-        if (!Has(export, Fact.AcquiresLock)) return;
-        Context context = ContextOf(nt);
-        if (!context.Pending.TryPop(out ulong taken)) return;
-        bool refused = export.Returns == nameof(Boolean) && (byte)result == 0;
-        if (!refused) context.Held.Add(taken);
-    }
-
-    static bool Has(Export export, Fact fact) =>
-        (export.Facts & fact) != 0 || Array.Exists(export.Parameters, p => (p.Facts & fact) != 0);
-
-    static ulong? LockOf(Export export, Fact fact, ReadOnlySpan<ulong> arguments)
-    {
-        if ((export.Facts & fact) != 0) return CancelLock;
-        int at = Array.FindIndex(export.Parameters, p => (p.Facts & fact) != 0);
-        return at < 0 ? null : arguments[at];
-    }
+    public void Leave(NtKernel nt, Export export, ulong result) => _locks.Leave(nt, export, result);
 
     // An attempt that gives up deadlocks with nobody.
     static bool MayWait(Export export, ReadOnlySpan<ulong> arguments)
@@ -69,15 +25,9 @@ public sealed class LockOrderRule(Reporter reporter) : IObserver
         return wait >= 0 && (byte)arguments[wait] != 0;
     }
 
-    Context ContextOf(NtKernel nt)
+    void Check(NtKernel nt, ulong taken)
     {
-        if (_contexts.TryGetValue(nt.CurrentContext, out Context? known)) return known;
-        return _contexts[nt.CurrentContext] = new Context();
-    }
-
-    void Check(NtKernel nt, Context context, ulong taken)
-    {
-        foreach (ulong held in context.Held)
+        foreach (ulong held in _locks.Held(nt))
         {
             if (held == taken) continue;
             if (!_after.TryGetValue(held, out var after)) _after[held] = after = [];
@@ -85,7 +35,7 @@ public sealed class LockOrderRule(Reporter reporter) : IObserver
             after[taken] = Place(nt);
             if (PathFrom(nt, taken, held) is not { } path) continue;
             reporter.Report(nt, "LockOrder", Severity.Warning,
-                $"{Name(nt, taken)} is taken while {Name(nt, held)} is held; "
+                $"{HeldLocks.Name(nt, taken)} is taken while {HeldLocks.Name(nt, held)} is held; "
                 + $"elsewhere it is the other way round: {path}.");
         }
     }
@@ -102,7 +52,7 @@ public sealed class LockOrderRule(Reporter reporter) : IObserver
             foreach ((ulong next, string place) in after)
             {
                 string before = at.Path.Length > 0 ? at.Path + ", then " : "";
-                string path = $"{before}{Name(nt, next)} under {Name(nt, at.Lock)} at {place}";
+                string path = $"{before}{HeldLocks.Name(nt, next)} under {HeldLocks.Name(nt, at.Lock)} at {place}";
                 if (next == to) return path;
                 if (seen.Add(next)) open.Enqueue((next, path));
             }
@@ -112,7 +62,4 @@ public sealed class LockOrderRule(Reporter reporter) : IObserver
 
     static string Place(NtKernel nt) =>
         nt.Stack().FirstOrDefault(f => nt.Loader.IsDriver(f.Module))?.ToString() ?? "a place in the kernel";
-
-    static string Name(NtKernel nt, ulong taken) =>
-        taken == CancelLock ? "the cancel spin lock" : $"the lock {nt.DescribeData(new Va(taken))}";
 }

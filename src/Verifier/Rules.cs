@@ -6,5 +6,9 @@ namespace Ringdown.Verifier;
 public static class Rules
 {
     public static IReadOnlyList<IObserver> All(Reporter reporter) =>
-        [new IrqlRule(reporter), new DispatchRule(reporter), new CompletionRule(reporter), new LockOrderRule(reporter)];
+        [
+            new IrqlRule(reporter), new DispatchRule(reporter), new CompletionRule(reporter), new IrpRule(reporter),
+            new DeviceRule(reporter), new RemoveLockRule(reporter), new FastIoRule(reporter),
+            new SpinLockRule(reporter), new LockOrderRule(reporter),
+        ];
 }

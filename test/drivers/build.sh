@@ -82,6 +82,11 @@ mingw quiet "$work/version.o"
 cp missing.def "$work/"
 (cd "$work" && "$MINGW-dlltool" --temp-prefix missing -d missing.def -l libmissing.a)
 mingw missing "$work/libmissing.a"
+cp exportlib.def "$work/"
+(cd "$work" && "$MINGW-dlltool" --temp-prefix exportlib -d exportlib.def -l libexportlib.a)
+mingw exportlib "$work/exportlib.def"
+mingw exportuser1 "$work/libexportlib.a"
+mingw exportuser2 "$work/libexportlib.a"
 clanged echo -gdwarf-4 /debug:dwarf
 clanged seh "-g -gcodeview" "/debug /pdbaltpath:seh.pdb /pdbsourcepath:/src"
 

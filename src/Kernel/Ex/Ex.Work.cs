@@ -16,6 +16,9 @@ sealed partial class Ex
 {
     const uint WorkTag = 0x6B72_6F57, IoWorkItemSize = 0x58, CustomPriority = 32;
 
+    // What stands first in WORKER_INVALID.
+    const ulong QueuedAgain = 1, FreedWhileQueued = 2, BadObject = 3, NotInitialized = 5, BadQueue = 6, BadRoutine = 7;
+
     /// <summary>WORK_QUEUE_TYPE: each queue's name, and the priority of its threads.</summary>
     static readonly (string Name, int Priority)[] s_queues =
         [("critical", 13), ("delayed", 12), ("hypercritical", 15), ("normal", 8), ("background", 7),
@@ -25,16 +28,28 @@ sealed partial class Ex
     readonly Dictionary<Va, bool> _workItems = [];
     readonly HashSet<Va> _queuedItems = [];
 
-    void Queue(uint type, Va routine, ulong[] arguments, Action begins) => PoolOf(type).Queue(() =>
+    void Queue(uint type, Va routine, ulong[] arguments, Action begins, Action? ends = null) => PoolOf(type).Queue(() =>
     {
         begins();
         nt.Routines.Call(routine, arguments);
+        CheckWorker(routine, arguments);
+        ends?.Invoke();
+    });
+
+    /// <summary>What a worker routine must not leave behind in the system's thread.</summary>
+    void CheckWorker(Va routine, ulong[] arguments)
+    {
         if (nt.Ke.Irql != PASSIVE_LEVEL)
             throw new BugCheck(BugCheckCode.WORKER_THREAD_RETURNED_AT_BAD_IRQL, routine.Value, (ulong)nt.Ke.Irql);
-        if (nt.Ke.CurrentThread is { KernelApcDisable: not 0 } or { SpecialApcDisable: not 0 })
-            throw new BugCheck(BugCheckCode.APC_INDEX_MISMATCH, routine.Value, 0,
-                (ulong)(ushort)nt.Ke.CurrentThread.KernelApcDisable);
-    });
+        KThread thread = nt.Ke.CurrentThread;
+        if (!thread.MutantListHead.Flink.IsNull && !thread.MutantListHead.IsEmpty)
+            throw new BugCheck(BugCheckCode.SYSTEM_EXIT_OWNED_MUTEX, routine.Value, arguments[^1]);
+        if (nt.Ps.ImpersonationOf(thread) is not null)
+            throw new BugCheck(BugCheckCode.IMPERSONATING_WORKER_THREAD, routine.Value, arguments[^1]);
+        if (thread is { KernelApcDisable: not 0 } or { SpecialApcDisable: not 0 })
+            throw new BugCheck(
+                BugCheckCode.APC_INDEX_MISMATCH, routine.Value, 0, (ulong)(ushort)thread.KernelApcDisable);
+    }
 
     // Made with the first work item: a machine that needs none has no threads for it.
     public WorkerPool PoolOf(uint type)
@@ -43,7 +58,7 @@ sealed partial class Ex
         (string name, int priority) = type < s_queues.Length ? s_queues[type]
             : type is >= CustomPriority and < CustomPriority + 32
                 ? ($"priority {type - CustomPriority}", (int)(type - CustomPriority))
-            : throw new BugCheck(BugCheckCode.WORKER_INVALID, 2, type);
+            : throw new BugCheck(BugCheckCode.WORKER_INVALID, BadQueue, type);
         return _pools[type] = new WorkerPool(nt, name, priority);
     }
 
@@ -51,11 +66,13 @@ sealed partial class Ex
     public void ExQueueWorkItem([AliasesMem] WorkQueueItem workItem, uint queueType)
     {
         if (workItem.WorkerRoutine.Value <= nt.Mm.MmUserProbeAddress)
-            throw new BugCheck(BugCheckCode.WORKER_INVALID, 1, workItem.Address.Value, workItem.WorkerRoutine.Value);
+            throw new BugCheck(
+                BugCheckCode.WORKER_INVALID, BadRoutine, workItem.Address.Value, workItem.WorkerRoutine.Value);
         PoolOf(queueType);
         // Linked into the queue twice, the item would tear the list.
         if (!_queuedItems.Add(workItem.Address))
-            throw new BugCheck(BugCheckCode.WORKER_INVALID, 0, workItem.Address.Value, workItem.WorkerRoutine.Value);
+            throw new BugCheck(
+                BugCheckCode.WORKER_INVALID, QueuedAgain, workItem.Address.Value, workItem.WorkerRoutine.Value);
         Va item = workItem.Address;
         Queue(queueType, workItem.WorkerRoutine, [workItem.Parameter.Value], () => _queuedItems.Remove(item));
     }
@@ -75,6 +92,9 @@ sealed partial class Ex
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoInitializeWorkItem(Va ioObject, Va ioWorkItem)
     {
+        if (nt.Ob.Find(ioObject) is not { } target
+            || target.Type != nt.Ob.DeviceType && target.Type != nt.Ob.DriverType)
+            throw new BugCheck(BugCheckCode.WORKER_INVALID, BadObject, ioWorkItem.Value, ioObject.Value);
         nt.Memory.Write(ioWorkItem, ioObject);
         _workItems[ioWorkItem] = false;
     }
@@ -92,7 +112,7 @@ sealed partial class Ex
     void Forget(Va item)
     {
         if (_workItems.Remove(item, out bool queued) && queued)
-            throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DETECTED_VIOLATION, 0x1030, item.Value);
+            throw new BugCheck(BugCheckCode.WORKER_INVALID, FreedWhileQueued, item.Value);
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
@@ -103,12 +123,17 @@ sealed partial class Ex
     public void IoQueueWorkItemEx(Va ioWorkItem, Va workerRoutine, uint queueType, Va context) => QueueIoWork(
         queueType, ioWorkItem, workerRoutine, [nt.Memory.Read<ulong>(ioWorkItem), context.Value, ioWorkItem.Value]);
 
+    /// <summary>The device or driver stays until the routine has returned.</summary>
     void QueueIoWork(uint type, Va item, Va routine, ulong[] arguments)
     {
-        if (!_workItems.TryGetValue(item, out bool queued) || queued)
-            throw new BugCheck(BugCheckCode.WORKER_INVALID, 0, item.Value);
+        if (!_workItems.TryGetValue(item, out bool queued))
+            throw new BugCheck(BugCheckCode.WORKER_INVALID, NotInitialized, item.Value);
+        if (queued) throw new BugCheck(BugCheckCode.WORKER_INVALID, QueuedAgain, item.Value);
+        PoolOf(type);
+        NtObject target = nt.Ob.At(new Va(arguments[0]));
         _workItems[item] = true;
+        nt.Ob.Reference(target);
         // The routine may free the item, so it counts as taken before it runs.
-        Queue(type, routine, arguments, () => _workItems[item] = false);
+        Queue(type, routine, arguments, () => _workItems[item] = false, () => nt.Ob.Dereference(target));
     }
 }

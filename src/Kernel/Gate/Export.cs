@@ -141,8 +141,28 @@ public interface IObserver
     {
     }
 
-    /// <summary>An IRP is being completed while its cancel routine is still set.</summary>
-    void CompletedWithCancelRoutine(NtKernel nt, Irp irp)
+    /// <summary>Something is about to be done with an IRP.</summary>
+    void IrpUsed(NtKernel nt, IrpUse use, Irp irp)
+    {
+    }
+
+    /// <summary>A completion routine has returned.</summary>
+    void CompletionReturned(NtKernel nt, CompletionReturned returned)
+    {
+    }
+
+    /// <summary>Something is about to be done with a device object.</summary>
+    void DeviceUsed(NtKernel nt, DeviceUse use, DeviceObject device)
+    {
+    }
+
+    /// <summary>Something is about to be done with a remove lock.</summary>
+    void RemoveLockUsed(NtKernel nt, RemoveLockUse use, Va removeLock, Va tag)
+    {
+    }
+
+    /// <summary>A routine for fast I/O has returned.</summary>
+    void FastIoReturned(NtKernel nt, Va routine, Irql irqlBefore, int apcDisable)
     {
     }
 

@@ -20,7 +20,7 @@ sealed partial class Io
     public Irp IoMakeAssociatedIrp(Irp irp, sbyte stackSize)
     {
         if (stackSize < 0) return Irp.At(nt.Memory, Va.Null);
-        Irp made = AllocateIrp(stackSize, nt.Caller);
+        Irp made = AllocateIrp(stackSize, nt.Caller, IrpOrigin.Associated);
         if (made.IsNull) return made;
         made.Flags |= IRP_ASSOCIATED_IRP;
         (made.MasterIrp, made.Thread) = (irp, irp.Thread);

@@ -8,12 +8,14 @@ namespace Ringdown.Kernel;
 /// <summary>IRPs that drivers have made for them.</summary>
 sealed partial class Io
 {
+    /// <summary>An IRP of the running thread, which the system frees when it is complete. The status block and the
+    /// event must outlive it.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public Irp IoBuildDeviceIoControlRequest(
         uint ioControlCode, DeviceObject deviceObject, Va inputBuffer, uint inputBufferLength, Va outputBuffer,
         uint outputBufferLength, bool internalDeviceIoControl, KEvent @event, Va ioStatusBlock)
     {
-        Irp irp = AllocateIrp(deviceObject.StackSize, nt.Caller);
+        Irp irp = AllocateIrp(deviceObject.StackSize, nt.Caller, IrpOrigin.Threaded);
         if (irp.IsNull) return irp;
         IoStackLocation location = irp.CurrentStackLocation.Below;
         location.MajorFunction = internalDeviceIoControl ? IRP_MJ_INTERNAL_DEVICE_CONTROL : IRP_MJ_DEVICE_CONTROL;
@@ -30,26 +32,30 @@ sealed partial class Io
         return Built(irp, SetUpControl(irp, location, request), @event, ioStatusBlock);
     }
 
+    /// <summary>A read, write, flush, shutdown or PnP request of the running thread; else as
+    /// IoBuildDeviceIoControlRequest.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public Irp IoBuildSynchronousFsdRequest(
         uint majorFunction, DeviceObject deviceObject, Va buffer, uint length, Va startingOffset, KEvent @event,
             Va ioStatusBlock)
     {
-        Irp irp = BuildTransfer(majorFunction, deviceObject, buffer, length, startingOffset);
+        Irp irp = BuildTransfer(IrpOrigin.Threaded, majorFunction, deviceObject, buffer, length, startingOffset);
         return irp.IsNull ? irp : Built(irp, STATUS_SUCCESS, @event, ioStatusBlock);
     }
 
+    /// <summary>The same, of no thread's list: its driver's completion routine frees it and its buffers.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public Irp IoBuildAsynchronousFsdRequest(
         uint majorFunction, DeviceObject deviceObject, Va buffer, uint length, Va startingOffset, Va ioStatusBlock)
     {
-        Irp irp = BuildTransfer(majorFunction, deviceObject, buffer, length, startingOffset);
+        Irp irp = BuildTransfer(IrpOrigin.Asynchronous, majorFunction, deviceObject, buffer, length, startingOffset);
         return irp.IsNull ? irp : Built(irp, STATUS_SUCCESS, KEvent.At(nt.Memory, Va.Null), ioStatusBlock);
     }
 
-    Irp BuildTransfer(uint major, DeviceObject device, Va buffer, uint length, Va startingOffset)
+    Irp BuildTransfer(
+        IrpOrigin origin, uint major, DeviceObject device, Va buffer, uint length, Va startingOffset)
     {
-        Irp irp = AllocateIrp(device.StackSize, nt.Caller);
+        Irp irp = AllocateIrp(device.StackSize, nt.Caller, origin);
         if (irp.IsNull) return irp;
         IoStackLocation location = irp.CurrentStackLocation.Below;
         location.MajorFunction = (IrpMajor)(byte)major;
@@ -73,10 +79,12 @@ sealed partial class Io
     {
         if (!status.IsSuccess)
         {
+            FreeSystemBuffer(irp);
             FreeIrp(irp);
             return Irp.At(nt.Memory, Va.Null);
         }
         (irp.UserEvent, irp.UserIosb, irp.Thread) = (@event, ioStatusBlock, nt.Ke.CurrentThread);
+        if (Record(irp).Origin == IrpOrigin.Threaded) QueueToThread(irp);
         return irp;
     }
 

@@ -50,18 +50,24 @@ sealed partial class Io
         csq.ReservePointer = Va.Null;
         Irql old = LockQueue(csq);
         NtStatus status = Insert(csq, irp, insertContext);
-        if (!status.IsSuccess)
-        {
-            Forget(irp, context);
-            UnlockQueue(csq, old);
-            return status;
-        }
+        if (status.IsSuccess) MakeCancelable(csq, irp, context, old);
+        else Refuse(csq, irp, context, old);
+        return status;
+    }
+
+    void Refuse(IoCsq csq, Irp irp, IoCsqIrpContext context, Irql old)
+    {
+        Forget(irp, context);
+        UnlockQueue(csq, old);
+    }
+
+    void MakeCancelable(IoCsq csq, Irp irp, IoCsqIrpContext context, Irql old)
+    {
         irp.CancelRoutine = CsqCancelRoutine;
         Note(irp, IrpEventKind.Queue, Va.Null);
         // Canceled before there was a routine to tell: unless the canceler has it now, that is done here.
         if (irp.Cancel && TakeCancelRoutine(irp)) Abandon(csq, irp, context, old);
         else UnlockQueue(csq, old);
-        return status;
     }
 
     NtStatus Insert(IoCsq csq, Irp irp, Va insertContext)

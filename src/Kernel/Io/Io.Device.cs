@@ -57,17 +57,39 @@ sealed partial class Io
         if (HasVolume(type)) CreateVpb(device);
     }
 
+    /// <summary>Takes a device out of the system: at once, or when it is closed and nothing is attached to it any more.
+    /// Until then it lives on without a name.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public void IoDeleteDevice(DeviceObject deviceObject)
     {
         NtObject target = nt.Ob.At(deviceObject.Address);
+        nt.OnDeviceUsed(DeviceUse.Delete, deviceObject);
+        if (IsDeletePending(deviceObject)) return;
         if (target.Parent is not null) nt.Ob.Remove(target);
+        if ((deviceObject.Flags & DO_SHUTDOWN_REGISTERED) != 0) IoUnregisterShutdownNotification(deviceObject);
         Unlink(deviceObject);
         RemoveTimer(deviceObject);
-        // With handles open it lives on without a name, until the last one is closed.
         DevobjExtension extension = deviceObject.DeviceObjectExtension;
         extension.ExtensionFlags |= 2;     // DOE_DELETE_PENDING
-        if (deviceObject.ReferenceCount == 0) nt.Ob.Dereference(target);
+        if (deviceObject.ReferenceCount == 0) CompleteDelete(deviceObject);
+    }
+
+    readonly HashSet<Va> _telling = [];
+
+    /// <summary>Whoever is attached to the device is told by FastIoDetachDevice; if it stays, so does the
+    /// device.</summary>
+    void CompleteDelete(DeviceObject device)
+    {
+        if (_telling.Contains(device.Address)) return;
+        DeviceObject attached = device.AttachedDevice;
+        if (!attached.IsNull
+            && FastIoRoutine(attached.DriverObject, FastIoEntry.DetachDevice) is { IsNull: false } tell)
+        {
+            _telling.Add(device.Address);
+            nt.Routines.Call(tell, attached.Address.Value, device.Address.Value);
+            _telling.Remove(device.Address);
+        }
+        if (device.AttachedDevice.IsNull && device.ReferenceCount == 0) nt.Ob.Dereference(nt.Ob.At(device.Address));
     }
 
     void Unlink(DeviceObject device)
@@ -146,7 +168,7 @@ sealed partial class Io
     public DeviceObject IoAttachDeviceToDeviceStack(DeviceObject sourceDevice, DeviceObject targetDevice)
     {
         DeviceObject top = TopOf(targetDevice);
-        if ((top.Flags & DO_DEVICE_INITIALIZING) != 0 || IsDeletePending(top))
+        if ((top.Flags & DO_DEVICE_INITIALIZING) != 0 || IsDeletePending(top) || IsUnloadPending(top))
             return DeviceObject.At(nt.Memory, Va.Null);
         top.AttachedDevice = sourceDevice;
         sourceDevice.StackSize = (sbyte)(top.StackSize + 1);
@@ -178,14 +200,20 @@ sealed partial class Io
         return IoAttachDeviceToDeviceStackSafe(sourceDevice, DeviceObject.At(nt.Memory, found.Body), attachedDevice);
     }
 
+    /// <summary>Takes off what is attached to a device. A device, or its driver, that waits for that goes
+    /// then.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void IoDetachDevice(DeviceObject targetDevice)
     {
+        nt.OnDeviceUsed(DeviceUse.Detach, targetDevice);
         DeviceObject attached = targetDevice.AttachedDevice;
         if (attached.IsNull) return;
         DevobjExtension extension = attached.DeviceObjectExtension;
         extension.AttachedTo = DeviceObject.At(nt.Memory, Va.Null);
         targetDevice.AttachedDevice = DeviceObject.At(nt.Memory, Va.Null);
+        if (targetDevice.ReferenceCount != 0) return;
+        if (IsDeletePending(targetDevice)) CompleteDelete(targetDevice);
+        else if (IsUnloadPending(targetDevice)) nt.Loader.UnloadPending(targetDevice.DriverObject);
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]

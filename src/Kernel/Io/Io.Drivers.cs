@@ -14,25 +14,35 @@ sealed partial class Io
     int _nextDriverName;
 
     /// <summary>A driver object whose initialization routine is in an image that is loaded already.</summary>
+    /// <returns>What the routine returned; else why there is no such object.</returns>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoCreateDriver(UnicodeString driverName, Va initializationFunction)
     {
         string path = driverName.IsNull || driverName.Length == 0 ? $@"\Driver\{++_nextDriverName:X8}"
             : driverName.Text;
+        NtStatus status = NameOfDriver(path, out string name);
+        if (!status.IsSuccess) return status;
+        DriverObject driver = CreateDriver(name, Va.Null, 0, initializationFunction, Va.Null);
+        status = new NtStatus((uint)nt.Routines.Call(initializationFunction, driver.Address.Value, 0));
+        if (status.IsSuccess) MakeReady(driver);
+        else IoDeleteDriver(driver);
+        return status;
+    }
+
+    NtStatus NameOfDriver(string path, out string name)
+    {
         const string directory = @"\Driver\";
+        name = "";
         if (!path.StartsWith(directory, StringComparison.OrdinalIgnoreCase)) return STATUS_OBJECT_PATH_SYNTAX_BAD;
         if (nt.Ob.Lookup(path, out _, out _) is { IsSuccess: true }) return STATUS_OBJECT_NAME_COLLISION;
-        string name = path[directory.Length..];
-        if (name.Length is 0 or > 255 || name.Contains('\\')) return STATUS_OBJECT_NAME_INVALID;
-        DriverObject driver = CreateDriver(name, Va.Null, 0, initializationFunction, Va.Null);
-        var status = new NtStatus((uint)nt.Routines.Call(initializationFunction, driver.Address.Value, 0));
-        if (!status.IsSuccess)
-        {
-            IoDeleteDriver(driver);
-            return status;
-        }
+        name = path[directory.Length..];
+        return name.Length is 0 or > 255 || name.Contains('\\') ? STATUS_OBJECT_NAME_INVALID : STATUS_SUCCESS;
+    }
+
+    /// <summary>What a driver's entry point has created may be opened from now on.</summary>
+    public static void MakeReady(DriverObject driver)
+    {
         foreach (DeviceObject device in Devices(driver).ToArray()) Ready(device);
-        return status;
     }
 
     static void Ready(DeviceObject device) => device.Flags &= ~DO_DEVICE_INITIALIZING;

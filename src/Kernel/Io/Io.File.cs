@@ -53,7 +53,7 @@ sealed partial class Io
     {
         if (--device.ReferenceCount != 0) return;
         DriverObject driver = device.DriverObject;
-        if (IsDeletePending(device)) nt.Ob.Dereference(nt.Ob.At(device.Address));
+        if (IsDeletePending(device)) CompleteDelete(device);
         else if (IsUnloadPending(device)) nt.Loader.UnloadPending(driver);
     }
 

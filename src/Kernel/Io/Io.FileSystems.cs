@@ -59,11 +59,15 @@ sealed partial class Io
         return STATUS_SUCCESS;
     }
 
-    /// <summary>Volumes that are mounted already are the caller's to find, as with the other one.</summary>
-    [Export(Support.Partial, "Mounts that are under way are not waited for."), IrqlRequiresMax(APC_LEVEL)]
+    /// <summary>The same. Synchronized with mounts, it first waits for those that are under way, so that the caller
+    /// misses none: each volume is mounted before, or after it has registered.</summary>
+    [Export, IrqlRequiresMax(APC_LEVEL)]
     public NtStatus IoRegisterFsRegistrationChangeMountAware(
-        DriverObject driverObject, Va driverNotificationRoutine, bool synchronizeWithMounts) =>
-        IoRegisterFsRegistrationChange(driverObject, driverNotificationRoutine);
+        DriverObject driverObject, Va driverNotificationRoutine, bool synchronizeWithMounts)
+    {
+        if (synchronizeWithMounts) WaitForMounts();
+        return IoRegisterFsRegistrationChange(driverObject, driverNotificationRoutine);
+    }
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public void IoUnregisterFsRegistrationChange(DriverObject driverObject, Va driverNotificationRoutine) =>

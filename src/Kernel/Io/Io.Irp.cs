@@ -5,7 +5,7 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>IRPs: allocated, passed down a stack, completed up it, canceled.</summary>
+/// <summary>IRPs: allocated, passed down a stack, completed up it.</summary>
 sealed partial class Io
 {
     readonly Dictionary<Va, IrpRecord> _irps = [];
@@ -17,7 +17,7 @@ sealed partial class Io
 
     /// <summary>An IRP with so many stack locations. <paramref name="owner"/>: the driver that asked, null for the
     /// kernel.</summary>
-    Irp AllocateIrp(int stackSize, Va owner)
+    Irp AllocateIrp(int stackSize, Va owner, IrpOrigin origin = IrpOrigin.System)
     {
         int bytes = Irp.Size + stackSize * IoStackLocation.Size;
         Va block = owner.IsNull
@@ -28,7 +28,7 @@ sealed partial class Io
         InitializeIrp(irp, bytes, stackSize);
         // IRP_ALLOCATED_FIXED_SIZE is 4: it came from the pool, not from a driver's buffer
         irp.AllocationFlags = 0x04;
-        _irps.Add(block, new IrpRecord(block, stackSize));
+        _irps.Add(block, new IrpRecord(block, stackSize) { Origin = origin });
         return irp;
     }
 
@@ -68,32 +68,39 @@ sealed partial class Io
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public Irp IoAllocateIrp(sbyte stackSize, bool chargeQuota) =>
-        stackSize < 0 ? Irp.At(nt.Memory, Va.Null) : AllocateIrp(stackSize, nt.Caller);
+        stackSize < 0 ? Irp.At(nt.Memory, Va.Null) : AllocateIrp(stackSize, nt.Caller, IrpOrigin.Allocated);
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoFreeIrp([FreesMem] Irp irp)
     {
         if (irp.Type != IO_TYPE_IRP) throw new BugCheck(BugCheckCode.MULTIPLE_IRP_COMPLETE_REQUESTS, irp.Address.Value);
+        nt.OnIrpUsed(IrpUse.Free, irp);
+        DequeueFromThread(irp);
         FreeIrp(irp);
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoInitializeIrp(Irp irp, ushort packetSize, sbyte stackSize)
     {
+        if (_irps.ContainsKey(irp.Address)) nt.OnIrpUsed(IrpUse.Initialize, irp);
         NoteFree(irp.Address);
         InitializeIrp(irp, packetSize, stackSize);
-        _irps[irp.Address] = new IrpRecord(irp.Address, stackSize);
+        _irps[irp.Address] = new IrpRecord(irp.Address, stackSize) { Origin = IrpOrigin.Raw };
     }
 
+    /// <summary>Makes an IRP as it was when it was made, for a driver that sends its own again.</summary>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoReuseIrp(Irp irp, NtStatus iostatus)
     {
+        IrpOrigin origin = Record(irp).Origin;
+        nt.OnIrpUsed(IrpUse.Reuse, irp);
+        DequeueFromThread(irp);
         byte allocationFlags = irp.AllocationFlags;
         NoteFree(irp.Address);
         InitializeIrp(irp, irp.ObjectSize, irp.StackCount);
         irp.AllocationFlags = allocationFlags;
         irp.IoStatus = new(iostatus, 0);
-        _irps[irp.Address] = new IrpRecord(irp.Address, irp.StackCount);
+        _irps[irp.Address] = new IrpRecord(irp.Address, irp.StackCount) { Origin = origin };
     }
 
     /// <summary>Hands an IRP to the driver of a device: the next stack location becomes current, then its dispatch
@@ -103,6 +110,8 @@ sealed partial class Io
     {
         // The last location belongs to the lowest driver: below it nobody is left to call.
         if (irp.CurrentLocation <= 1) throw new BugCheck(BugCheckCode.NO_MORE_IRP_STACK_LOCATIONS, irp.Address.Value);
+        IrpRecord record = Record(irp);
+        if (!record.IsInUse(irp)) record.SentFrom = irp.CurrentLocation;
         irp.CurrentLocation--;
         IoStackLocation next = irp.CurrentStackLocation.Below;
         irp.CurrentStackLocation = next;
@@ -113,7 +122,6 @@ sealed partial class Io
             throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DETECTED_VIOLATION, 0x20, irp.Address.Value, (ulong)major);
 
         Va address = irp.Address, dispatch = deviceObject.DriverObject.MajorFunction(major);
-        IrpRecord record = Record(irp);
         int depth = DepthOf(irp);
         if (nt.WatchesIrps) Note(record, address, depth, Step(IrpEventKind.Dispatch, default));
         nt.OnDispatching(irp, major, dispatch);
@@ -153,11 +161,18 @@ sealed partial class Io
             throw new BugCheck(BugCheckCode.MULTIPLE_IRP_COMPLETE_REQUESTS, irp.Address.Value);
         IrpRecord record = Record(irp);
         if (nt.WatchesIrps) Note(irp, IrpEventKind.Complete, nt.Caller);
-        if (!irp.CancelRoutine.IsNull) nt.OnCompletedWithCancelRoutine(irp);
+        nt.OnIrpUsed(IrpUse.Complete, irp);
+        // A cancel that comes now would find an IRP that is gone.
+        if (!irp.CancelRoutine.IsNull)
+            throw new BugCheck(BugCheckCode.CANCEL_STATE_IN_COMPLETED_IRP, irp.Address.Value, irp.CancelRoutine.Value);
         while (irp.CurrentLocation <= irp.StackCount)
             if (!CompleteLocation(irp, record)) return;
+        nt.OnIrpUsed(IrpUse.CompleteToTop, irp);
         irp.CurrentLocation++;
         Note(irp, IrpEventKind.Finish, Va.Null);
+        if (priorityBoost > 0) nt.Ke.Scheduler.Find(irp.Thread.Address)?.Boost(priorityBoost);
+        KeepReparseData(irp, record);
+        DequeueFromThread(irp);
         Finish(irp, record);
     }
 
@@ -179,63 +194,46 @@ sealed partial class Io
         bool invoke = (control & SL_INVOKE_ON_SUCCESS) != 0 && success
             || (control & SL_INVOKE_ON_ERROR) != 0 && !success
             || (control & SL_INVOKE_ON_CANCEL) != 0 && irp.Cancel;
+        Clear(done);
         if (!invoke)
         {
             // Nobody is asked, so the mark travels up by itself.
             if (pending && !isTop) MarkPending(irp.CurrentStackLocation);
             return true;
         }
-        done.Control = None;
         Va device = isTop ? Va.Null : irp.CurrentStackLocation.DeviceObject.Address;
         Va address = irp.Address;
         int depth = DepthOf(irp);
         Note(irp, IrpEventKind.CompletionCall, routine);
+        (Irql irql, int apcs) = (nt.Ke.Irql, ApcDisable);
         var status = new NtStatus((uint)nt.Routines.Call(routine, device.Value, address.Value, context.Value));
         if (nt.WatchesIrps)
             Note(record, address, depth, new IrpEvent(IrpEventKind.Completion, device, routine, 0, status));
-        return status != STATUS_MORE_PROCESSING_REQUIRED;
+        bool keeps = status == STATUS_MORE_PROCESSING_REQUIRED;
+        // Who keeps the IRP may have freed it.
+        bool marked = isTop || keeps || (irp.CurrentStackLocation.Control & SL_PENDING_RETURNED) != 0;
+        nt.OnCompletionReturned(new CompletionReturned(
+            device, record.Address, routine, status, pending, marked, irql, apcs - ApcDisable));
+        return !keeps;
     }
 
-    static void MarkPending(IoStackLocation location) => location.Control |= SL_PENDING_RETURNED;
-
-    [Export, AcquiresLock, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoAcquireCancelSpinLock(Va irql) =>
-        nt.Memory.Write(irql, (byte)nt.Ke.KeAcquireSpinLockRaiseToDpc(CancelLock));
-
-    [Export, ReleasesLock, IrqlRequiresMin(DISPATCH_LEVEL), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoReleaseCancelSpinLock(Irql irql) => nt.Ke.KeReleaseSpinLock(CancelLock, irql);
-
-    /// <summary>The system's cancel spin lock.</summary>
-    public Va CancelLock
+    // Each critical or guarded region counts one down.
+    int ApcDisable
     {
         get
         {
-            if (field.IsNull) field = nt.Mm.Pool.Allocate(8, 0x636E_6143);
-            return field;
+            KThread thread = nt.Ke.CurrentThread;
+            return thread.KernelApcDisable + thread.SpecialApcDisable;
         }
     }
 
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public bool IoCancelIrp(Irp irp)
+    // A lower driver's location is nobody's any more; so a stale one does not look like a fresh one.
+    static void Clear(IoStackLocation done)
     {
-        Irql old = nt.Ke.KeAcquireSpinLockRaiseToDpc(CancelLock);
-        irp.Cancel = true;
-        Va routine = irp.CancelRoutine;
-        irp.CancelRoutine = Va.Null;
-        if (routine.IsNull)
-        {
-            nt.Ke.KeReleaseSpinLock(CancelLock, old);
-            return false;
-        }
-        irp.CancelIrql = old;
-        (Va address, Va device, int depth) =
-            (irp.Address, irp.CurrentStackLocation.DeviceObject.Address, DepthOf(irp));
-        if (nt.WatchesIrps)
-            Note(Record(irp), address, depth, new IrpEvent(IrpEventKind.Cancel, device, routine, 0, default));
-        // The routine gives the lock back.
-        nt.Routines.Call(routine, device.Value, address.Value);
-        if (nt.WatchesIrps)
-            Note(null, address, depth, new IrpEvent(IrpEventKind.CancelReturn, device, routine, 0, default));
-        return true;
+        (done.MinorFunction, done.Flags, done.Control) = (0, 0, None);
+        (done.Parameter1, done.Parameter2, done.Parameter3, done.Parameter4) = (0, 0, 0, 0);
+        (done.CompletionRoutine, done.Context) = (Va.Null, Va.Null);
     }
+
+    static void MarkPending(IoStackLocation location) => location.Control |= SL_PENDING_RETURNED;
 }

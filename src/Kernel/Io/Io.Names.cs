@@ -7,7 +7,7 @@ namespace Ringdown.Kernel;
 /// <summary>Names of DOS for devices and files, and ways down a stack.</summary>
 sealed partial class Io
 {
-    const string NoMountManager = "There is no mount manager: drive letters are the links in \\GLOBAL??.";
+    public const string NoMountManager = "There is no mount manager: drive letters are the links in \\GLOBAL??.";
 
     /// <summary>The drive letter whose link leads to a device; null if none does.</summary>
     string? DriveOf(DeviceObject device)
@@ -49,10 +49,6 @@ sealed partial class Io
         dosName.Set(made, drive.Length * 2, drive.Length * 2 + 2);
         return STATUS_SUCCESS;
     }
-
-    [Export(Support.Partial, NoMountManager), IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus RtlVolumeDeviceToDosName(DeviceObject volumeDeviceObject, UnicodeString dosName) =>
-        IoVolumeDeviceToDosName(volumeDeviceObject, dosName);
 
     /// <summary>The lowest device of a stack, referenced.</summary>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]

@@ -23,6 +23,12 @@ sealed record FileOpen(ObjectRequest Request, OpenOptions Options)
 
     /// <summary>The rights that the handle is to have.</summary>
     public uint Granted { get; set; }
+
+    /// <summary>Where the driver sends the open on, if it does.</summary>
+    public Reparse Reparse { get; init; } = new();
+
+    /// <summary>Nothing was left of the name behind that of the device.</summary>
+    public bool IsWithoutName { get; init; }
 }
 
 /// <summary>Opening: the name leads to a device, or starts from an open file; the device's stack is asked.</summary>
@@ -41,7 +47,7 @@ sealed partial class Io
         Open(new FileOpen(new ObjectRequest(null, path, ObjectRequest.OBJ_CASE_INSENSITIVE, null, mode), options),
             out file, out information);
 
-    public NtStatus Open(FileOpen open, out NtObject? file, out ulong information)
+    NtStatus OpenOnce(FileOpen open, out NtObject? file, out ulong information)
     {
         (file, information) = (null, 0);
         ObjectRequest request = open.Request;
@@ -70,15 +76,16 @@ sealed partial class Io
         file = NewFile(device, vpb, related, name, options);
         FileObject made = FileObject.At(nt.Memory, file.Body);
         if (isDirect && !device.Vpb.IsNull) made.Flags |= FO_DIRECT_DEVICE_OPEN;
-        return Finish(open with { Options = options }, ref file, out information);
+        return Finish(open with { Options = options, IsWithoutName = name.Length == 0 }, ref file, out information);
     }
 
     NtStatus Finish(FileOpen open, ref NtObject? file, out ulong information)
     {
         NtStatus status = SendCreate(file!, open, out information);
-        if (status.IsSuccess) return status;
+        if (status.IsSuccess && status != STATUS_REPARSE) return status;
         // A file whose create failed gets neither cleanup nor close.
         FileObject failed = FileObject.At(nt.Memory, file!.Body);
+        if (status == STATUS_REPARSE) KeepReparse(open, failed);
         failed.FsContext2 = Va.Null;
         _neverOpened.Add(file.Body);
         nt.Ob.Dereference(file);
@@ -146,6 +153,7 @@ sealed partial class Io
         var request = new IoRequest(open.Major, FileObject.At(nt.Memory, file.Body))
         {
             Mode = open.Request.Mode,
+            Reparse = open.Reparse,
             LocationFlags = (byte)(open.LocationFlags
                 | (open.Request.Has(ObjectRequest.OBJ_CASE_INSENSITIVE) ? 0 : SL_CASE_SENSITIVE)
                 | (open.Request.Has(ObjectRequest.OBJ_FORCE_ACCESS_CHECK) ? SL_FORCE_ACCESS_CHECK : 0)),

@@ -72,20 +72,23 @@ sealed partial class Io
         nt.Memory.Write(partitionBuffer, Va.Null);
         if (!IsSectorSize(sectorSize)) return STATUS_INVALID_PARAMETER;
         if (ReadTable(deviceObject, sectorSize) is not { } table) return STATUS_IO_DEVICE_ERROR;
-        Partition[] listed = [.. table.Partitions.Where(p => !returnRecognizedPartitions || p.IsRecognized)];
-        Va layout = Allocate(LayoutHeader + listed.Length * LayoutEntry);
+        Va layout = LayoutOf(table.Signature,
+            [.. table.Partitions.Where(p => !returnRecognizedPartitions || p.IsRecognized)]);
         if (layout.IsNull) return STATUS_INSUFFICIENT_RESOURCES;
-        nt.Memory.Write(layout, (uint)listed.Length);
-        nt.Memory.Write(layout + 4, table.Signature);
-        uint number = 0;
-        for (int i = 0; i < listed.Length; i++)
-        {
-            Partition partition = listed[i];
-            Va entry = layout + LayoutHeader + i * LayoutEntry;
-            WriteEntry(entry, partition, NumberOf(partition, ref number));
-        }
         nt.Memory.Write(partitionBuffer, layout);
         return STATUS_SUCCESS;
+    }
+
+    Va LayoutOf(uint signature, Partition[] listed)
+    {
+        Va layout = Allocate(LayoutHeader + listed.Length * LayoutEntry);
+        if (layout.IsNull) return layout;
+        nt.Memory.Write(layout, (uint)listed.Length);
+        nt.Memory.Write(layout + 4, signature);
+        uint number = 0;
+        for (int i = 0; i < listed.Length; i++)
+            WriteEntry(layout + LayoutHeader + i * LayoutEntry, listed[i], NumberOf(listed[i], ref number));
+        return layout;
     }
 
     Va Allocate(int bytes) =>

@@ -100,27 +100,6 @@ sealed partial class Io
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public Va IoAllocateErrorLogEntry(Va ioObject, byte entrySize)
-    {
-        // ERROR_LOG_MAXIMUM_SIZE is 240; the packet itself takes 0x30.
-        if (entrySize is < 0x30 or > 240) return Va.Null;
-        return nt.Mm.Pool.Allocate(entrySize, 0x4C72_7245);
-    }
-
-    /// <summary>Logs the entry, as a line of the debug output, and frees it.</summary>
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoWriteErrorLogEntry([FreesMem] Va elEntry)
-    {
-        uint code = nt.Memory.Read<uint>(elEntry + 0x0C), unique = nt.Memory.Read<uint>(elEntry + 0x10);
-        var final = new NtStatus(nt.Memory.Read<uint>(elEntry + 0x14));
-        nt.Dbg.PrintLine($"error log: code 0x{code:x8}, unique value {unique}, final status {final}");
-        nt.Mm.Pool.Free(elEntry);
-    }
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoFreeErrorLogEntry([FreesMem] Va elEntry) => nt.Mm.Pool.Free(elEntry);
-
-    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus IoAllocateDriverObjectExtension(
         DriverObject driverObject, Va clientIdentificationAddress, uint driverObjectExtensionSize,
             Va driverObjectExtension)

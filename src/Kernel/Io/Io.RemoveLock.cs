@@ -19,6 +19,7 @@ sealed partial class Io
     public void IoInitializeRemoveLockEx(
         RemoveLock @lock, uint allocateTag, uint maxLockedMinutes, uint highWatermark, uint remlockSize)
     {
+        nt.OnRemoveLockUsed(RemoveLockUse.Initialize, @lock.Address, Va.Null);
         (@lock.Removed, @lock.IoCount) = (false, 1);
         @lock.RemoveEvent.Header.Initialize(DispatcherType.SynchronizationEvent, KEvent.Size, 0);
     }
@@ -27,24 +28,31 @@ sealed partial class Io
     public NtStatus IoAcquireRemoveLockEx(RemoveLock removeLock, Va tag, Va file, uint line, uint remlockSize)
     {
         removeLock.IoCount++;
-        if (!removeLock.Removed) return STATUS_SUCCESS;
-        IoReleaseRemoveLockEx(removeLock, tag, remlockSize);
-        return STATUS_DELETE_PENDING;
+        if (removeLock.Removed)
+        {
+            Release(removeLock);
+            return STATUS_DELETE_PENDING;
+        }
+        nt.OnRemoveLockUsed(RemoveLockUse.Acquire, removeLock.Address, tag);
+        return STATUS_SUCCESS;
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoReleaseRemoveLockEx(RemoveLock removeLock, Va tag, uint remlockSize)
     {
-        int left = removeLock.IoCount - 1;
-        removeLock.IoCount = left;
-        if (left < 0)
-            throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DETECTED_VIOLATION, 0xE0, removeLock.Address.Value);
-        if (left == 0) nt.Ke.KeSetEvent(removeLock.RemoveEvent, 0, false);
+        nt.OnRemoveLockUsed(RemoveLockUse.Release, removeLock.Address, tag);
+        Release(removeLock);
+    }
+
+    void Release(RemoveLock removeLock)
+    {
+        if (--removeLock.IoCount == 0) nt.Ke.KeSetEvent(removeLock.RemoveEvent, 0, false);
     }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public void IoReleaseRemoveLockAndWaitEx(RemoveLock removeLock, Va tag, uint remlockSize)
     {
+        nt.OnRemoveLockUsed(RemoveLockUse.ReleaseAndWait, removeLock.Address, tag);
         removeLock.Removed = true;
         // The caller's own count, and the one that the lock was made with.
         removeLock.IoCount -= 2;

@@ -26,6 +26,7 @@ sealed partial class Io
             request.Complete(STATUS_INVALID_PARAMETER, 0);
             return STATUS_INVALID_PARAMETER;
         }
+        if (TryFastIo(request)) return request.Status;
         DeviceObject top = request.Target ?? RelatedDevice(request.File);
         Irp irp = NewIrp(request, top);
         IoStackLocation location = irp.CurrentStackLocation.Below;

@@ -22,6 +22,7 @@ sealed partial class Io
     public NtStatus IoInitializeTimer(DeviceObject deviceObject, Va timerRoutine, Va context)
     {
         const short IO_TYPE_TIMER = 9;
+        nt.OnDeviceUsed(DeviceUse.InitializeTimer, deviceObject);
         Va timer = deviceObject.Timer;
         if (timer.IsNull)
         {

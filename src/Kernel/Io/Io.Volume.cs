@@ -12,6 +12,8 @@ sealed partial class Io
 {
     const uint VpbTag = 0x2062_7056, DO_VERIFY_VOLUME = 0x02, FILE_DEVICE_IS_MOUNTED = 0x20;
     const short IO_TYPE_VPB = 10;
+    /// <summary>How often recognizers may have file systems loaded for one mount.</summary>
+    const int MostLoads = 32;
     const byte IRP_MN_MOUNT_VOLUME = 1, IRP_MN_VERIFY_VOLUME = 2, IRP_MN_LOAD_FILE_SYSTEM = 3;
 
     static bool HasVolume(uint deviceType) =>
@@ -63,26 +65,53 @@ sealed partial class Io
 
     NtStatus Mount(DeviceObject device, bool allowRaw)
     {
+        if (_mounts++ == 0) nt.Ke.KeResetEvent(NoMounts);
+        try
+        {
+            return OfferToAll(device, allowRaw);
+        }
+        finally
+        {
+            if (--_mounts == 0) nt.Ke.KeSetEvent(NoMounts, 0, false);
+        }
+    }
+
+    int _mounts;
+
+    // Signaled while no mount is under way.
+    KEvent NoMounts
+    {
+        get
+        {
+            if (!field.Address.IsNull) return field;
+            field = KEvent.At(nt.Memory, nt.Mm.Pool.Allocate(KEvent.Size, VpbTag));
+            field.Header.Initialize(DispatcherType.NotificationEvent, KEvent.Size, 1);
+            return field;
+        }
+    }
+
+    void WaitForMounts()
+    {
+        while (_mounts > 0)
+        {
+            nt.Ke.Clock.Spend();
+            nt.Ke.WaitFor([NoMounts.Header], all: false, deadline: null);
+        }
+    }
+
+    NtStatus OfferToAll(DeviceObject device, bool allowRaw)
+    {
         uint type = FileSystemTypeOf(device.DeviceType);
+        int loads = 0;
         for (int i = 0; i < _fileSystems.Count; i++)
         {
             nt.Ke.Clock.Spend();
             DeviceObject fileSystem = _fileSystems[i];
             if (fileSystem.DeviceType != type) continue;
             NtStatus status = Offer(fileSystem, device);
-            if (status.IsSuccess)
-            {
-                Vpb vpb = device.Vpb;
-                vpb.Flags |= Vpb.Mounted;
-                vpb.ReferenceCount++;
-                DeviceObject volume = vpb.DeviceObject;
-                if (volume.IsNull) return STATUS_UNRECOGNIZED_VOLUME;
-                DevobjExtension extension = volume.DeviceObjectExtension;
-                extension.Vpb = vpb;
-                return STATUS_SUCCESS;
-            }
+            if (status.IsSuccess) return SetMounted(device);
             // It only recognizes the volume: the file system itself is loaded, and stands first then.
-            if (status == STATUS_FS_DRIVER_REQUIRED
+            if (status == STATUS_FS_DRIVER_REQUIRED && loads++ < MostLoads
                 && SendVolume(fileSystem, device, IRP_MN_LOAD_FILE_SYSTEM).IsSuccess) i = -1;
             else if (status != STATUS_UNRECOGNIZED_VOLUME && IsUserInduced(status)) return status;
         }
@@ -90,6 +119,20 @@ sealed partial class Io
         Vpb raw = device.Vpb;
         raw.Flags |= Vpb.Mounted | Vpb.RawMount;
         raw.DeviceObject = device;
+        return STATUS_SUCCESS;
+    }
+
+    NtStatus SetMounted(DeviceObject device)
+    {
+        Vpb vpb = device.Vpb;
+        DeviceObject volume = vpb.DeviceObject;
+        if (volume.IsNull) return STATUS_UNRECOGNIZED_VOLUME;
+        vpb.Flags |= Vpb.Mounted;
+        vpb.ReferenceCount++;
+        // Requests go on from the volume to the disk's stack.
+        volume.StackSize = (sbyte)(TopOf(device).StackSize + 1);
+        DevobjExtension extension = volume.DeviceObjectExtension;
+        extension.Vpb = vpb;
         return STATUS_SUCCESS;
     }
 

@@ -64,6 +64,9 @@ public sealed class IoRequest
     internal Va ApcRoutine { get; set; }
     internal Va ApcContext { get; set; }
 
+    /// <summary>Of an open: where its driver sends it on.</summary>
+    internal Reparse? Reparse { get; init; }
+
     /// <summary>It keeps a reference to its file.</summary>
     internal bool HoldsFile { get; set; }
 

@@ -79,8 +79,16 @@ public sealed class IrpRecord(Va address, int stackCount)
     /// <summary>The request that it carries, if it came from the user's side or a Zw service.</summary>
     internal IoRequest? Request { get; set; }
 
+    public IrpOrigin Origin { get; internal set; }
+
+    /// <summary>Its current location when it was last sent by who has it; 0: never sent.</summary>
+    internal int SentFrom { get; set; }
+
     /// <summary>The list of extra parameters of a create; null for none.</summary>
     internal Va EcpList { get; set; }
+
+    /// <summary>It was sent, and has not come back to who sent it.</summary>
+    public bool IsInUse(Irp irp) => SentFrom != 0 && irp.CurrentLocation < SentFrom;
 
     internal void Add(IrpEvent happened)
     {

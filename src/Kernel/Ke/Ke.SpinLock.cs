@@ -116,6 +116,10 @@ sealed partial class Ke
     string DescribeHolder(ulong word) => HolderOf(word) is { } holder
         ? $"processor {holder.Number} ({holder.Current.Name})" : "nobody";
 
+    /// <summary>The running thread has taken it, and not given it back.</summary>
+    public bool IsHeldHere(Va spinLock) =>
+        (_nt.Memory.Read<ulong>(spinLock) & ~1UL) == Scheduler.Active.Current.Object.Address.Value;
+
     KProcessor? HolderOf(ulong word) =>
         Scheduler.Processors.FirstOrDefault(p => p.Current.Object.Address.Value == (word & ~1UL));
 

@@ -41,6 +41,8 @@ sealed class DriverPaging(NtKernel nt)
         return section is null ? null : (image, section);
     }
 
+    public bool IsPageable(Va address) => SectionAt(address) is var (image, section) && IsPageable(image, section);
+
     /// <summary>Locks the section in which an address lies.</summary>
     /// <returns>Its handle: where it begins; null if the address is in no section.</returns>
     public Va Lock(Va address)

@@ -136,6 +136,7 @@ public sealed class CcTests
     }
 
     [Fact]
+    [Rule("16.5", Hypothesis = true)]
     public void The_lazy_writer_writes_after_a_second_under_the_drivers_lock()
     {
         using var m = new TestMachine();
@@ -153,6 +154,7 @@ public sealed class CcTests
     }
 
     [Fact]
+    [Rule("16.4", Hypothesis = true)]
     public void A_read_that_fails_raises_its_status()
     {
         using var m = new TestMachine();
@@ -222,6 +224,7 @@ public sealed class CcTests
     }
 
     [Fact]
+    [Rule("16.2", Hypothesis = true)]
     public void Fast_IO_reads_and_extends_a_file()
     {
         using var m = new TestMachine();

@@ -58,6 +58,7 @@ public sealed class DeviceQueueTests
     }
 
     [Fact]
+    [Rule("10.2")]
     public void A_queued_spin_lock_is_held_until_its_handle_is_released()
     {
         using var m = new TestMachine();

@@ -18,6 +18,7 @@ public sealed class ExLockTests
     }
 
     [Fact]
+    [Rule("10.7")]
     public void A_fast_mutex_raises_to_APC_LEVEL_and_is_its_owners_to_release()
     {
         using var m = new TestMachine();
@@ -90,6 +91,7 @@ public sealed class ExLockTests
     }
 
     [Theory, InlineData(false), InlineData(true)]
+    [Rule("10.9")]
     public void A_push_lock_goes_on_to_who_waited_first(bool releasedInline)
     {
         using var m = new TestMachine();
@@ -132,6 +134,7 @@ public sealed class ExLockTests
     }
 
     [Fact]
+    [Rule("10.5")]
     public void A_shared_spin_lock_is_many_readers_or_one_writer()
     {
         using var m = new TestMachine();

@@ -65,6 +65,7 @@ public sealed class FsRtlContextTests
     }
 
     [Fact]
+    [Rule("16.10")]
     public void A_posted_routine_runs_on_another_thread()
     {
         using var m = new TestMachine();

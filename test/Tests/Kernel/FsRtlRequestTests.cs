@@ -39,6 +39,7 @@ public sealed class FsRtlRequestTests
     }
 
     [Fact]
+    [Rule("16.8")]
     public void Locks_keep_others_out_and_a_waiting_request_gets_its_turn()
     {
         using var m = new TestMachine();
@@ -122,6 +123,7 @@ public sealed class FsRtlRequestTests
     }
 
     [Fact]
+    [Rule("15.2"), Rule("15.4")]
     public void A_batch_oplock_is_broken_by_a_reader_who_waits_until_that_is_acknowledged()
     {
         using var m = new TestMachine();
@@ -166,6 +168,7 @@ public sealed class FsRtlRequestTests
     }
 
     [Fact]
+    [Rule("16.9")]
     public void Who_watches_a_directory_learns_what_changes_in_it()
     {
         using var m = new TestMachine();

@@ -97,6 +97,7 @@ public sealed class IoDeviceTests
     }
 
     [Fact]
+    [Rule("7.7")]
     public void A_remove_lock_waits_for_who_has_it_and_refuses_the_next()
     {
         using var m = new TestMachine();

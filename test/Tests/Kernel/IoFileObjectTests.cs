@@ -16,6 +16,7 @@ public sealed class IoFileObjectTests
     static FileObject File(TestMachine m) => FileObject.At(m.Nt.Memory, m.Block(FileObject.Size));
 
     [Fact]
+    [Rule("5.9")]
     public void Share_access_is_granted_as_a_list_of_opens_would_grant_it()
     {
         using var m = new TestMachine();
@@ -49,6 +50,7 @@ public sealed class IoFileObjectTests
     }
 
     [Fact]
+    [Rule("5.10")]
     public void The_other_share_access_routines_count_the_same_way_and_links_count_deleters_apart()
     {
         using var m = new TestMachine();
@@ -100,6 +102,7 @@ public sealed class IoFileObjectTests
     }
 
     [Fact]
+    [Rule("14.9")]
     public void IoCancelFileOpen_tells_the_lower_driver_once_and_the_file_gets_nothing_more()
     {
         using var m = new TestMachine();

@@ -11,6 +11,7 @@ namespace Ringdown.Tests;
 public sealed class IoIrpTests
 {
     [Fact]
+    [Rule("1.22", Hypothesis = true)]
     public void IoMakeAssociatedIrp_the_last_associated_IRP_completes_its_master()
     {
         using var m = new TestMachine();
@@ -138,6 +139,7 @@ public sealed class IoIrpTests
     }
 
     [Fact]
+    [Rule("6.10")]
     public void A_cancel_safe_queue_gives_IRPs_in_order_and_cancels_the_others()
     {
         using var m = new TestMachine();
@@ -162,6 +164,7 @@ public sealed class IoIrpTests
     }
 
     [Fact]
+    [Rule("6.10")]
     public void IoCsqInsertIrpEx_returns_what_the_insert_routine_says()
     {
         using var m = new TestMachine();

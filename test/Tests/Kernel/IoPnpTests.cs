@@ -67,11 +67,6 @@ public sealed class IoPnpTests
         ConfigurationInformation counts = m.Nt.IoGetConfigurationInformation();
         counts.DiskCount++;
         Assert.Equal(1U, m.Nt.IoGetConfigurationInformation().DiskCount);
-        Va log = m.Nt.IoAllocateErrorLogEntry(d.Address, 0x30);
-        m.Nt.IoWriteErrorLogEntry(log);
-        Assert.Contains("error log", Assert.Single(m.Nt.DebugPrint));
-        m.Nt.IoFreeErrorLogEntry(m.Nt.IoAllocateErrorLogEntry(d.Address, 0x40));
-        Assert.True(m.Nt.IoAllocateErrorLogEntry(d.Address, 8).IsNull);
     }
 
     [Fact]

@@ -35,6 +35,7 @@ public sealed class IrpTests
     }
 
     [Fact]
+    [Rule("3.16")]
     public void The_last_handle_sends_CLEANUP_and_then_the_last_reference_CLOSE()
     {
         using var m = new TestMachine();
@@ -63,6 +64,7 @@ public sealed class IrpTests
     }
 
     [Fact]
+    [Rule("1.11")]
     public void A_completion_routine_that_wants_more_keeps_the_request_until_it_is_completed_again()
     {
         using var m = new TestMachine();

@@ -27,6 +27,7 @@ public sealed class KeObjectTests
         Assert.Equal(STATUS_SUCCESS, m.Nt.KeWaitForSingleObject(thread.Header, 0, 0, false, Va.Null));
 
     [Fact]
+    [Rule("11.11", Hypothesis = true)]
     public void A_mutant_that_its_thread_leaves_behind_is_abandoned()
     {
         using var m = new TestMachine();
@@ -80,6 +81,7 @@ public sealed class KeObjectTests
     }
 
     [Fact]
+    [Rule("9.8")]
     public void A_timer_that_is_freed_while_it_is_set_is_found_when_it_is_due()
     {
         using var m = new TestMachine();
@@ -126,6 +128,7 @@ public sealed class KeObjectTests
     }
 
     [Fact]
+    [Rule("11.5")]
     public void A_user_APC_ends_an_alertable_wait_and_runs_on_the_way_back()
     {
         using var m = new TestMachine();
@@ -215,7 +218,7 @@ public sealed class KeObjectTests
     public void A_work_item_in_the_drivers_own_memory_works_like_one_of_the_systems()
     {
         using var m = new TestMachine();
-        Va item = Block(m, (int)m.Nt.IoSizeofWorkItem()), device = Block(m, 16);
+        Va item = Block(m, (int)m.Nt.IoSizeofWorkItem()), device = m.Device(m.Driver(), "").Address;
         var seen = new List<ulong>();
         Va routine = m.Nt.Routines.Add(
             "work", (_, call) => seen.AddRange([call.Argument(0), call.Argument(1), call.Argument(2)]));

@@ -84,6 +84,7 @@ public sealed class KeProcessorTests
     }
 
     [Fact]
+    [Rule("9.2")]
     public void A_targeted_DPC_runs_on_its_processor()
     {
         using TestMachine m = Machine(3);
@@ -103,6 +104,7 @@ public sealed class KeProcessorTests
     }
 
     [Fact]
+    [Rule("10.1")]
     public void Every_way_of_taking_a_spin_lock_raises_and_gives_back()
     {
         using TestMachine m = Machine(1);
@@ -128,6 +130,7 @@ public sealed class KeProcessorTests
     }
 
     [Fact]
+    [Rule("10.6")]
     public void An_interrupt_object_synchronizes_at_its_level()
     {
         using TestMachine m = Machine(1);

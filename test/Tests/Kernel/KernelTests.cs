@@ -46,6 +46,7 @@ public sealed class KernelTests
     }
 
     [Fact]
+    [Rule("11.2")]
     public void A_wait_times_out_after_its_time_and_not_before()
     {
         using var m = new TestMachine();
@@ -73,6 +74,7 @@ public sealed class KernelTests
     }
 
     [Fact]
+    [Rule("9.3")]
     public void DPCs_run_in_the_order_of_the_queue_and_important_ones_first()
     {
         using var m = new TestMachine();

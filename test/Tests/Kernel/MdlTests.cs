@@ -54,6 +54,7 @@ public sealed class MdlTests
         }).Check(Config.QuickThrowOnFailure.WithMaxTest(20).WithReplay(20260101, 7));
 
     [Fact]
+    [Rule("13.1")]
     public void What_cannot_be_accessed_so_is_an_exception_and_nothing_is_locked()
     {
         using var m = new TestMachine();
@@ -68,6 +69,7 @@ public sealed class MdlTests
     }
 
     [Fact]
+    [Rule("13.2"), Rule("13.5")]
     public void Misuse_of_an_MDL_ends_the_machine_with_its_subcode()
     {
         using var m = new TestMachine();
@@ -90,6 +92,7 @@ public sealed class MdlTests
     }
 
     [Fact]
+    [Rule("13.3")]
     public void A_partial_MDL_shows_its_part_of_the_source()
     {
         using var m = new TestMachine();
@@ -107,6 +110,7 @@ public sealed class MdlTests
     }
 
     [Fact]
+    [Rule("13.4")]
     public void A_mapping_for_the_user_has_the_address_that_was_asked_for_or_raises()
     {
         using var m = new TestMachine();
@@ -203,6 +207,7 @@ public sealed class MdlTests
     }
 
     [Fact]
+    [Rule("13.6")]
     public void MmCreateMdl_and_a_secondary_one_are_described_and_chained()
     {
         using var m = new TestMachine();

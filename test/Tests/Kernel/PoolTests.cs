@@ -45,6 +45,7 @@ public sealed class PoolTests
     }
 
     [Theory, InlineData(4096), InlineData(4097), InlineData(10000)]
+    [Rule("13.7")]
     public void A_block_of_a_page_or_more_begins_a_page_and_what_is_left_of_its_last_is_guarded(int bytes)
     {
         using var m = new TestMachine();
@@ -70,6 +71,7 @@ public sealed class PoolTests
     }
 
     [Fact]
+    [Rule("13.8")]
     public void Memory_is_zero_where_that_was_asked_for_and_else_is_not()
     {
         using var m = new TestMachine();
@@ -125,6 +127,7 @@ public sealed class PoolTests
     }
 
     [Fact]
+    [Rule("13.7")]
     public void A_block_is_freed_with_its_tag_or_none_and_one_with_a_protected_tag_only_with_that()
     {
         using var m = new TestMachine();
@@ -182,6 +185,7 @@ public sealed class PoolTests
     }
 
     [Fact]
+    [Rule("13.9")]
     public void Pool_that_still_holds_a_resource_or_a_lookaside_list_must_not_be_freed()
     {
         using var m = new TestMachine();

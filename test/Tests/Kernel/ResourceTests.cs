@@ -172,6 +172,7 @@ public sealed class ResourceTests
     }
 
     [Fact]
+    [Rule("10.8")]
     public void One_thread_gets_and_counts_as_the_rules_say() =>
         Prop.ForAll(ArbMap.Default.ArbFor<byte[]>(), steps =>
         {

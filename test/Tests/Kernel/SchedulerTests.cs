@@ -74,6 +74,7 @@ public sealed class SchedulerTests
     }
 
     [Theory, InlineData(0), InlineData(1)]
+    [Rule("9.11")]
     public void A_DPC_that_waits_stops_the_machine_even_at_a_low_IRQL(byte processor)
     {
         using TestMachine m = Machine(2);

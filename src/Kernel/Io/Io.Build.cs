@@ -27,7 +27,7 @@ sealed partial class Io
             OutputBuffer = outputBuffer,
             OutputLength = outputBufferLength,
         };
-        return Built(irp, SetUpControl(irp, location, request), @event, ioStatusBlock);
+        return Built(irp, SetUpControl(irp, location, request), @event, ioStatusBlock, isQueued: true);
     }
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
@@ -36,7 +36,7 @@ sealed partial class Io
             Va ioStatusBlock)
     {
         Irp irp = BuildTransfer(majorFunction, deviceObject, buffer, length, startingOffset);
-        return irp.IsNull ? irp : Built(irp, STATUS_SUCCESS, @event, ioStatusBlock);
+        return irp.IsNull ? irp : Built(irp, STATUS_SUCCESS, @event, ioStatusBlock, isQueued: true);
     }
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
@@ -69,7 +69,8 @@ sealed partial class Io
         return Irp.At(nt.Memory, Va.Null);
     }
 
-    Irp Built(Irp irp, NtStatus status, KEvent @event, Va ioStatusBlock)
+    /// <param name="isQueued">It ends in its thread, and with it.</param>
+    Irp Built(Irp irp, NtStatus status, KEvent @event, Va ioStatusBlock, bool isQueued = false)
     {
         if (!status.IsSuccess)
         {
@@ -77,6 +78,7 @@ sealed partial class Io
             return Irp.At(nt.Memory, Va.Null);
         }
         (irp.UserEvent, irp.UserIosb, irp.Thread) = (@event, ioStatusBlock, nt.Ke.CurrentThread);
+        if (isQueued) Enlist(irp, Record(irp), nt.Ke.Scheduler.Current);
         return irp;
     }
 

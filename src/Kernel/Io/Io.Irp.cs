@@ -45,7 +45,7 @@ sealed partial class Io
 
     void FreeIrp(Irp irp)
     {
-        _irps.Remove(irp.Address);
+        if (_irps.Remove(irp.Address, out IrpRecord? record)) Delist(irp, record);
         nt.Mm.Pool.Free(irp.Address);
     }
 
@@ -79,6 +79,7 @@ sealed partial class Io
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoInitializeIrp(Irp irp, ushort packetSize, sbyte stackSize)
     {
+        if (FindRecord(irp.Address) is { } before) Delist(irp, before);
         InitializeIrp(irp, packetSize, stackSize);
         _irps[irp.Address] = new IrpRecord(irp.Address, stackSize);
     }
@@ -86,6 +87,7 @@ sealed partial class Io
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoReuseIrp(Irp irp, NtStatus iostatus)
     {
+        if (FindRecord(irp.Address) is { } before) Delist(irp, before);
         byte allocationFlags = irp.AllocationFlags;
         InitializeIrp(irp, irp.ObjectSize, irp.StackCount);
         irp.AllocationFlags = allocationFlags;

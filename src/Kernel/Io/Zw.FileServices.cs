@@ -5,7 +5,7 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Directories, extended attributes, byte ranges, flushing and canceling.</summary>
+/// <summary>Directories, extended attributes, byte ranges and flushing.</summary>
 sealed partial class Zw
 {
     const byte SL_RESTART_SCAN = 1, SL_RETURN_SINGLE_ENTRY = 2, SL_INDEX_SPECIFIED = 4, SL_FAIL_IMMEDIATELY = 1,
@@ -184,28 +184,5 @@ sealed partial class Zw
                 Minor = flags == 0 ? (byte)0 : minor,
                 Mode = mode,
             }));
-    }
-
-    /// <summary>Cancels what the calling thread has under way on the file.</summary>
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwCancelIoFile(Handle fileHandle, Va ioStatusBlock) =>
-        Cancel(fileHandle, ioStatusBlock, r => Irp.At(nt.Memory, r.Address).Thread == nt.Ke.CurrentThread, false);
-
-    /// <summary>Cancels one request, known by its status block, or all; whoever sent them.</summary>
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwCancelIoFileEx(Handle fileHandle, Va ioRequestToCancel, Va ioStatusBlock) =>
-        Cancel(fileHandle, ioStatusBlock,
-            r => ioRequestToCancel.IsNull || r.Request!.Iosb == ioRequestToCancel, true);
-
-    NtStatus Cancel(Handle handle, Va iosb, Func<IrpRecord, bool> which, bool mustBe)
-    {
-        NtStatus status = nt.Ob.Resolve(
-            handle, 0, nt.Ob.FileType, ProcessorMode.KernelMode, out HandleEntry? entry);
-        if (!status.IsSuccess) return status;
-        FileObject file = FileObject.At(nt.Memory, entry!.Object.Body);
-        int count = nt.Io.CancelAll(file, which);
-        status = count == 0 && mustBe ? STATUS_NOT_FOUND : STATUS_SUCCESS;
-        nt.Memory.Write(iosb, new IoStatusBlock(status, 0));
-        return status;
     }
 }

@@ -152,6 +152,8 @@ sealed partial class Ps(NtKernel nt)
         InProcess(process, () =>
         {
             NotifyExit(process);
+            foreach (NtThread thread in nt.Ke.Scheduler.Threads.ToArray())
+                if (thread.Object.UniqueProcess == process.Id) nt.Io.CancelOf(thread);
             nt.Ob.CloseAll(process.Handles);
             return STATUS_SUCCESS;
         });

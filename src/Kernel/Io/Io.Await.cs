@@ -17,7 +17,8 @@ sealed partial class Io
     /// <returns>The request's status; STATUS_PENDING if it waits for something from outside.</returns>
     public NtStatus Await(IoRequest request, bool givesUp = false)
     {
-        if (request.IsComplete) return request.Status;
+        // A driver that has left the IRQL raised: no service can wait, and its caller is told why.
+        if (request.IsComplete || nt.Ke.Irql >= Irql.DISPATCH_LEVEL) return request.Status;
         KEvent done = TakeEvent();
         request.Done = done;
         long deadline = Deadline(givesUp);

@@ -105,6 +105,7 @@ sealed partial class Io
         request.Complete(result.Status, result.Information);
         if (isTold) Tell(request, result, pended, toldAll);
         Release(request);
+        request.OnComplete?.Invoke(request);
     }
 
     void Release(IoRequest request)
@@ -122,7 +123,6 @@ sealed partial class Io
         if (request.Done is { } done) Signal(done);
         if (toldAll && !request.ApcRoutine.IsNull) QueueApc(request);
         else if (toldAll && !request.ApcContext.IsNull) QueuePacket(request, result, pended);
-        request.OnComplete?.Invoke(request);
     }
 
     void TellEvents(IoRequest request, IoStatusBlock result, bool pended, bool toldAll)

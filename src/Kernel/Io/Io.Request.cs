@@ -88,9 +88,10 @@ sealed partial class Io
             if (request.Major == IRP_MJ_WRITE) location.Parameter1 = request.InputLength;
             return SetUpTransfer(irp, request, top);
         }
-        if (request.Major is IRP_MJ_LOCK_CONTROL)
+        if (request.Major is IRP_MJ_LOCK_CONTROL or IRP_MJ_QUERY_SECURITY or IRP_MJ_SET_SECURITY)
         {
-            location.Parameter1 = request.AuxiliaryBuffer.Value;
+            location.Parameter1 = request.Parameter1;
+            irp.UserBuffer = request.OutputBuffer;
             return STATUS_SUCCESS;
         }
         if (request.Major is not (IRP_MJ_DEVICE_CONTROL or IRP_MJ_INTERNAL_DEVICE_CONTROL

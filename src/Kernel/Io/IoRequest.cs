@@ -44,6 +44,9 @@ public sealed class IoRequest
     /// <summary>SL_* of its stack location.</summary>
     internal byte LocationFlags { get; init; }
 
+    /// <summary>SecurityInformation, a lock's length: what stands first, where that is no buffer's length.</summary>
+    internal ulong Parameter1 { get; init; }
+
     /// <summary>Parameters.*.Key, FileInformationClass and what else stands second.</summary>
     internal ulong Parameter2 { get; init; }
     internal ulong Parameter3 { get; init; }

@@ -236,18 +236,27 @@ sealed partial class Zw
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwSetVolumeInformationFile(
-        Handle fileHandle, Va ioStatusBlock, Va fsInformation, uint length, uint fsInformationClass)
+        Handle fileHandle, Va ioStatusBlock, Va fsInformation, uint length, uint fsInformationClass) =>
+        SetVolume(fileHandle, ioStatusBlock, fsInformation, length, fsInformationClass, ProcessorMode.KernelMode);
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus NtSetVolumeInformationFile(
+        Handle fileHandle, Va ioStatusBlock, Va fsInformation, uint length, uint fsInformationClass) =>
+        Service(mode => SetVolume(fileHandle, ioStatusBlock, fsInformation, length, fsInformationClass, mode));
+
+    NtStatus SetVolume(Handle handle, Va iosb, Va buffer, uint length, uint kind, ProcessorMode mode)
     {
-        uint bytes = fsInformationClass switch { 2 => 8u, 6 => 0x30, 8 => 0x40, _ => 0 };
+        uint bytes = kind switch { 2 => 8u, 6 => 0x30, 8 => 0x40, _ => 0 };
         if (bytes == 0) return STATUS_INVALID_INFO_CLASS;
         if (length < bytes) return STATUS_INFO_LENGTH_MISMATCH;
-        return OnFile(fileHandle, FILE_WRITE_DATA, ProcessorMode.KernelMode,
-            new Told(default, Va.Null, Va.Null, ioStatusBlock), waits: true, (_, file) =>
-                (STATUS_SUCCESS, new IoRequest(IRP_MJ_SET_VOLUME_INFORMATION, file)
-                {
-                    InputBuffer = fsInformation,
-                    InputLength = length,
-                    Parameter2 = fsInformationClass,
-                }));
+        nt.Ob.Probe(buffer, length, mode);
+        return OnFile(handle, FILE_WRITE_DATA, mode, new Told(default, Va.Null, Va.Null, iosb), waits: true,
+            (_, file) => (STATUS_SUCCESS, new IoRequest(IRP_MJ_SET_VOLUME_INFORMATION, file)
+            {
+                InputBuffer = buffer,
+                InputLength = length,
+                Parameter2 = kind,
+                Mode = mode,
+            }));
     }
 }

@@ -7,9 +7,9 @@ namespace Ringdown.Kernel;
 public sealed partial class Win32
 {
     /// <summary>LPOVERLAPPED_COMPLETION_ROUTINE: the Win32 code and the bytes.</summary>
-    public delegate void CompletionRoutine(int error, uint bytes, Overlapped overlapped);
+    public delegate void CompletionRoutine(int error, uint bytes, Win32Overlapped overlapped);
 
-    readonly Dictionary<Va, (CompletionRoutine Routine, Overlapped Overlapped)> _routines = [];
+    readonly Dictionary<Va, (CompletionRoutine Routine, Win32Overlapped Overlapped)> _routines = [];
 
     public Handle CreateEvent(bool manualReset, bool initialState) => WithScratch(at =>
     {
@@ -62,16 +62,18 @@ public sealed partial class Win32
         : _nt.Ke.Clock.Now + milliseconds * 10_000L;
 
     /// <summary>ReadFile with a routine, which runs in an alertable wait of the calling thread.</summary>
-    public Win32Result ReadFileEx(Handle file, Va buffer, uint length, Overlapped overlapped, CompletionRoutine done) =>
+    public Win32Result ReadFileEx(
+        Handle file, Va buffer, uint length, Win32Overlapped overlapped, CompletionRoutine done) =>
         TransferEx(overlapped, done, (routine, context) => _nt.NtReadFile(file, default, routine, context,
             overlapped.Address, buffer, length, overlapped.Address + 16, Va.Null));
 
     /// <summary>WriteFile with a routine, which runs in an alertable wait of the calling thread.</summary>
-    public Win32Result WriteFileEx(Handle file, Va buffer, uint length, Overlapped overlapped, CompletionRoutine done) =>
+    public Win32Result WriteFileEx(
+        Handle file, Va buffer, uint length, Win32Overlapped overlapped, CompletionRoutine done) =>
         TransferEx(overlapped, done, (routine, context) => _nt.NtWriteFile(file, default, routine, context,
             overlapped.Address, buffer, length, overlapped.Address + 16, Va.Null));
 
-    Win32Result TransferEx(Overlapped overlapped, CompletionRoutine done, Func<Va, Va, NtStatus> service)
+    Win32Result TransferEx(Win32Overlapped overlapped, CompletionRoutine done, Func<Va, Va, NtStatus> service)
     {
         overlapped.Status = STATUS_PENDING;
         _routines[overlapped.Address] = (done, overlapped);
@@ -103,7 +105,7 @@ public sealed partial class Win32
         WithScratch(at => Code(Service(() => _nt.Zw.NtCancelIoFile(file, at))));
 
     /// <summary>One request, or all of the process's; ERROR_NOT_FOUND if there is none.</summary>
-    public Win32Result CancelIoEx(Handle file, Overlapped? overlapped = null) => WithScratch(at =>
+    public Win32Result CancelIoEx(Handle file, Win32Overlapped? overlapped = null) => WithScratch(at =>
         Code(Service(() => _nt.Zw.NtCancelIoFileEx(file, overlapped?.Address ?? Va.Null, at))));
 
     /// <summary>The request that a thread waits for inside of a function; ERROR_NOT_FOUND if it does not.</summary>

@@ -17,13 +17,13 @@ public readonly record struct Win32Result(int Error, ulong Value = 0)
 public readonly record struct QueuedCompletion(Win32Result Result, Va Key, Va Overlapped);
 
 /// <summary>OVERLAPPED, in the memory of the user's process.</summary>
-public sealed class Overlapped
+public sealed class Win32Overlapped
 {
     public const int Size = 0x20;
 
     readonly NtKernel _nt;
 
-    internal Overlapped(NtKernel nt, Va address) => (_nt, Address) = (nt, address);
+    internal Win32Overlapped(NtKernel nt, Va address) => (_nt, Address) = (nt, address);
 
     public Va Address { get; }
 
@@ -78,8 +78,8 @@ public sealed partial class Win32
 
     public void WriteMemory(Va address, ReadOnlySpan<byte> bytes) => _nt.Memory.Write(address, bytes);
 
-    public Overlapped NewOverlapped(Handle @event = default, long offset = 0) =>
-        new(_nt, VirtualAlloc(Overlapped.Size)) { Event = @event, Offset = offset };
+    public Win32Overlapped NewOverlapped(Handle @event = default, long offset = 0) =>
+        new(_nt, VirtualAlloc(Win32Overlapped.Size)) { Event = @event, Offset = offset };
 
     /// <param name="disposition">CREATE_NEW 1, CREATE_ALWAYS 2, OPEN_EXISTING 3, OPEN_ALWAYS 4,
     /// TRUNCATE_EXISTING 5.</param>
@@ -127,24 +127,24 @@ public sealed partial class Win32
     public Win32Result FlushFileBuffers(Handle file) => WithScratch(at =>
         Code(Service(() => _nt.NtFlushBuffersFileEx(file, 0, Va.Null, 0, at))));
 
-    public Win32Result ReadFile(Handle file, Va buffer, uint length, Overlapped? overlapped = null) =>
+    public Win32Result ReadFile(Handle file, Va buffer, uint length, Win32Overlapped? overlapped = null) =>
         Transfer(file, overlapped, (told, offset) => _nt.NtReadFile(
             file, told.Event, told.ApcRoutine, told.ApcContext, told.Iosb, buffer, length, offset, Va.Null));
 
-    public Win32Result WriteFile(Handle file, Va buffer, uint length, Overlapped? overlapped = null) =>
+    public Win32Result WriteFile(Handle file, Va buffer, uint length, Win32Overlapped? overlapped = null) =>
         Transfer(file, overlapped, (told, offset) => _nt.NtWriteFile(
             file, told.Event, told.ApcRoutine, told.ApcContext, told.Iosb, buffer, length, offset, Va.Null));
 
     /// <summary>Codes of the type FILE_DEVICE_FILE_SYSTEM are file system controls.</summary>
     public Win32Result DeviceIoControl(Handle file, uint code, Va input, uint inputLength, Va output,
-        uint outputLength, Overlapped? overlapped = null) =>
+        uint outputLength, Win32Overlapped? overlapped = null) =>
         Transfer(file, overlapped, (told, _) => code >> 16 == 9
             ? _nt.NtFsControlFile(file, told.Event, told.ApcRoutine, told.ApcContext, told.Iosb, code, input,
                 inputLength, output, outputLength)
             : _nt.NtDeviceIoControlFile(file, told.Event, told.ApcRoutine, told.ApcContext, told.Iosb, code, input,
                 inputLength, output, outputLength));
 
-    Win32Result Transfer(Handle file, Overlapped? overlapped, Func<Told, Va, NtStatus> service)
+    Win32Result Transfer(Handle file, Win32Overlapped? overlapped, Func<Told, Va, NtStatus> service)
     {
         if (overlapped is null) return WithScratch(at => TransferAndWait(file, at, service));
         Handle @event = overlapped.Event;
@@ -173,12 +173,12 @@ public sealed partial class Win32
             status.Value < 0xC000_0000 ? _nt.Memory.Read<ulong>(iosb + 8) : 0);
     }
 
-    public Win32Result GetOverlappedResult(Handle file, Overlapped overlapped, bool wait) =>
+    public Win32Result GetOverlappedResult(Handle file, Win32Overlapped overlapped, bool wait) =>
         GetOverlappedResultEx(file, overlapped, wait ? INFINITE : 0, alertable: false);
 
     /// <summary>What became of a request; waits for its event, or for the file.</summary>
     /// <param name="milliseconds">0: ERROR_IO_INCOMPLETE if it is pending.</param>
-    public Win32Result GetOverlappedResultEx(Handle file, Overlapped overlapped, uint milliseconds, bool alertable)
+    public Win32Result GetOverlappedResultEx(Handle file, Win32Overlapped overlapped, uint milliseconds, bool alertable)
     {
         if (overlapped.Status == STATUS_PENDING)
         {

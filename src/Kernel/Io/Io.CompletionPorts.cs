@@ -106,7 +106,7 @@ sealed partial class Io
     // With an event somebody may look at the results before the packet is taken.
     bool IsForPort(Irp irp, IoRequest request) => !request.ApcContext.IsNull && irp.PendingReturned
         && request.Event is null && request.ApcRoutine.IsNull && !request.IsWaitedFor
-        && PortOf(request.File, out _) is not null;
+        && PortOf(request.File, out _) is { Header.HandleCount: > 0 };
 
     /// <summary>A pended request is complete: its IRP is the packet, and results are copied when that is
     /// taken.</summary>
@@ -172,6 +172,27 @@ sealed partial class Io
     {
         (Va callback, Va context) = (mini.MiniPacketCallback, mini.Context);
         if (!callback.IsNull) nt.Routines.Call(callback, mini.Address.Value, context.Value);
+    }
+
+    /// <summary>The last handle of a port is closed: nobody takes the requests that are in it, so they are over. Packets
+    /// of others may still be a driver's to take.</summary>
+    public void OnLastPortHandle(NtObject port)
+    {
+        var queue = KQueue.At(nt.Memory, port.Body);
+        var requests = new List<(ListEntry Entry, Irp Irp)>();
+        ListEntry head = queue.EntryListHead;
+        for (ListEntry entry = head.Flink; entry != head; entry = entry.Flink)
+        {
+            nt.Ke.Clock.Spend();
+            if (MiniCompletionPacket.At(nt.Memory, entry.Address).PacketType == MiniCompletionPacket.OfIrp)
+                requests.Add((entry, Irp.At(nt.Memory, entry.Address - IrpEntryOffset)));
+        }
+        foreach ((ListEntry entry, Irp irp) in requests)
+        {
+            entry.Remove();
+            queue.SignalState--;
+            if (FindRecord(irp.Address) is { Request: { } request }) Deliver(irp, request, isTold: false);
+        }
     }
 
     /// <summary>The last reference to a port is gone: nobody will take what is in it.</summary>

@@ -73,7 +73,7 @@ sealed partial class Ob
         SectionType = NewType("Section", new(0x2_0005, 0x2_0002, 0x2_0008, 0xF_001F), onDelete: _nt.Mm.OnDeleteSection);
         CallbackType = NewType("Callback", new(0x2_0000, 0x2_0001, 0x12_0000, 0x1F_0001));
         IoCompletionType = NewType("IoCompletion", new(0x2_0001, 0x2_0002, 0x12_0000, 0x1F_0003),
-            onDelete: _nt.Io.OnDeletePort);
+            _nt.Io.OnLastPortHandle, _nt.Io.OnDeletePort);
         Root = CreateDirectory();
         Root.Name = @"\";
         foreach (string name in (

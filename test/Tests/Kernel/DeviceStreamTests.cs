@@ -44,7 +44,7 @@ public sealed class DeviceStreamTests
     [Fact]
     public async Task A_disk_is_read_written_and_sought_like_any_stream()
     {
-        using var m = new TestMachine();
+        using var m = new TestMachine(new KernelOptions { UserIsAdministrator = true });
         using DeviceStream disk = Disk(m);
         byte[] buffer = new byte[8];
         Assert.Equal((true, 16L), (disk.CanSeek, disk.Length));

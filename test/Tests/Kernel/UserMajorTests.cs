@@ -182,7 +182,7 @@ public sealed class UserMajorTests
         Assert.Equal(4UL, a.P1);
         Assert.NotNull(set?.Owner);
         v.Seen.Clear();
-        Handle whole = m.Nt.User.Win32.CreateFile(@"\Device\Vol", access: 0x1000_0000).Handle;
+        Handle whole = m.Nt.User.Win32.CreateFile(@"\Device\Vol", access: 0x8000_0000).Handle;
         Assert.Equal(STATUS_SUCCESS, m.Nt.User.Call(() => m.Nt.NtQuerySecurityObject(whole, 4, b, 0x200, needed)));
         Assert.DoesNotContain(IRP_MJ_QUERY_SECURITY, v.Seen.Keys);
         // A driver that knows no security leaves it to the object manager.

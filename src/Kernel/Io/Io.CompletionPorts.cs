@@ -53,8 +53,8 @@ sealed partial class Io
         return nt.Ob.Find(context.Port.Address) is { } port && port.Type == nt.Ob.IoCompletionType ? port : null;
     }
 
-    /// <summary>FileCompletionInformation: an asynchronous file gets its port, once. To replace it is another class, for
-    /// which a null handle ends the association.</summary>
+    /// <summary>FileCompletionInformation: an asynchronous file gets its port, once. To replace it is another class,
+    /// for which a null handle ends the association.</summary>
     public NtStatus SetPort(FileObject file, Handle handle, Va key, ProcessorMode mode, bool replaces)
     {
         const uint modify = 2;
@@ -174,8 +174,8 @@ sealed partial class Io
         if (!callback.IsNull) nt.Routines.Call(callback, mini.Address.Value, context.Value);
     }
 
-    /// <summary>The last handle of a port is closed: nobody takes the requests that are in it, so they are over. Packets
-    /// of others may still be a driver's to take.</summary>
+    /// <summary>The last handle of a port is closed: nobody takes the requests that are in it, so they are over.
+    /// Packets of others may still be a driver's to take.</summary>
     public void OnLastPortHandle(NtObject port)
     {
         var queue = KQueue.At(nt.Memory, port.Body);

@@ -36,7 +36,8 @@ sealed partial class Io
         return Dispatch(request, irp, top);
     }
 
-    /// <summary>Hands a request's IRP to the top of the stack, and finishes it if that is left to the service.</summary>
+    /// <summary>Hands a request's IRP to the top of the stack, and finishes it if that is left to the
+    /// service.</summary>
     NtStatus Dispatch(IoRequest request, Irp irp, DeviceObject top)
     {
         FileObject file = request.File;

@@ -2,8 +2,8 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-/// <summary>How a pipe or a mailslot is made: system calls that no driver imports. The driver behind the name gets an IRP
-/// of its own major, with the parameters where Create has extended attributes.</summary>
+/// <summary>How a pipe or a mailslot is made: system calls that no driver imports. The driver behind the name gets an
+/// IRP of its own major, with the parameters where Create has extended attributes.</summary>
 sealed partial class Zw
 {
     const int PipeParameterBytes = 0x28, MailslotParameterBytes = 0x18;

@@ -4,8 +4,8 @@ namespace Ringdown.Kernel;
 
 /// <summary>An open file as a .NET stream, with device controls beside.</summary>
 /// <remarks>
-/// A call sends its request and lets the machine run until it is complete or nothing more happens. What is pending then
-/// is an incomplete task; it ends during the later call into the machine in which the request ends, when that call is
+/// A call sends its request and lets the machine run until it is complete or nothing more happens. What is pending
+/// then is an incomplete task; it ends with the later call into the machine in which the request ends, when that is
 /// about to return, and its continuations run on the thread of that call. A synchronous call cannot wait for that: it
 /// cancels the request and fails. Errors are <see cref="IOException"/> with the Win32 code in HResult
 /// (0x8007xxxx).
@@ -27,7 +27,8 @@ public sealed class DeviceStream : Stream
 
     /// <summary>Disks, CD-ROMs and file systems have positions; other devices get offset 0 with each
     /// request.</summary>
-    public override bool CanSeek => _file.Object.DeviceObject.DeviceType is 0x02 or 0x03 or 0x07 or 0x08 or 0x14 or 0x24;
+    public override bool CanSeek =>
+        _file.Object.DeviceObject.DeviceType is 0x02 or 0x03 or 0x07 or 0x08 or 0x14 or 0x24;
 
     /// <summary>EndOfFile of FILE_STANDARD_INFORMATION.</summary>
     public override long Length

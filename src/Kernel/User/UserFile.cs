@@ -193,8 +193,11 @@ public sealed class UserFile
             return done;
         }
         NtStatus status = _user.AsUser(() =>
-            _nt.Io.Carry(request, waits: request.Major is IRP_MJ_FLUSH_BUFFERS or IRP_MJ_QUERY_INFORMATION
-                or IRP_MJ_SET_INFORMATION, givesUp: true));
+        {
+            NtStatus sent = _nt.Io.Carry(request, waits: request.Major is IRP_MJ_FLUSH_BUFFERS
+                or IRP_MJ_QUERY_INFORMATION or IRP_MJ_SET_INFORMATION, givesUp: true);
+            return sent == STATUS_PENDING ? _nt.Io.Await(request, givesUp: true) : sent;
+        });
         if (!request.IsComplete && status != STATUS_PENDING) request.Complete(status, 0);
         return done;
     }

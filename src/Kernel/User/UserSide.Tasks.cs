@@ -5,9 +5,9 @@ namespace Ringdown.Kernel;
 /// <summary>Tasks over requests that are pending.</summary>
 /// <remarks>
 /// The machine belongs to one host thread at a time, and a task's continuation may use the machine again. So a task is
-/// completed neither inside of the machine nor on a thread of the pool: the call into the machine that has seen the end of
-/// the request completes it when it is about to return, on the thread of its caller, and continuations run there. A token
-/// that is canceled on another thread is seen by the next call.
+/// completed neither inside of the machine nor on a thread of the pool: the call into the machine that has seen the end
+/// of the request completes it when it is about to return, on the thread of its caller, and continuations run there. A
+/// token that is canceled on another thread is seen by the next call.
 /// </remarks>
 public sealed partial class UserSide
 {

@@ -3,8 +3,8 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>What a Win32 function gives: the code that GetLastError has after it, 0 if it succeeded; and its number: bytes
-/// that were transferred, also where a warning made it fail, or a handle.</summary>
+/// <summary>What a Win32 function gives: the code that GetLastError has after it, 0 if it succeeded; and its number:
+/// bytes that were transferred, also where a warning made it fail, or a handle.</summary>
 public readonly record struct Win32Result(int Error, ulong Value = 0)
 {
     public bool Succeeded => Error == 0;

@@ -36,7 +36,8 @@ public sealed class CompletionPortTests
         // Results wait for whoever takes the packet.
         Assert.Equal((STATUS_PENDING, 0UL), (first.Status, m.U64(buffer)));
         QueuedCompletion got = win.GetQueuedCompletionStatus(port, 0);
-        Assert.Equal((0, 4u, new Va(0x55), first.Address), (got.Result.Error, got.Result.Bytes, got.Key, got.Overlapped));
+        Assert.Equal((0, 4u, new Va(0x55), first.Address),
+            (got.Result.Error, got.Result.Bytes, got.Key, got.Overlapped));
         Assert.Equal((STATUS_SUCCESS, 0x1111_1111UL), (first.Status, m.U64(buffer)));
         got = win.GetQueuedCompletionStatus(port, 0);
         Assert.Equal((Win32Of(STATUS_NO_SUCH_DEVICE), second.Address), (got.Result.Error, got.Overlapped));

@@ -70,8 +70,8 @@ public sealed class UserMajorTests
         v.Look = irp => parameters = m.Nt.Memory.ReadBytes(new Va(irp.CurrentStackLocation.Parameter4), 0x28);
         v.Call(IRP_MJ_CREATE_NAMED_PIPE, () => m.Nt.Zw.NtCreateNamedPipeFile(v.Memory + 0x40, 0xC010_0000, attributes,
             v.Iosb, 3, 2, 0x20, (1, 1, 0, 10), (512, 1024), v.Buffer));
-        Assert.Equal((1, 10, 512, 1024, -50_000L, 1), (parameters[0], parameters[0xC], BitConverter.ToInt32(parameters, 0x10),
-            BitConverter.ToInt32(parameters, 0x14), BitConverter.ToInt64(parameters, 0x18), parameters[0x20]));
+        Assert.Equal((1, 10, 512, 1024, -50_000L, 1), (parameters[0], parameters[0xC],
+            BitConverter.ToInt32(parameters, 0x10), BitConverter.ToInt32(parameters, 0x14), BitConverter.ToInt64(parameters, 0x18), parameters[0x20]));
         v.Look = irp => parameters = m.Nt.Memory.ReadBytes(new Va(irp.CurrentStackLocation.Parameter4), 0x18);
         v.Call(IRP_MJ_CREATE_MAILSLOT, () => m.Nt.Zw.NtCreateMailslotFile(
             v.Memory + 0x40, 0xC010_0000, attributes, v.Iosb, 0x20, 64, 32, Va.Null));
@@ -129,8 +129,8 @@ public sealed class UserMajorTests
         Assert.Equal((0x18UL, 3UL), (a.P1, a.P2));
         a = v.Call(IRP_MJ_SET_VOLUME_INFORMATION, () => m.Nt.NtSetVolumeInformationFile(v.File, v.Iosb, b, 8, 2));
         Assert.Equal((8UL, 2UL), (a.P1, a.P2));
-        a = v.Call(IRP_MJ_DIRECTORY_CONTROL, () => m.Nt.NtQueryDirectoryFile(v.File, s_none, Va.Null, Va.Null, v.Iosb, b,
-            0x100, 1, true, UnicodeString.At(m.Nt.Memory, Va.Null), true));
+        a = v.Call(IRP_MJ_DIRECTORY_CONTROL, () => m.Nt.NtQueryDirectoryFile(v.File, s_none, Va.Null, Va.Null, v.Iosb,
+            b, 0x100, 1, true, UnicodeString.At(m.Nt.Memory, Va.Null), true));
         Assert.Equal(((byte)1, (byte)3, 0x100UL, 0UL, 1UL), (a.Minor, a.Flags, a.P1, a.P2, a.P3));
         a = v.Call(IRP_MJ_DIRECTORY_CONTROL, () => m.Nt.NtNotifyChangeDirectoryFile(
             v.File, s_none, Va.Null, Va.Null, v.Iosb, b, 0x100, 0x11, true));

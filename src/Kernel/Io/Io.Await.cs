@@ -72,7 +72,7 @@ sealed partial class Io
         }
         request.IsSynchronous = true;
         NtStatus locked = LockFile(file, request.Mode);
-        if (locked != STATUS_SUCCESS) return locked;
+        if (locked != STATUS_SUCCESS) return Refuse(request, locked);
         try
         {
             NtStatus sent = Send(request);
@@ -86,7 +86,7 @@ sealed partial class Io
 
     /// <summary>A synchronous file carries one request at a time: the next one waits here, alertably if the file was
     /// opened so.</summary>
-    /// <returns>STATUS_SUCCESS, or why it has not got its turn.</returns>
+    /// <returns>STATUS_SUCCESS, or why it has not got its turn; STATUS_IO_TIMEOUT if that would never come.</returns>
     public NtStatus LockFile(FileObject file, ProcessorMode mode)
     {
         while (file.Busy != 0)
@@ -101,6 +101,7 @@ sealed partial class Io
                     Mode = mode,
                 });
             file.Waiters--;
+            if (status == STATUS_PENDING || status == STATUS_TIMEOUT) return STATUS_IO_TIMEOUT;
             if (status != STATUS_SUCCESS) return status;
         }
         file.Busy = 1;

@@ -19,10 +19,7 @@ sealed partial class Io
     {
         // A write at -1 appends; every other negative offset is refused before an IRP is made.
         if (request.ByteOffset < 0 && !(request.Major == IRP_MJ_WRITE && request.ByteOffset == -1))
-        {
-            request.Complete(STATUS_INVALID_PARAMETER, 0);
-            return STATUS_INVALID_PARAMETER;
-        }
+            return Refuse(request, STATUS_INVALID_PARAMETER);
         DeviceObject top = request.Target ?? RelatedDevice(request.File);
         Irp irp = NewIrp(request, top);
         if (SetUp(irp, irp.CurrentStackLocation.Below, request, top) is { IsSuccess: false } refused)
@@ -31,9 +28,19 @@ sealed partial class Io
             FreeAuxiliary(irp);
             FreeIrp(irp);
             request.Complete(refused, 0);
+            Release(request);
             return refused;
         }
         return Dispatch(request, irp, top);
+    }
+
+    /// <summary>A request is over before it has an IRP.</summary>
+    NtStatus Refuse(IoRequest request, NtStatus status)
+    {
+        if (!request.AuxiliaryBuffer.IsNull) nt.Mm.Pool.Free(request.AuxiliaryBuffer);
+        request.Complete(status, 0);
+        Release(request);
+        return status;
     }
 
     /// <summary>Hands a request's IRP to the top of the stack, and finishes it if that is left to the

@@ -10,7 +10,7 @@ namespace Ringdown.Tests;
 /// <summary>IRPs that drivers make, queue, complete and ask about.</summary>
 public sealed class IoIrpTests
 {
-    [Fact]
+    [Fact, Rule("1.22")]
     public void IoMakeAssociatedIrp_the_last_associated_IRP_completes_its_master()
     {
         using var m = new TestMachine();

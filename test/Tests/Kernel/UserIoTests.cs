@@ -195,6 +195,27 @@ public sealed class UserIoTests
     }
 
     [Fact]
+    public void A_request_that_is_refused_or_does_not_get_its_turn_keeps_nothing()
+    {
+        using var m = new TestMachine();
+        var keeper = new Keeper(m);
+        Handle file = m.OpenFile(keeper.Path), @event = m.Event();
+        ObjectHeader header = m.Nt.Ob.Lookup(@event)!.Header, ofFile = m.Nt.Ob.Lookup(file)!.Header;
+        (long Event, long File) before = (header.PointerCount, ofFile.PointerCount);
+        Va offset = m.Variable(0), iosb = m.Block(16), wild = new(0x5000);
+        Assert.Equal(STATUS_ACCESS_VIOLATION,
+            m.Nt.ZwReadFile(file, @event, Va.Null, Va.Null, iosb, wild, 4, offset, Va.Null));
+        Assert.Equal(before, (header.PointerCount, ofFile.PointerCount));
+        FileObject o = m.FileOf(file);
+        o.Busy = 1;
+        Assert.Equal(STATUS_IO_TIMEOUT, Read(m, file, iosb, offset, @event));
+        Assert.Equal(STATUS_IO_TIMEOUT,
+            m.Nt.ZwLockFile(file, @event, Va.Null, Va.Null, iosb, offset, m.Variable(1), 0, true, true));
+        Assert.Equal(before, (header.PointerCount, ofFile.PointerCount));
+        Assert.Empty(keeper.Kept);
+    }
+
+    [Fact]
     public void A_closed_file_refuses_and_a_pending_request_has_its_output_when_it_ends()
     {
         using var m = new TestMachine();

@@ -8,6 +8,7 @@ static class Program
         if (args is ["oracle", ..]) return OracleBench.Run(args);
         if (args is ["kernel", ..]) return KernelBenchmarks.Run();
         if (args is ["dispatcher", ..]) return DispatcherBench.Run();
+        if (args is ["requests", ..]) return RequestBench.Run(args.Length > 1 ? int.Parse(args[1]) : 1_000_000);
         if (args is ["memory"]) return KernelBenchmarks.Memory(200);
         if (args is ["memory", string machines]) return KernelBenchmarks.Memory(int.Parse(machines));
         Console.Error.WriteLine("""
@@ -15,6 +16,7 @@ static class Program
                    kernel
                    dispatcher
                    memory [MACHINES]
+                   requests [COUNT]
                    oracle [--count N] [--seed S] [--states K] [--only TEXT] [--random] [--all]
                    oracle --form CODE --case SEED
             """);

@@ -106,7 +106,7 @@ public sealed partial class NtKernel
                 t =>
                     Mm.Pool.Near(t) is { } block ? image.Contains(block.Owner) : image.Contains(t)).Select(t =>
                         $"KTIMER {t}")],
-            [.. Io.LiveIrps.Where(r => r.Origin != IrpOrigin.Raw).Select(r => $"IRP {r.Address}")])
+            [.. Io.LiveIrps.Where(r => r.Origin != IrpOrigin.Raw && !r.IsInPort).Select(r => $"IRP {r.Address}")])
         {
             Memory = Mm.LeftBy(image.Contains),
         };

@@ -19,9 +19,17 @@ public static partial class Status
 
     /// <summary>The Win32 error that RtlNtStatusToDosError gives; 317 (ERROR_MR_MID_NOT_FOUND) where there is
     /// none.</summary>
-    public static int Win32Of(NtStatus status) =>
-        Find(status) is [_, _, var error] && int.TryParse(error, CultureInfo.InvariantCulture, out int code) ? code
-            : 317;
+    public static int Win32Of(NtStatus status)
+    {
+        const uint customer = 0x2000_0000, hresult = 0x1000_0000;
+        uint value = status.Value;
+        if (value == 0 || (value & customer) != 0) return (int)value;
+        // An error as an HRESULT has it.
+        if (value >> 28 == 0xD) value &= ~hresult;
+        if (Find(new NtStatus(value)) is [_, _, var error] && int.TryParse(error, CultureInfo.InvariantCulture,
+            out int code)) return code;
+        return value >> 16 is 0xC001 or 0x8007 or 0xC007 ? (int)(value & 0xFFFF) : 317;
+    }
 
     static string[]? Find(NtStatus status)
     {

@@ -84,7 +84,7 @@ sealed partial class Io
             return Irp.At(nt.Memory, Va.Null);
         }
         (irp.UserEvent, irp.UserIosb, irp.Thread) = (@event, ioStatusBlock, nt.Ke.CurrentThread);
-        if (Record(irp).Origin == IrpOrigin.Threaded) QueueToThread(irp);
+        if (Record(irp).Origin == IrpOrigin.Threaded) Enlist(irp, Record(irp), nt.Ke.Scheduler.Current);
         return irp;
     }
 

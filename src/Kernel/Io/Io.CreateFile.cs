@@ -115,7 +115,7 @@ sealed partial class Io
         return status;
     }
 
-    static NtStatus CheckQuotaList(byte[] list, out uint errorOffset)
+    public static NtStatus CheckQuotaList(byte[] list, out uint errorOffset)
     {
         const int headerBytes = 0x28, sidHeaderBytes = 8;
         for (int at = 0; ;)

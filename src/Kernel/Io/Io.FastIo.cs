@@ -138,10 +138,10 @@ sealed partial class Io
         if (entry == FastIoEntry.Lock && result.Status.IsSuccess) file.LockOperation = true;
         if (!request.AuxiliaryBuffer.IsNull) nt.Mm.Pool.Free(request.AuxiliaryBuffer);
         request.Complete(result.Status, result.Information);
-        if (!request.Iosb.IsNull && nt.Memory.CanAccess(request.Iosb, 16, Access.Write))
-            nt.Memory.Write(request.Iosb, result);
-        if (request.Event is not { } @event) return;
-        Signal(KEvent.At(nt.Memory, @event.Body));
-        nt.Ob.Dereference(@event);
+        // What ends at once tells an error as well.
+        if (!request.Iosb.IsNull) WriteStatus(request.Iosb, result);
+        Tell(request, result, pended: false, toldAll: true);
+        Release(request);
+        request.OnComplete?.Invoke(request);
     }
 }

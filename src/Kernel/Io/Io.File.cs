@@ -20,7 +20,7 @@ sealed partial class Io
 
     public NtStatus SendSimple(FileObject file, IrpMajor major)
     {
-        var request = new IoRequest(major, file);
+        var request = new IoRequest(major, file) { IsSynchronousApi = true };
         Send(request);
         return Await(request);
     }
@@ -40,6 +40,7 @@ sealed partial class Io
         FileObject gone = FileObject.At(nt.Memory, file.Body);
         if (!_neverOpened.Remove(file.Body)) SendSimple(gone, IRP_MJ_CLOSE);
         _ignoringSharing.Remove(file.Body);
+        LeavePort(gone);
         if (!gone.FileName.Buffer.IsNull) nt.Mm.Pool.Free(gone.FileName.Buffer);
         Vpb vpb = gone.Vpb;
         if (!vpb.IsNull) vpb.ReferenceCount--;
@@ -55,16 +56,6 @@ sealed partial class Io
         DriverObject driver = device.DriverObject;
         if (IsDeletePending(device)) CompleteDelete(device);
         else if (IsUnloadPending(device)) nt.Loader.UnloadPending(driver);
-    }
-
-    /// <summary>CancelIoEx without a request: all that is pending on a file. Returns how many there were.</summary>
-    public int CancelAll(FileObject file, Func<IrpRecord, bool>? which = null)
-    {
-        IrpRecord[] pending = [.. LiveIrps.Where(
-            r => r.Request is { IsComplete: false } request && request.File == file && which?.Invoke(r) != false)];
-        foreach (IrpRecord record in pending)
-            if (FindRecord(record.Address) is not null) IoCancelIrp(Irp.At(nt.Memory, record.Address));
-        return pending.Length;
     }
 
     /// <summary>Whether a handle's access allows a control code: its bits 14 and 15 ask for reading and

@@ -46,27 +46,6 @@ sealed partial class Io
         return (device.DeviceType, device.Characteristics | (isMounted ? FILE_DEVICE_IS_MOUNTED : 0));
     }
 
-    /// <summary>A synchronous file carries one request at a time: the next one waits here.</summary>
-    public void LockFile(FileObject file)
-    {
-        while (file.Busy != 0)
-        {
-            nt.Ke.Clock.Spend();
-            file.Waiters++;
-            NtStatus status = nt.Ke.WaitFor(
-                [file.Lock.Header], all: false, nt.Ke.Clock.Now + PatienceTicks, idle: STATUS_PENDING);
-            file.Waiters--;
-            if (status != STATUS_SUCCESS) return;
-        }
-        file.Busy = 1;
-    }
-
-    public void UnlockFile(FileObject file)
-    {
-        file.Busy = 0;
-        if (file.Waiters != 0) nt.Ke.KeSetEvent(file.Lock, 0, false);
-    }
-
     /// <summary>A file object of a file system's own, for its caching. It gets no IRP_MJ_CREATE; IRP_MJ_CLEANUP is sent
     /// at once, IRP_MJ_CLOSE with the last reference.</summary>
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
@@ -128,7 +107,7 @@ sealed partial class Io
             throw new BugCheck(BugCheckCode.REFERENCE_BY_POINTER, 0, fileObject.Address.Value);
         foreach (IrpMajor major in (ReadOnlySpan<IrpMajor>)[IRP_MJ_CLEANUP, IRP_MJ_CLOSE])
         {
-            var request = new IoRequest(major, fileObject) { Target = deviceObject, IsSynchronous = true };
+            var request = new IoRequest(major, fileObject) { Target = deviceObject, IsSynchronousApi = true };
             Send(request);
             Await(request);
         }

@@ -45,7 +45,7 @@ sealed partial class Io
 
     void FreeIrp(Irp irp)
     {
-        _irps.Remove(irp.Address);
+        if (_irps.Remove(irp.Address, out IrpRecord? record)) Delist(irp, record);
         NoteFree(irp.Address);
         nt.Mm.Pool.Free(irp.Address);
     }
@@ -75,14 +75,17 @@ sealed partial class Io
     {
         if (irp.Type != IO_TYPE_IRP) throw new BugCheck(BugCheckCode.MULTIPLE_IRP_COMPLETE_REQUESTS, irp.Address.Value);
         nt.OnIrpUsed(IrpUse.Free, irp);
-        DequeueFromThread(irp);
         FreeIrp(irp);
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoInitializeIrp(Irp irp, ushort packetSize, sbyte stackSize)
     {
-        if (_irps.ContainsKey(irp.Address)) nt.OnIrpUsed(IrpUse.Initialize, irp);
+        if (FindRecord(irp.Address) is { } before)
+        {
+            nt.OnIrpUsed(IrpUse.Initialize, irp);
+            Delist(irp, before);
+        }
         NoteFree(irp.Address);
         InitializeIrp(irp, packetSize, stackSize);
         _irps[irp.Address] = new IrpRecord(irp.Address, stackSize) { Origin = IrpOrigin.Raw };
@@ -92,15 +95,15 @@ sealed partial class Io
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void IoReuseIrp(Irp irp, NtStatus iostatus)
     {
-        IrpOrigin origin = Record(irp).Origin;
+        IrpRecord before = Record(irp);
         nt.OnIrpUsed(IrpUse.Reuse, irp);
-        DequeueFromThread(irp);
+        Delist(irp, before);
         byte allocationFlags = irp.AllocationFlags;
         NoteFree(irp.Address);
         InitializeIrp(irp, irp.ObjectSize, irp.StackCount);
         irp.AllocationFlags = allocationFlags;
         irp.IoStatus = new(iostatus, 0);
-        _irps[irp.Address] = new IrpRecord(irp.Address, irp.StackCount) { Origin = origin };
+        _irps[irp.Address] = new IrpRecord(irp.Address, irp.StackCount) { Origin = before.Origin };
     }
 
     /// <summary>Hands an IRP to the driver of a device: the next stack location becomes current, then its dispatch
@@ -172,7 +175,6 @@ sealed partial class Io
         Note(irp, IrpEventKind.Finish, Va.Null);
         if (priorityBoost > 0) nt.Ke.Scheduler.Find(irp.Thread.Address)?.Boost(priorityBoost);
         KeepReparseData(irp, record);
-        DequeueFromThread(irp);
         Finish(irp, record);
     }
 

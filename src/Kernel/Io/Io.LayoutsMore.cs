@@ -127,6 +127,8 @@ public readonly partial struct KThread
     /// <summary>Set in CrossThreadFlags by IoSetThreadHardErrorMode(FALSE).</summary>
     public const uint HardErrorsAreDisabled = 0x10;
 
+    /// <summary>IRPs that the thread has sent and that are not complete.</summary>
+    [Embedded(0x4B0)] public partial ListEntry IrpList { get; }
     [Field(0x4C0)] public partial Va TopLevelIrp { get; set; }
     [Field(0x4C8)] public partial DeviceObject DeviceToVerify { get; set; }
 }

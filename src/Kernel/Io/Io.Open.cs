@@ -111,7 +111,7 @@ sealed partial class Io
 
     NtObject NewFile(DeviceObject device, Vpb vpb, FileObject related, string name, OpenOptions options)
     {
-        NtObject made = nt.Ob.Create(nt.Ob.FileType, FileObject.Size);
+        NtObject made = nt.Ob.Create(nt.Ob.FileType, FileObject.Size, new OpenFile());
         FileObject file = FileObject.At(nt.Memory, made.Body);
         (file.Type, file.ObjectSize, file.DeviceObject) = (IO_TYPE_FILE, (short)FileObject.Size, device);
         uint access = options.DesiredAccess;
@@ -152,6 +152,7 @@ sealed partial class Io
         OpenOptions options = open.Options;
         var request = new IoRequest(open.Major, FileObject.At(nt.Memory, file.Body))
         {
+            IsSynchronousApi = true,
             Mode = open.Request.Mode,
             Reparse = open.Reparse,
             LocationFlags = (byte)(open.LocationFlags
@@ -174,7 +175,7 @@ sealed partial class Io
         Va context = nt.Se.NewSecurityContext(options.DesiredAccess);
         IoStackLocation location = irp.CurrentStackLocation.Below;
         location.Parameter1 = context.Value;
-        IofCallDriver(top, irp);
+        Dispatch(request, irp, top);
         // NtCreateFile is synchronous, whatever the driver does.
         NtStatus status = Await(request);
         if (request.IsComplete) nt.Se.FreeSecurityContext(context);

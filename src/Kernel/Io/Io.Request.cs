@@ -10,9 +10,6 @@ sealed partial class Io
 {
     const uint IRP_BUFFERED_IO = 0x10, IRP_DEALLOCATE_BUFFER = 0x20, IRP_INPUT_OPERATION = 0x40,
         IRP_READ_OPERATION = 0x100, IRP_WRITE_OPERATION = 0x200, IRP_CLOSE_OPERATION = 0x400;
-    /// <summary>How long a request may be pending while something still happens in the machine: 10 s of its
-    /// time.</summary>
-    const long PatienceTicks = 100_000_000;
     const uint BufferTag = 0x2053_6F49;     // 'IoS '
 
     enum Method { Buffered, InDirect, OutDirect, Neither }
@@ -22,29 +19,45 @@ sealed partial class Io
     {
         // A write at -1 appends; every other negative offset is refused before an IRP is made.
         if (request.ByteOffset < 0 && !(request.Major == IRP_MJ_WRITE && request.ByteOffset == -1))
-        {
-            request.Complete(STATUS_INVALID_PARAMETER, 0);
-            return STATUS_INVALID_PARAMETER;
-        }
+            return Refuse(request, STATUS_INVALID_PARAMETER);
         if (TryFastIo(request)) return request.Status;
         DeviceObject top = request.Target ?? RelatedDevice(request.File);
         Irp irp = NewIrp(request, top);
-        IoStackLocation location = irp.CurrentStackLocation.Below;
-        KEvent done = request.File.Event;
-        done.SignalState = 0;
-        if (SetUp(irp, location, request, top) is { IsSuccess: false } refused)
+        if (SetUp(irp, irp.CurrentStackLocation.Below, request, top) is { IsSuccess: false } refused)
         {
             FreeSystemBuffer(irp);
             FreeAuxiliary(irp);
             FreeIrp(irp);
             request.Complete(refused, 0);
+            Release(request);
             return refused;
         }
-        // The file lives as long as its requests; with the last of its references there is none under way.
-        request.HoldsFile = request.Major != IRP_MJ_CLOSE;
-        if (request.HoldsFile) nt.Ob.Reference(nt.Ob.At(request.File.Address));
+        return Dispatch(request, irp, top);
+    }
+
+    /// <summary>A request is over before it has an IRP.</summary>
+    NtStatus Refuse(IoRequest request, NtStatus status)
+    {
+        if (!request.AuxiliaryBuffer.IsNull) nt.Mm.Pool.Free(request.AuxiliaryBuffer);
+        request.Complete(status, 0);
+        Release(request);
+        return status;
+    }
+
+    /// <summary>Hands a request's IRP to the top of the stack, and finishes it if that is left to the
+    /// service.</summary>
+    NtStatus Dispatch(IoRequest request, Irp irp, DeviceObject top)
+    {
+        FileObject file = request.File;
+        KEvent ofFile = file.Event;
+        if ((file.Flags & (FO_SKIP_SET_EVENT | FO_SYNCHRONOUS_IO)) != FO_SKIP_SET_EVENT) ofFile.SignalState = 0;
+        if (request.Major == IRP_MJ_CLOSE) irp.Flags |= IRP_CLOSE_OPERATION | IRP_SYNCHRONOUS_API;
+        else Enlist(request, irp);
+        request.IsDispatching = true;
         // Whether it is complete shows in the request; what dispatch returned is the verifier's business.
         IofCallDriver(top, irp);
+        request.IsDispatching = false;
+        if (request.IsDeferred) Deliver(irp, request);
         return request.Status;
     }
 
@@ -57,9 +70,12 @@ sealed partial class Io
         irp.UserEvent = KEvent.At(nt.Memory, request.Event?.Body ?? Va.Null);
         (irp.UserApcRoutine, irp.UserApcContext) = (request.ApcRoutine, request.ApcContext);
         irp.AuxiliaryBuffer = request.AuxiliaryBuffer;
-        if (request.IsSynchronous) irp.Flags |= IRP_SYNCHRONOUS_API;
+        if (request.IsSynchronousApi) irp.Flags |= IRP_SYNCHRONOUS_API;
+        if (IsDeferrable(request.Major)) irp.Flags |= IRP_DEFER_IO_COMPLETION;
         request.Irp = irp.Address;
-        Record(irp).Request = request;
+        request.Space = nt.Memory.Current;
+        request.Record = Record(irp);
+        request.Record.Request = request;
         IoStackLocation location = irp.CurrentStackLocation.Below;
         (location.MajorFunction, location.MinorFunction) = (request.Major, request.Minor);
         (location.FileObject, location.Flags) = (request.File, request.LocationFlags);
@@ -68,19 +84,9 @@ sealed partial class Io
         return irp;
     }
 
-    /// <summary>Runs the machine until the request is complete, or until nothing more happens in it.</summary>
-    /// <returns>The request's status; STATUS_PENDING if it waits for something from outside.</returns>
-    public NtStatus Await(IoRequest request)
-    {
-        long patience = nt.Ke.Clock.Now + PatienceTicks;
-        while (!request.IsComplete)
-        {
-            KEvent done = request.File.Event;
-            done.SignalState = 0;
-            if (nt.Ke.WaitFor([done.Header], all: false, patience, idle: STATUS_PENDING) != STATUS_SUCCESS) break;
-        }
-        return request.Status;
-    }
+    // With these NT finishes in the service what the driver has completed at once.
+    static bool IsDeferrable(IrpMajor major) => major is IRP_MJ_READ or IRP_MJ_WRITE or IRP_MJ_FILE_SYSTEM_CONTROL
+        or IRP_MJ_QUERY_INFORMATION or IRP_MJ_SET_INFORMATION or IRP_MJ_DIRECTORY_CONTROL;
 
     NtStatus SetUp(Irp irp, IoStackLocation location, IoRequest request, DeviceObject top)
     {
@@ -91,9 +97,10 @@ sealed partial class Io
             if (request.Major == IRP_MJ_WRITE) location.Parameter1 = request.InputLength;
             return SetUpTransfer(irp, request, top);
         }
-        if (request.Major is IRP_MJ_LOCK_CONTROL)
+        if (request.Major is IRP_MJ_LOCK_CONTROL or IRP_MJ_QUERY_SECURITY or IRP_MJ_SET_SECURITY)
         {
-            location.Parameter1 = request.AuxiliaryBuffer.Value;
+            location.Parameter1 = request.Parameter1;
+            irp.UserBuffer = request.OutputBuffer;
             return STATUS_SUCCESS;
         }
         if (request.Major is not (IRP_MJ_DEVICE_CONTROL or IRP_MJ_INTERNAL_DEVICE_CONTROL
@@ -211,120 +218,5 @@ sealed partial class Io
         nt.Mm.MmProbeAndLockPages(mdl, mode, access == Access.Read ? 0u : 1u);
         irp.MdlAddress = mdl;
         return STATUS_SUCCESS;
-    }
-
-    /// <summary>The last step of completion: results to the requestor, what the system made for the IRP is given
-    /// back.</summary>
-    void Finish(Irp irp, IrpRecord record)
-    {
-        if ((irp.Flags & IRP_ASSOCIATED_IRP) != 0)
-        {
-            FinishAssociated(irp);
-            return;
-        }
-        IoStatusBlock result = irp.IoStatus;
-        if (record.Request is { } request)
-        {
-            DeviceObject device = request.File.DeviceObject;
-            nt.OnCompleted(new Completed(
-                request.Major, request.ControlCode, result.Status, result.Information, request.OutputLength,
-                    device.Address));
-            CopyOut(irp, request, result);
-            ReleaseBuffers(irp);
-            FreeAuxiliary(irp);
-            request.Complete(result.Status, result.Information);
-            request.Irp = Va.Null;
-            Tell(irp, request, result);
-            Signal(request.File.Event);
-            FreeIrp(irp);
-            if (request.HoldsFile) nt.Ob.Dereference(nt.Ob.At(request.File.Address));
-            return;
-        }
-        FinishDriverIrp(irp, result);
-    }
-
-    /// <summary>The requestor's status block, event and APC. An error that the service itself returned is not told
-    /// again.</summary>
-    void Tell(Irp irp, IoRequest request, IoStatusBlock result)
-    {
-        bool isTold = !IsError(result.Status) || irp.PendingReturned;
-        if (isTold && !request.Iosb.IsNull && nt.Memory.CanAccess(request.Iosb, 16, Access.Write))
-            nt.Memory.Write(request.Iosb, result);
-        if (request.Event is { } @event)
-        {
-            if (isTold) Signal(KEvent.At(nt.Memory, @event.Body));
-            nt.Ob.Dereference(@event);
-        }
-        if (isTold && !request.ApcRoutine.IsNull) QueueApc(irp.Thread, request);
-    }
-
-    void QueueApc(KThread thread, IoRequest request)
-    {
-        KApc apc = KApc.At(nt.Memory, nt.Mm.Pool.Allocate(KApc.Size, IrpTag));
-        nt.Ke.KeInitializeApc(apc, thread, 0, FreeApc, Va.Null, request.ApcRoutine, (byte)request.Mode,
-            request.ApcContext);
-        if (!nt.Ke.KeInsertQueueApc(apc, request.Iosb, Va.Null, 0)) nt.Mm.Pool.Free(apc.Address);
-    }
-
-    Va FreeApc
-    {
-        get
-        {
-            if (field.IsNull) field = nt.Routines.Add("IopDeallocateApc", static (nt, call) =>
-                nt.Mm.Pool.Free(new Va(call.Argument(0))));
-            return field;
-        }
-    }
-
-    void FreeAuxiliary(Irp irp)
-    {
-        if (!irp.AuxiliaryBuffer.IsNull) nt.Mm.Pool.Free(irp.AuxiliaryBuffer);
-    }
-
-    // IoBuildDeviceIoControlRequest and its kin: the status block and the event are the driver's.
-    void FinishDriverIrp(Irp irp, IoStatusBlock result)
-    {
-        if ((irp.Flags & IRP_INPUT_OPERATION) != 0 && !IsError(result.Status) && !irp.UserBuffer.IsNull)
-        {
-            ulong room = irp.SystemBuffer.IsNull ? 0 : SystemBufferSize(irp);
-            nt.Memory.Write(irp.UserBuffer,
-                nt.Memory.ReadBytes(irp.SystemBuffer, (int)Math.Min(result.Information, room)));
-        }
-        ReleaseBuffers(irp);
-        if (!irp.UserIosb.IsNull) nt.Memory.Write(irp.UserIosb, result);
-        if (!irp.UserEvent.IsNull) Signal(irp.UserEvent);
-        FreeIrp(irp);
-    }
-
-    // A warning, such as STATUS_BUFFER_OVERFLOW, brings its data.
-    static bool IsError(NtStatus status) => status.Value >= 0xC000_0000;
-
-    ulong SystemBufferSize(Irp irp) => nt.Mm.Pool.TryFind(irp.SystemBuffer, out PoolBlock? block) ? block!.Bytes : 0;
-
-    void CopyOut(Irp irp, IoRequest request, IoStatusBlock result)
-    {
-        if ((irp.Flags & IRP_INPUT_OPERATION) == 0 || IsError(result.Status)) return;
-        // Windows copies what Information says, past the buffer's end if need be; that is reported, not repeated here.
-        int count = (int)Math.Min(result.Information, request.OutputLength);
-        if (nt.Memory.CanAccess(request.OutputBuffer, (ulong)count, Access.Write))
-            nt.Memory.Write(request.OutputBuffer, nt.Memory.ReadBytes(irp.SystemBuffer, count));
-    }
-
-    void ReleaseBuffers(Irp irp)
-    {
-        FreeSystemBuffer(irp);
-        for (Mdl mdl = irp.MdlAddress; !mdl.IsNull;)
-        {
-            Mdl next = mdl.Next;
-            if ((mdl.MdlFlags & MdlFlags.PagesLocked) != 0) nt.Mm.MmUnlockPages(mdl);
-            nt.Mm.IoFreeMdl(mdl);
-            mdl = next;
-        }
-    }
-
-    void Signal(KEvent @event)
-    {
-        @event.SignalState = 1;
-        nt.Ke.WakeWaiters(@event.Header);
     }
 }

@@ -44,6 +44,9 @@ public sealed class IoRequest
     /// <summary>SL_* of its stack location.</summary>
     internal byte LocationFlags { get; init; }
 
+    /// <summary>SecurityInformation, a lock's length: what stands first, where that is no buffer's length.</summary>
+    internal ulong Parameter1 { get; init; }
+
     /// <summary>Parameters.*.Key, FileInformationClass and what else stands second.</summary>
     internal ulong Parameter2 { get; init; }
     internal ulong Parameter3 { get; init; }
@@ -67,11 +70,42 @@ public sealed class IoRequest
     /// <summary>Of an open: where its driver sends it on.</summary>
     internal Reparse? Reparse { get; init; }
 
-    /// <summary>It keeps a reference to its file.</summary>
-    internal bool HoldsFile { get; set; }
+    internal IrpRecord? Record { get; set; }
 
-    /// <summary>The requestor waits in the service.</summary>
+    /// <summary>The thread that has sent it; null if that has ended.</summary>
+    internal NtThread? Thread { get; set; }
+
+    /// <summary>The user half that its buffers are in.</summary>
+    internal AddressSpace? Space { get; set; }
+
+    /// <summary>The file object that it keeps a reference to.</summary>
+    internal NtObject? HeldFile { get; set; }
+
+    /// <summary>Its neighbours among the requests that are under way on its file.</summary>
+    internal IoRequest? Next { get; set; }
+    internal IoRequest? Previous { get; set; }
+
+    /// <summary>The key of its completion port, once its packet is there.</summary>
+    internal Va Key { get; set; }
+
+    /// <summary>Its file is synchronous.</summary>
     internal bool IsSynchronous { get; set; }
+
+    /// <summary>The service waits though the file is asynchronous: IRP_SYNCHRONOUS_API.</summary>
+    internal bool IsSynchronousApi { get; set; }
+    internal bool IsWaitedFor => IsSynchronous || IsSynchronousApi;
+
+    /// <summary>Its dispatch routine has not returned.</summary>
+    internal bool IsDispatching { get; set; }
+
+    /// <summary>Its IRP is complete, and the service itself does the rest.</summary>
+    internal bool IsDeferred { get; set; }
+
+    /// <summary>Signalled with its end, for the thread that waits for it in a service.</summary>
+    internal KEvent? Done { get; set; }
+
+    /// <summary>Called once, when it is complete and all is told.</summary>
+    internal Action<IoRequest>? OnComplete { get; set; }
 
     internal void Complete(NtStatus status, ulong information) =>
         (IsComplete, Status, Information) = (true, status, information);

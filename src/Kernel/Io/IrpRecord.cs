@@ -84,6 +84,15 @@ public sealed class IrpRecord(Va address, int stackCount)
     /// <summary>Its current location when it was last sent by who has it; 0: never sent.</summary>
     internal int SentFrom { get; set; }
 
+    /// <summary>The thread on whose list it is.</summary>
+    internal NtThread? Thread { get; set; }
+
+    /// <summary>Its thread has ended without it: nobody hears of its completion.</summary>
+    internal bool IsAbandoned { get; set; }
+
+    /// <summary>It is complete, and lies in a completion port until somebody takes it.</summary>
+    internal bool IsInPort { get; set; }
+
     /// <summary>The list of extra parameters of a create; null for none.</summary>
     internal Va EcpList { get; set; }
 

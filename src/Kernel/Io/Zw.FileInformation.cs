@@ -11,8 +11,9 @@ sealed partial class Zw
 {
     const uint FileAccessInformation = 8, FileRenameInformation = 10, FilePositionInformation = 14,
         FileModeInformation = 16, FileAlignmentInformation = 17, FileAllInformation = 18,
-        FileCompletionInformation = 30, FileFsDeviceInformation = 4;
-    const string NoTargets = "A rename's target directory is not opened for the driver; no completion ports.";
+        FileCompletionInformation = 30, FileIoCompletionNotificationInformation = 41,
+        FileReplaceCompletionInformation = 61, FileFsDeviceInformation = 4;
+    const string NoTargets = "A rename's target directory is not opened for the driver.";
 
     /// <summary>The least bytes that a class takes, and the right that the handle needs. Zero: no such class.</summary>
     static (uint Bytes, uint Access) QueryOf(uint fileInformationClass) => fileInformationClass switch
@@ -37,6 +38,7 @@ sealed partial class Zw
         33 => (0x10, 0),
         34 => (0x38, FILE_READ_ATTRIBUTES),
         35 => (8, FILE_READ_ATTRIBUTES),
+        FileIoCompletionNotificationInformation => (4, 0),
         48 => (8, 0),
         51 => (1, 0),
         54 => (8, 0),
@@ -59,6 +61,9 @@ sealed partial class Zw
         23 => (8, FILE_WRITE_ATTRIBUTES),
         25 => (0x10, FILE_WRITE_ATTRIBUTES),
         27 => (8, 0),
+        FileCompletionInformation => (0x10, 0),
+        FileIoCompletionNotificationInformation => (4, 0),
+        FileReplaceCompletionInformation => (0x10, 0),
         39 => (8, FILE_WRITE_DATA),
         40 => (8, DELETE),
         64 => (4, DELETE),
@@ -109,6 +114,7 @@ sealed partial class Zw
         FileAlignmentInformation => BitConverter.GetBytes(nt.Io.RelatedDevice(file).AlignmentRequirement),
         FilePositionInformation when (file.Flags & FO_SYNCHRONOUS_IO) != 0 =>
             BitConverter.GetBytes(file.CurrentByteOffset),
+        FileIoCompletionNotificationInformation => BitConverter.GetBytes(Io.NotificationModesOf(file)),
         _ => null,
     };
 
@@ -135,16 +141,17 @@ sealed partial class Zw
 
     NtStatus SetFile(Handle handle, Va iosb, Va buffer, uint length, uint kind, ProcessorMode mode)
     {
-        if (kind == FileCompletionInformation) return STATUS_NOT_SUPPORTED;
         (uint bytes, uint access) = SetOf(kind);
         if (bytes == 0) return STATUS_INVALID_INFO_CLASS;
         if (length < bytes) return STATUS_INFO_LENGTH_MISMATCH;
         nt.Ob.Probe(buffer, length, mode);
         return OnFile(handle, access, mode, new Told(default, Va.Null, Va.Null, iosb), waits: true, (_, file) =>
         {
-            if (kind == FileModeInformation) return (SetMode(file, buffer, iosb), null);
-            if (kind == FilePositionInformation && (file.Flags & FO_SYNCHRONOUS_IO) != 0)
-                return (SetPosition(file, buffer, iosb), null);
+            if (SetHere(file, kind, buffer, mode) is { } known)
+            {
+                if (known.IsSuccess) nt.Memory.Write(iosb, new IoStatusBlock(known, 0));
+                return (known, null);
+            }
             return (STATUS_SUCCESS, new IoRequest(IRP_MJ_SET_INFORMATION, file)
             {
                 InputBuffer = buffer,
@@ -156,7 +163,20 @@ sealed partial class Zw
         });
     }
 
-    NtStatus SetPosition(FileObject file, Va buffer, Va iosb)
+    /// <summary>What no driver is told of; null for the rest.</summary>
+    NtStatus? SetHere(FileObject file, uint kind, Va buffer, ProcessorMode mode) => kind switch
+    {
+        FileModeInformation =>
+            Io.TrySetMode(file, nt.Memory.Read<uint>(buffer)) ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER,
+        FilePositionInformation when (file.Flags & FO_SYNCHRONOUS_IO) != 0 => SetPosition(file, buffer),
+        FileCompletionInformation or FileReplaceCompletionInformation => nt.Io.SetPort(file,
+            nt.Memory.Read<Handle>(buffer), nt.Memory.Read<Va>(buffer + 8), mode,
+            replaces: kind == FileReplaceCompletionInformation),
+        FileIoCompletionNotificationInformation => Io.SetNotificationModes(file, nt.Memory.Read<uint>(buffer)),
+        _ => null,
+    };
+
+    NtStatus SetPosition(FileObject file, Va buffer)
     {
         const uint unbuffered = 8;
         long position = nt.Memory.Read<long>(buffer);
@@ -164,14 +184,6 @@ sealed partial class Zw
             || ((ulong)position & nt.Io.RelatedDevice(file).AlignmentRequirement) == 0;
         if (position < 0 || !isAligned) return STATUS_INVALID_PARAMETER;
         file.CurrentByteOffset = position;
-        nt.Memory.Write(iosb, new IoStatusBlock(STATUS_SUCCESS, 0));
-        return STATUS_SUCCESS;
-    }
-
-    NtStatus SetMode(FileObject file, Va buffer, Va iosb)
-    {
-        if (!Io.TrySetMode(file, nt.Memory.Read<uint>(buffer))) return STATUS_INVALID_PARAMETER;
-        nt.Memory.Write(iosb, new IoStatusBlock(STATUS_SUCCESS, 0));
         return STATUS_SUCCESS;
     }
 
@@ -224,18 +236,27 @@ sealed partial class Zw
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwSetVolumeInformationFile(
-        Handle fileHandle, Va ioStatusBlock, Va fsInformation, uint length, uint fsInformationClass)
+        Handle fileHandle, Va ioStatusBlock, Va fsInformation, uint length, uint fsInformationClass) =>
+        SetVolume(fileHandle, ioStatusBlock, fsInformation, length, fsInformationClass, ProcessorMode.KernelMode);
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus NtSetVolumeInformationFile(
+        Handle fileHandle, Va ioStatusBlock, Va fsInformation, uint length, uint fsInformationClass) =>
+        Service(mode => SetVolume(fileHandle, ioStatusBlock, fsInformation, length, fsInformationClass, mode));
+
+    NtStatus SetVolume(Handle handle, Va iosb, Va buffer, uint length, uint kind, ProcessorMode mode)
     {
-        uint bytes = fsInformationClass switch { 2 => 8u, 6 => 0x30, 8 => 0x40, _ => 0 };
+        uint bytes = kind switch { 2 => 8u, 6 => 0x30, 8 => 0x40, _ => 0 };
         if (bytes == 0) return STATUS_INVALID_INFO_CLASS;
         if (length < bytes) return STATUS_INFO_LENGTH_MISMATCH;
-        return OnFile(fileHandle, FILE_WRITE_DATA, ProcessorMode.KernelMode,
-            new Told(default, Va.Null, Va.Null, ioStatusBlock), waits: true, (_, file) =>
-                (STATUS_SUCCESS, new IoRequest(IRP_MJ_SET_VOLUME_INFORMATION, file)
-                {
-                    InputBuffer = fsInformation,
-                    InputLength = length,
-                    Parameter2 = fsInformationClass,
-                }));
+        nt.Ob.Probe(buffer, length, mode);
+        return OnFile(handle, FILE_WRITE_DATA, mode, new Told(default, Va.Null, Va.Null, iosb), waits: true,
+            (_, file) => (STATUS_SUCCESS, new IoRequest(IRP_MJ_SET_VOLUME_INFORMATION, file)
+            {
+                InputBuffer = buffer,
+                InputLength = length,
+                Parameter2 = kind,
+                Mode = mode,
+            }));
     }
 }

@@ -5,7 +5,7 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Directories, extended attributes, byte ranges, flushing and canceling.</summary>
+/// <summary>Directories, extended attributes, byte ranges and flushing.</summary>
 sealed partial class Zw
 {
     const byte SL_RESTART_SCAN = 1, SL_RETURN_SINGLE_ENTRY = 2, SL_INDEX_SPECIFIED = 4, SL_FAIL_IMMEDIATELY = 1,
@@ -74,38 +74,63 @@ sealed partial class Zw
     public NtStatus ZwQueryEaFile(
         Handle fileHandle, Va ioStatusBlock, Va buffer, uint length, bool returnSingleEntry, Va eaList,
         uint eaListLength, Va eaIndex, bool restartScan) =>
-        OnFile(fileHandle, FILE_READ_EA, ProcessorMode.KernelMode, new Told(default, Va.Null, Va.Null, ioStatusBlock),
-            waits: true, (_, file) =>
-            {
-                Va list = Va.Null;
-                if (eaListLength > MostExtendedAttributes) return (STATUS_INSUFFICIENT_RESOURCES, null);
-                if (!eaList.IsNull && eaListLength > 0)
-                {
-                    byte[] bytes = nt.Memory.ReadBytes(eaList, (int)eaListLength);
-                    list = nt.Mm.Pool.Allocate(bytes.Length, AuxiliaryTag);
-                    nt.Memory.Write(list, bytes);
-                }
-                byte flags = Scan(returnSingleEntry, restartScan);
-                return (STATUS_SUCCESS, new IoRequest(IRP_MJ_QUERY_EA, file)
-                {
-                    LocationFlags = eaIndex.IsNull ? flags : (byte)(flags | SL_INDEX_SPECIFIED),
-                    OutputBuffer = buffer,
-                    OutputLength = length,
-                    AuxiliaryBuffer = list,
-                    Parameter2 = list.Value,
-                    Parameter3 = list.IsNull ? 0 : eaListLength,
-                    Parameter4 = eaIndex.IsNull ? 0 : nt.Memory.Read<uint>(eaIndex),
-                });
-            });
+        QueryEa(fileHandle, ioStatusBlock, (buffer, length), Scan(returnSingleEntry, restartScan),
+            (eaList, eaListLength), eaIndex, ProcessorMode.KernelMode);
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwSetEaFile(Handle fileHandle, Va ioStatusBlock, Va buffer, uint length)
+    public NtStatus NtQueryEaFile(
+        Handle fileHandle, Va ioStatusBlock, Va buffer, uint length, bool returnSingleEntry, Va eaList,
+        uint eaListLength, Va eaIndex, bool restartScan) =>
+        Service(mode => QueryEa(fileHandle, ioStatusBlock, (buffer, length), Scan(returnSingleEntry, restartScan),
+            (eaList, eaListLength), eaIndex, mode));
+
+    NtStatus QueryEa(Handle handle, Va iosb, (Va At, uint Length) buffer, byte flags, (Va At, uint Length) names,
+        Va index, ProcessorMode mode)
     {
-        NtStatus status = CaptureEa((buffer, length), ProcessorMode.KernelMode, ioStatusBlock, out _);
+        if (names.Length > MostExtendedAttributes) return STATUS_INSUFFICIENT_RESOURCES;
+        nt.Ob.Probe(buffer.At, buffer.Length, mode);
+        if (names.At.IsNull) names.Length = 0;
+        nt.Ob.Probe(names.At, names.Length, mode);
+        nt.Ob.Probe(index, index.IsNull ? 0 : 4, mode);
+        return OnFile(handle, FILE_READ_EA, mode, new Told(default, Va.Null, Va.Null, iosb), waits: true, (_, file) =>
+        {
+            byte[] bytes = nt.Memory.ReadBytes(names.At, (int)names.Length);
+            uint first = index.IsNull ? 0 : nt.Memory.Read<uint>(index);
+            Va list = bytes.Length == 0 ? Va.Null : nt.Mm.Pool.Allocate(bytes.Length, AuxiliaryTag);
+            if (!list.IsNull) nt.Memory.Write(list, bytes);
+            return (STATUS_SUCCESS, new IoRequest(IRP_MJ_QUERY_EA, file)
+            {
+                LocationFlags = index.IsNull ? flags : (byte)(flags | SL_INDEX_SPECIFIED),
+                OutputBuffer = buffer.At,
+                OutputLength = buffer.Length,
+                AuxiliaryBuffer = list,
+                Parameter2 = list.Value,
+                Parameter3 = names.Length,
+                Parameter4 = first,
+                Mode = mode,
+            });
+        });
+    }
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus ZwSetEaFile(Handle fileHandle, Va ioStatusBlock, Va buffer, uint length) =>
+        SetEa(fileHandle, ioStatusBlock, buffer, length, ProcessorMode.KernelMode);
+
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus NtSetEaFile(Handle fileHandle, Va ioStatusBlock, Va buffer, uint length) =>
+        Service(mode => SetEa(fileHandle, ioStatusBlock, buffer, length, mode));
+
+    NtStatus SetEa(Handle handle, Va iosb, Va buffer, uint length, ProcessorMode mode)
+    {
+        NtStatus status = CaptureEa((buffer, length), mode, iosb, out _);
         if (!status.IsSuccess) return status;
-        return OnFile(fileHandle, FILE_WRITE_EA, ProcessorMode.KernelMode,
-            new Told(default, Va.Null, Va.Null, ioStatusBlock), waits: true, (_, file) =>
-                (STATUS_SUCCESS, new IoRequest(IRP_MJ_SET_EA, file) { InputBuffer = buffer, InputLength = length }));
+        return OnFile(handle, FILE_WRITE_EA, mode, new Told(default, Va.Null, Va.Null, iosb), waits: true, (_, file) =>
+            (STATUS_SUCCESS, new IoRequest(IRP_MJ_SET_EA, file)
+            {
+                InputBuffer = buffer,
+                InputLength = length,
+                Mode = mode,
+            }));
     }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
@@ -152,6 +177,7 @@ sealed partial class Zw
                 Minor = minor,
                 LocationFlags = flags,
                 AuxiliaryBuffer = copy,
+                Parameter1 = copy.Value,
                 Parameter2 = key,
                 Parameter3 = start,
                 Mode = mode,
@@ -184,28 +210,5 @@ sealed partial class Zw
                 Minor = flags == 0 ? (byte)0 : minor,
                 Mode = mode,
             }));
-    }
-
-    /// <summary>Cancels what the calling thread has under way on the file.</summary>
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwCancelIoFile(Handle fileHandle, Va ioStatusBlock) =>
-        Cancel(fileHandle, ioStatusBlock, r => Irp.At(nt.Memory, r.Address).Thread == nt.Ke.CurrentThread, false);
-
-    /// <summary>Cancels one request, known by its status block, or all; whoever sent them.</summary>
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus ZwCancelIoFileEx(Handle fileHandle, Va ioRequestToCancel, Va ioStatusBlock) =>
-        Cancel(fileHandle, ioStatusBlock,
-            r => ioRequestToCancel.IsNull || r.Request!.Iosb == ioRequestToCancel, true);
-
-    NtStatus Cancel(Handle handle, Va iosb, Func<IrpRecord, bool> which, bool mustBe)
-    {
-        NtStatus status = nt.Ob.Resolve(
-            handle, 0, nt.Ob.FileType, ProcessorMode.KernelMode, out HandleEntry? entry);
-        if (!status.IsSuccess) return status;
-        FileObject file = FileObject.At(nt.Memory, entry!.Object.Body);
-        int count = nt.Io.CancelAll(file, which);
-        status = count == 0 && mustBe ? STATUS_NOT_FOUND : STATUS_SUCCESS;
-        nt.Memory.Write(iosb, new IoStatusBlock(status, 0));
-        return status;
     }
 }

@@ -120,7 +120,7 @@ sealed partial class Zw
                 OutputBuffer = fileInformation,
                 OutputLength = 0x38,
                 Parameter2 = 34,    // FileNetworkOpenInformation
-                IsSynchronous = true,
+                IsSynchronousApi = true,
             };
             NtStatus status = nt.Io.Send(request);
             return status == STATUS_PENDING ? nt.Io.Await(request) : status;

@@ -14,7 +14,7 @@ sealed partial class Zw(NtKernel nt)
 {
     const uint FILE_READ_DATA = 1, FILE_WRITE_DATA = 2, FILE_APPEND_DATA = 4, FILE_READ_EA = 8, FILE_WRITE_EA = 0x10,
         FILE_READ_ATTRIBUTES = 0x80, FILE_WRITE_ATTRIBUTES = 0x100, DELETE = 0x1_0000;
-    const uint FO_SYNCHRONOUS_IO = 0x02;
+    const uint FO_SYNCHRONOUS_IO = 0x02, FO_NAMED_PIPE = 0x80, FO_MAILSLOT = 0x200;
 
     /// <summary>A service on a file: resolves the handles, sends the request, and waits where NT does.</summary>
     /// <param name="access">Rights of which one is enough; none: any handle will do.</param>
@@ -38,10 +38,16 @@ sealed partial class Zw(NtKernel nt)
         FileObject file = FileObject.At(nt.Memory, target.Body);
         (NtStatus refused, IoRequest? request) = make(entry, file);
         if (request is null) return refused;
+        // An APC and a packet exclude each other.
+        if (!waits && !told.ApcRoutine.IsNull && !file.CompletionContext.IsNull) return STATUS_INVALID_PARAMETER;
         nt.Ob.Reference(target);
         try
         {
-            return Carry(request, told, @event, waits || (file.Flags & FO_SYNCHRONOUS_IO) != 0, waits);
+            if (!waits) TellBy(request, told, @event);
+            NtStatus done = nt.Io.Carry(request, waits);
+            if (waits && request.IsComplete && !told.Iosb.IsNull)
+                nt.Memory.Write(told.Iosb, new IoStatusBlock(done, request.Information));
+            return done;
         }
         finally
         {
@@ -49,34 +55,13 @@ sealed partial class Zw(NtKernel nt)
         }
     }
 
-    NtStatus Carry(IoRequest request, Told told, NtObject? @event, bool isSynchronous, bool tellsAll)
+    void TellBy(IoRequest request, Told told, NtObject? @event)
     {
-        FileObject file = request.File;
-        bool locks = (file.Flags & FO_SYNCHRONOUS_IO) != 0;
-        if (locks) nt.Io.LockFile(file);
-        try
-        {
-            if (!tellsAll)
-            {
-                (request.Iosb, request.ApcRoutine, request.ApcContext) = (told.Iosb, told.ApcRoutine, told.ApcContext);
-                if (@event is not null)
-                {
-                    nt.Ke.KeResetEvent(KEvent.At(nt.Memory, @event.Body));
-                    nt.Ob.Reference(@event);
-                    request.Event = @event;
-                }
-            }
-            request.IsSynchronous = isSynchronous;
-            NtStatus status = nt.Io.Send(request);
-            if (status == STATUS_PENDING && isSynchronous) status = nt.Io.Await(request);
-            if (tellsAll && request.IsComplete && !told.Iosb.IsNull)
-                nt.Memory.Write(told.Iosb, new IoStatusBlock(status, request.Information));
-            return status;
-        }
-        finally
-        {
-            if (locks) nt.Io.UnlockFile(file);
-        }
+        (request.Iosb, request.ApcRoutine, request.ApcContext) = (told.Iosb, told.ApcRoutine, told.ApcContext);
+        if (@event is null) return;
+        nt.Ke.KeResetEvent(KEvent.At(nt.Memory, @event.Body));
+        nt.Ob.Reference(@event);
+        request.Event = @event;
     }
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
@@ -98,6 +83,7 @@ sealed partial class Zw(NtKernel nt)
         OnFile(handle, FILE_READ_DATA, mode, told, waits: false, (_, file) =>
         {
             NtStatus bad = OffsetOf(file, byteOffset, isWrite: false, mode, out long offset);
+            if (bad.IsSuccess && mode == ProcessorMode.UserMode) bad = CheckAligned(file, buffer, length, offset);
             return (bad, !bad.IsSuccess ? null : new IoRequest(IRP_MJ_READ, file)
             {
                 OutputBuffer = buffer,
@@ -124,9 +110,13 @@ sealed partial class Zw(NtKernel nt)
 
     NtStatus Write(
         Handle handle, Told told, Va buffer, uint length, Va byteOffset, Va key, ProcessorMode mode) =>
-        OnFile(handle, FILE_WRITE_DATA | FILE_APPEND_DATA, mode, told, waits: false, (_, file) =>
+        OnFile(handle, FILE_WRITE_DATA | FILE_APPEND_DATA, mode, told, waits: false, (entry, file) =>
         {
             NtStatus bad = OffsetOf(file, byteOffset, isWrite: true, mode, out long offset);
+            // Who may only append, appends.
+            if ((entry.GrantedAccess & (FILE_WRITE_DATA | FILE_APPEND_DATA)) == FILE_APPEND_DATA)
+                (bad, offset) = (STATUS_SUCCESS, -1);
+            if (bad.IsSuccess && mode == ProcessorMode.UserMode) bad = CheckAligned(file, buffer, length, offset);
             return (bad, !bad.IsSuccess ? null : new IoRequest(IRP_MJ_WRITE, file)
             {
                 InputBuffer = buffer,
@@ -145,9 +135,26 @@ sealed partial class Zw(NtKernel nt)
         nt.Ob.Probe(byteOffset, byteOffset.IsNull ? 0 : 8, mode);
         offset = byteOffset.IsNull ? ofFile : nt.Memory.Read<long>(byteOffset);
         if (offset >= 0 || offset == endOfFile && isWrite) return STATUS_SUCCESS;
+        if (byteOffset.IsNull && (file.Flags & (FO_NAMED_PIPE | FO_MAILSLOT)) != 0)
+        {
+            offset = 0;
+            return STATUS_SUCCESS;
+        }
         if (offset != ofFile || (file.Flags & FO_SYNCHRONOUS_IO) == 0) return STATUS_INVALID_PARAMETER;
         offset = file.CurrentByteOffset;
         return STATUS_SUCCESS;
+    }
+
+    /// <summary>Past the cache only whole sectors are moved, from where the device can reach.</summary>
+    NtStatus CheckAligned(FileObject file, Va buffer, uint length, long offset)
+    {
+        const uint unbuffered = 8;
+        if ((file.Flags & unbuffered) == 0) return STATUS_SUCCESS;
+        DeviceObject device = nt.Io.RelatedDevice(file);
+        uint sector = device.SectorSize;
+        bool isWhole = sector == 0 || length % sector == 0 && (offset < 0 || offset % sector == 0);
+        return isWhole && (buffer.Value & device.AlignmentRequirement) == 0 ? STATUS_SUCCESS
+            : STATUS_INVALID_PARAMETER;
     }
 
     uint KeyAt(Va key, ProcessorMode mode)

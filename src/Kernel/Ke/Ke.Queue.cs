@@ -59,7 +59,7 @@ sealed partial class Ke
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public Va KeRemoveQueue(KQueue queue, byte waitMode, Va timeout)
     {
-        NtStatus status = TakeFrom(queue, waitMode, alertable: waitMode != 0, timeout);
+        NtStatus status = TakeFrom(queue, NewWait([queue.Header], false, timeout, waitMode, waitMode != 0));
         return status == STATUS_SUCCESS ? Taken() : new Va(status.Value);
     }
 
@@ -69,16 +69,38 @@ sealed partial class Ke
     public uint KeRemoveQueueEx(KQueue queue, byte waitMode, bool alertable, Va timeout, Va entryArray, uint count)
     {
         if (count == 0) return 0;
-        NtStatus status = TakeFrom(queue, waitMode, alertable, timeout);
+        NtStatus status = TakeFrom(queue, NewWait([queue.Header], false, timeout, waitMode, alertable));
         if (status != STATUS_SUCCESS) return status.Value;
         _nt.Memory.Write(entryArray, Taken());
         uint taken = 1;
-        for (; taken < count && !queue.EntryListHead.IsEmpty; taken++)
-        {
-            Clock.Spend();
-            _nt.Memory.Write(entryArray + taken * 8, RemoveFirst(queue).Address);
-        }
+        for (; taken < count && TryTakeMore(queue, out Va more); taken++)
+            _nt.Memory.Write(entryArray + taken * 8, more);
         return taken;
+    }
+
+    /// <summary>KeRemoveQueue for the kernel's own use.</summary>
+    /// <param name="idle">What the machine's owner gets if nothing more happens.</param>
+    public NtStatus RemoveQueue(
+        KQueue queue, ProcessorMode mode, bool alertable, long? deadline, NtStatus idle, out Va entry)
+    {
+        NtStatus status = TakeFrom(queue, new Wait(
+            Scheduler.Current, [queue.Header], false, deadline ?? Wait.Forever)
+        {
+            Alertable = alertable,
+            Mode = mode,
+            Idle = idle,
+        });
+        entry = status == STATUS_SUCCESS ? Taken() : Va.Null;
+        return status;
+    }
+
+    /// <summary>One more entry for a thread that has just got one, if there is one.</summary>
+    public bool TryTakeMore(KQueue queue, out Va entry)
+    {
+        Clock.Spend();
+        bool any = !queue.EntryListHead.IsEmpty;
+        entry = any ? RemoveFirst(queue).Address : Va.Null;
+        return any;
     }
 
     /// <summary>Ends a queue: its waiting threads are told that it is abandoned.</summary>
@@ -105,14 +127,14 @@ sealed partial class Ke
         return first;
     }
 
-    NtStatus TakeFrom(KQueue queue, byte waitMode, bool alertable, Va timeout)
+    NtStatus TakeFrom(KQueue queue, Wait wait)
     {
         NtThread thread = Scheduler.Current;
         if (thread.Queue == queue.Address) queue.CurrentCount--;
         else Leave(thread.Queue);
         // From here on the thread counts as one of this queue's, active only when it has an entry.
         thread.Queue = Va.Null;
-        NtStatus status = WaitFor(NewWait([queue.Header], false, timeout, waitMode, alertable));
+        NtStatus status = WaitFor(wait);
         if (status != STATUS_SUCCESS && status != STATUS_ABANDONED)
         {
             thread.Queue = queue.Address;

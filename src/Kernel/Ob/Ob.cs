@@ -26,6 +26,7 @@ sealed partial class Ob
     public ObjectType DeviceType { get; private set; } = null!;
     public ObjectType DriverType { get; private set; } = null!;
     public ObjectType FileType { get; private set; } = null!;
+    public ObjectType IoCompletionType { get; private set; } = null!;
     public ObjectType EventType { get; private set; } = null!;
     public ObjectType SemaphoreType { get; private set; } = null!;
     public ObjectType MutantType { get; private set; } = null!;
@@ -71,6 +72,8 @@ sealed partial class Ob
         KeyType = NewType("Key", new(0x2_0019, 0x2_0006, 0x2_0019, 0xF_003F), _nt.Cm.OnLastHandle, _nt.Cm.OnDelete);
         SectionType = NewType("Section", new(0x2_0005, 0x2_0002, 0x2_0008, 0xF_001F), onDelete: _nt.Mm.OnDeleteSection);
         CallbackType = NewType("Callback", new(0x2_0000, 0x2_0001, 0x12_0000, 0x1F_0001));
+        IoCompletionType = NewType("IoCompletion", new(0x2_0001, 0x2_0002, 0x12_0000, 0x1F_0003),
+            _nt.Io.OnLastPortHandle, _nt.Io.OnDeletePort);
         Root = CreateDirectory();
         Root.Name = @"\";
         foreach (string name in (

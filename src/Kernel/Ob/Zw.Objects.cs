@@ -213,7 +213,10 @@ sealed partial class Zw
         uint access = SecurityInfo.AccessToQuery(parts);
         NtStatus status = nt.Ob.Resolve(handle, access, null, mode, out HandleEntry? entry);
         if (!status.IsSuccess) return status;
-        SecurityInfo all = nt.Ob.SecurityOf(nt.Ob.SecuredBy(entry!.Object)) ?? SecurityInfo.Empty;
+        if (HasDriversSecurity(entry!.Object)
+            && QueryFileSecurity(entry.Object, parts, descriptor, length, needed, mode) is { } answered)
+            return answered;
+        SecurityInfo all = nt.Ob.SecurityOf(nt.Ob.SecuredBy(entry.Object)) ?? SecurityInfo.Empty;
         byte[] bytes = all.Only(parts).ToBytes();
         nt.Ob.Probe(needed, 4, mode);
         nt.Memory.Write(needed, (uint)bytes.Length);
@@ -236,6 +239,10 @@ sealed partial class Zw
         if (descriptor.IsNull) return STATUS_ACCESS_VIOLATION;
         nt.Ob.Probe(descriptor, 20, mode);
         NtStatus status = nt.Ob.Resolve(handle, SecurityInfo.AccessToSet(parts), null, mode, out HandleEntry? entry);
-        return status.IsSuccess ? nt.Ob.ChangeSecurity(entry!.Object, parts, descriptor) : status;
+        if (!status.IsSuccess) return status;
+        if (HasDriversSecurity(entry!.Object)
+            && SetFileSecurity(entry.Object, parts, descriptor, mode) is { } answered)
+            return answered;
+        return nt.Ob.ChangeSecurity(entry.Object, parts, descriptor);
     }
 }

@@ -19,6 +19,7 @@ sealed partial class Ps
         thread.KernelApcList.Initialize();
         thread.UserApcList.Initialize();
         thread.MutantListHead.Initialize();
+        thread.IrpList.Initialize();
         var made = new NtThread(name, thread, id, space)
         {
             StartRoutine = start,
@@ -68,6 +69,7 @@ sealed partial class Ps
                 nt.Cpu.Rip);
         nt.Ke.Scheduler.MustNotBeInterrupting();
         NotifyThread(thread, create: false);
+        nt.Io.RundownThread(current);
         current.IsEnding = true;
         nt.Ke.RundownQueue(current);
         nt.Ke.RundownApcs(thread);

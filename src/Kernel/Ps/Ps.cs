@@ -41,7 +41,7 @@ sealed partial class Ps(NtKernel nt)
         UserProcess = NewProcess(
             UserId, @"\Device\HarddiskVolume1\Windows\user.exe", nt.Memory.Current, user, SystemId).Object;
         nt.Ke.Scheduler.AdoptIdle(NewIdleThread);
-        NtThread owner = NewThread("user", UserProcess, UserId + 4, nt.Memory.Current);
+        NtThread owner = NewThread("user", UserProcess, UserId + 4, At(UserProcess).AddressSpace);
         nt.Ke.Scheduler.Adopt(owner);
     }
 
@@ -152,6 +152,8 @@ sealed partial class Ps(NtKernel nt)
         InProcess(process, () =>
         {
             NotifyExit(process);
+            foreach (NtThread thread in nt.Ke.Scheduler.Threads.ToArray())
+                if (thread.Object.UniqueProcess == process.Id) nt.Io.CancelOf(thread);
             nt.Ob.CloseAll(process.Handles);
             return STATUS_SUCCESS;
         });

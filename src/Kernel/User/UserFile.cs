@@ -4,23 +4,12 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>A request that a program sent, and its buffers.</summary>
-public sealed record UserRequest(IoRequest Request, byte[] Output)
-{
-    public NtStatus Status => Request.Status;
-
-    /// <summary>The Win32 error code that GetLastError would give; 997 (ERROR_IO_PENDING) while it is
-    /// pending.</summary>
-    public int Win32Error => Kernel.Status.Win32Of(Status);
-    public ulong Information => Request.Information;
-}
-
-/// <summary>An open file of the user's process.</summary>
+/// <summary>An open file of the user's process. A call sends its request and lets the machine run until that is
+/// complete or nothing more happens; what is pending then ends during a later call.</summary>
 public sealed class UserFile
 {
     readonly NtKernel _nt;
     readonly UserSide _user;
-    readonly List<(IoRequest Request, Va Buffer, uint Size)> _pending = [];
     bool _closed;
 
     internal UserFile(NtKernel nt, UserSide user, string path, Handle handle, FileObject file) =>
@@ -31,7 +20,7 @@ public sealed class UserFile
     public FileObject Object { get; }
 
     public UserRequest Read(uint length, long offset = 0) =>
-        Send(IRP_MJ_READ, [], length, (input, output) => new IoRequest(IRP_MJ_READ, Object)
+        Send([], length, (input, output) => new IoRequest(IRP_MJ_READ, Object)
         {
             OutputBuffer = output,
             OutputLength = length,
@@ -42,7 +31,7 @@ public sealed class UserFile
     public UserRequest Write(ReadOnlySpan<byte> data, long offset = 0)
     {
         uint length = (uint)data.Length;
-        return Send(IRP_MJ_WRITE, data, 0, (input, output) => new IoRequest(IRP_MJ_WRITE, Object)
+        return Send(data, 0, (input, output) => new IoRequest(IRP_MJ_WRITE, Object)
         {
             InputBuffer = input,
             InputLength = length,
@@ -55,13 +44,13 @@ public sealed class UserFile
     public UserRequest DeviceIoControl(uint controlCode, ReadOnlySpan<byte> input, uint outputLength)
     {
         uint inputLength = (uint)input.Length;
-        return Send(IRP_MJ_DEVICE_CONTROL, input, outputLength, (inBuffer, outBuffer) =>
+        return Send(input, outputLength, (inBuffer, outBuffer) =>
             Control(controlCode, inBuffer, inputLength, outBuffer, outputLength));
     }
 
     /// <summary>DeviceIoControl with pointers as they are, good or bad.</summary>
     public UserRequest DeviceIoControl(uint controlCode, Va input, uint inputLength, Va output, uint outputLength) =>
-        Run(Control(controlCode, input, inputLength, output, outputLength), Va.Null, 0);
+        Run(Control(controlCode, input, inputLength, output, outputLength));
 
     /// <summary>ReadFile with a pointer as it is, good or bad.</summary>
     public UserRequest ReadTo(Va buffer, uint length) => Run(new IoRequest(IRP_MJ_READ, Object)
@@ -69,7 +58,7 @@ public sealed class UserFile
         OutputBuffer = buffer,
         OutputLength = length,
         Mode = ProcessorMode.UserMode,
-    }, Va.Null, 0);
+    });
 
     /// <summary>WriteFile with a pointer as it is, good or bad.</summary>
     public UserRequest WriteFrom(Va buffer, uint length) => Run(new IoRequest(IRP_MJ_WRITE, Object)
@@ -77,7 +66,7 @@ public sealed class UserFile
         InputBuffer = buffer,
         InputLength = length,
         Mode = ProcessorMode.UserMode,
-    }, Va.Null, 0);
+    });
 
     IoRequest Control(uint code, Va input, uint inputLength, Va output, uint outputLength) =>
         new(IRP_MJ_DEVICE_CONTROL, Object)
@@ -90,13 +79,39 @@ public sealed class UserFile
             Mode = ProcessorMode.UserMode,
         };
 
-    public UserRequest Flush() =>
-        Run(new IoRequest(IRP_MJ_FLUSH_BUFFERS, Object) { Mode = ProcessorMode.UserMode }, Va.Null, 0);
+    public UserRequest Flush() => Run(new IoRequest(IRP_MJ_FLUSH_BUFFERS, Object) { Mode = ProcessorMode.UserMode });
+
+    /// <summary>NtQueryInformationFile, of a class that the driver answers.</summary>
+    internal UserRequest Query(uint informationClass, uint length) =>
+        Send([], length, (input, output) => new IoRequest(IRP_MJ_QUERY_INFORMATION, Object)
+        {
+            OutputBuffer = output,
+            OutputLength = length,
+            Parameter2 = informationClass,
+            Mode = ProcessorMode.UserMode,
+        });
+
+    /// <summary>NtSetInformationFile, of a class that the driver takes.</summary>
+    internal UserRequest Set(uint informationClass, ReadOnlySpan<byte> value)
+    {
+        uint length = (uint)value.Length;
+        return Send(value, 0, (input, output) => new IoRequest(IRP_MJ_SET_INFORMATION, Object)
+        {
+            InputBuffer = input,
+            InputLength = length,
+            Parameter2 = informationClass,
+            Mode = ProcessorMode.UserMode,
+        });
+    }
+
+    /// <summary>A stream over the file, for .NET code. It owns the file: that is closed with it.</summary>
+    public DeviceStream AsStream() => new(_user, this);
 
     /// <summary>CancelIoEx: cancels all that is pending, and lets the machine run.</summary>
     /// <returns>How many requests there were.</returns>
     public int Cancel()
     {
+        if (_closed) return 0;
         int count = 0;
         _nt.BeginRequest();
         _user.AsUser(() =>
@@ -107,66 +122,90 @@ public sealed class UserFile
         return count;
     }
 
+    /// <summary>CancelIoEx of one request; it may end all the same as if it were not.</summary>
+    public void Cancel(UserRequest request)
+    {
+        _nt.BeginRequest();
+        _user.AsUser(() =>
+        {
+            _nt.Io.Cancel(request.Request);
+            return _nt.Ke.RunUntilIdle();
+        });
+    }
+
     /// <summary>CloseHandle. Pending requests are canceled first, as NtClose does.</summary>
     public NtStatus Close()
     {
         if (_closed) return STATUS_INVALID_HANDLE;
         _closed = true;
         _nt.BeginRequest();
-        NtStatus status = _user.AsUser(() => _nt.Ob.Close(Handle));
-        foreach ((_, Va buffer, uint size) in _pending) _nt.Mm.FreeUser(buffer, size);
-        return status;
+        return _user.AsUser(() => _nt.Ob.Close(Handle));
     }
 
     delegate IoRequest MakeRequest(Va input, Va output);
 
+    readonly record struct Placed(Va Start, Va Buffer, ulong Bytes);
+
     // Each buffer ends where its page ends: a driver that touches one byte more is noticed.
-    UserRequest Send(IrpMajor major, ReadOnlySpan<byte> input, uint outputLength, MakeRequest make)
+    UserRequest Send(ReadOnlySpan<byte> input, uint outputLength, MakeRequest make)
     {
-        (Va inputStart, Va inputBuffer, ulong inputBytes) = Place((uint)input.Length);
-        (Va outputStart, Va outputBuffer, ulong outputBytes) = Place(outputLength);
-        _nt.Memory.Write(inputBuffer, input);
-        UserRequest done = Run(make(inputBuffer, outputBuffer), outputBuffer, outputLength);
-        if (done.Request.IsComplete)
+        Placed from = Place((uint)input.Length), to = Place(outputLength);
+        _nt.Memory.Write(from.Buffer, input);
+        IoRequest request = make(from.Buffer, to.Buffer);
+        UserRequest done = Run(request);
+        if (done.IsComplete) Collect(done, from, to);
+        else request.OnComplete = ended =>
         {
-            _nt.Mm.FreeUser(inputStart, inputBytes);
-            _nt.Mm.FreeUser(outputStart, outputBytes);
-        }
-        else
-        {
-            _pending.Add((done.Request, inputStart, (uint)inputBytes));
-            _pending.Add((done.Request, outputStart, (uint)outputBytes));
-        }
+            AddressSpace here = _nt.Memory.Current;
+            _nt.Memory.Current = ended.Space ?? here;
+            Collect(done, from, to);
+            _nt.Memory.Current = here;
+            if (done.Ended is not null) _user.Finished(done);
+        };
         return done;
     }
 
-    (Va Start, Va Buffer, ulong Bytes) Place(uint length)
+    Placed Place(uint length)
     {
         ulong bytes = ((ulong)length + 0xFFF) & ~0xFFFUL;
-        if (bytes == 0) return (Va.Null, Va.Null, 0);
+        if (bytes == 0) return default;
         Va start = _nt.Mm.AllocateUser(bytes);
-        return (start, start + (bytes - ((length + 7UL) & ~7UL)), bytes);
+        return new Placed(start, start + (bytes - ((length + 7UL) & ~7UL)), bytes);
     }
 
-    UserRequest Run(IoRequest request, Va output, uint outputLength)
+    void Collect(UserRequest done, Placed from, Placed to)
     {
-        _nt.BeginRequest();
-        if (request.Major == IRP_MJ_DEVICE_CONTROL && !Io.MayControl(Object, request.ControlCode)
-            || request.Major == IRP_MJ_READ && !Object.ReadAccess || request.Major == IRP_MJ_WRITE
-                && !Object.WriteAccess)
-        {
-            request.Complete(STATUS_ACCESS_DENIED, 0);
-            return new UserRequest(request, []);
-        }
-        NtStatus refused = _user.AsUser(() =>
-        {
-            NtStatus sent = _nt.Io.Send(request);
-            return sent == STATUS_PENDING ? _nt.Io.Await(request) : sent;
-        });
-        if (!request.IsComplete && refused != STATUS_PENDING) request.Complete(refused, 0);
-        int count = output.IsNull ? 0 : (int)Math.Min(request.Information, outputLength);
-        bool hasOutput = request.IsComplete && request.Major != IRP_MJ_WRITE && request.Status.Value < 0xC000_0000
-            && count > 0;
-        return new UserRequest(request, hasOutput ? _nt.Memory.ReadBytes(output, count) : []);
+        int count = (int)Math.Min(done.Information, done.Request.OutputLength);
+        if (count > 0 && done.Request.Major != IRP_MJ_WRITE && done.Status.Value < 0xC000_0000
+            && _nt.Memory.CanAccess(to.Buffer, (ulong)count, Access.Read))
+            done.Output = _nt.Memory.ReadBytes(to.Buffer, count);
+        _nt.Mm.FreeUser(from.Start, from.Bytes);
+        _nt.Mm.FreeUser(to.Start, to.Bytes);
     }
+
+    UserRequest Run(IoRequest request)
+    {
+        var done = new UserRequest(request);
+        _nt.BeginRequest();
+        if (Refusal(request) is { IsSuccess: false } refused)
+        {
+            request.Complete(refused, 0);
+            return done;
+        }
+        NtStatus status = _user.AsUser(() =>
+        {
+            NtStatus sent = _nt.Io.Carry(request, waits: request.Major is IRP_MJ_FLUSH_BUFFERS
+                or IRP_MJ_QUERY_INFORMATION or IRP_MJ_SET_INFORMATION, givesUp: true);
+            return sent == STATUS_PENDING ? _nt.Io.Await(request, givesUp: true) : sent;
+        });
+        if (!request.IsComplete && status != STATUS_PENDING) request.Complete(status, 0);
+        return done;
+    }
+
+    NtStatus Refusal(IoRequest request) =>
+        _closed ? STATUS_INVALID_HANDLE
+        : request.Major == IRP_MJ_DEVICE_CONTROL && !Io.MayControl(Object, request.ControlCode)
+            || request.Major == IRP_MJ_READ && !Object.ReadAccess
+            || request.Major == IRP_MJ_WRITE && !Object.WriteAccess ? STATUS_ACCESS_DENIED
+        : STATUS_SUCCESS;
 }

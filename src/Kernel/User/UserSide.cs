@@ -6,11 +6,14 @@ namespace Ringdown.Kernel;
 /// <summary>The user's side of I/O: what a program does with CreateFile, ReadFile, WriteFile and
 /// DeviceIoControl.</summary>
 /// <remarks>Files are opened for overlapped I/O: a request that the driver keeps does not stop the caller.</remarks>
-public sealed class UserSide
+public sealed partial class UserSide
 {
     readonly NtKernel _nt;
 
-    internal UserSide(NtKernel nt) => _nt = nt;
+    internal UserSide(NtKernel nt) => (_nt, Win32) = (nt, new Win32(nt, this));
+
+    /// <summary>The same as a program of Windows sees it.</summary>
+    public Win32 Win32 { get; }
 
     /// <summary>CreateFile on a Win32 path such as <c>\\.\Echo</c>, or on a path of the object namespace.</summary>
     public NtStatus CreateFile(string path, out UserFile? file, OpenOptions? options = null)
@@ -63,14 +66,24 @@ public sealed class UserSide
 
     /// <summary>A service call from user mode: an exception raised in it is its status, a stop of the machine gets its
     /// report.</summary>
-    internal NtStatus AsUser(Func<NtStatus> service)
+    internal NtStatus AsUser(Func<NtStatus> service) => Enter(() => CallAsUser(service));
+
+    /// <summary>Runs services as a thread of the user's process calls them: by their Nt names, in user mode.</summary>
+    public NtStatus Call(Func<NtStatus> service)
+    {
+        _nt.BeginRequest();
+        return AsUser(service);
+    }
+
+    NtStatus CallAsUser(Func<NtStatus> service)
     {
         KThread thread = _nt.Ke.CurrentThread;
         thread.PreviousMode = 1;
         try
         {
             NtStatus status = service();
-            if (_nt.Ke.Irql == Irql.PASSIVE_LEVEL) _nt.Ke.DeliverUserApcs();
+            // Those that wait for an alertable wait go on doing so.
+            if (_nt.Ke.Irql == Irql.PASSIVE_LEVEL && thread.UserApcPending) _nt.Ke.DeliverUserApcs();
             if (_nt.Ke.Irql != Irql.PASSIVE_LEVEL)
                 throw new BugCheck(BugCheckCode.IRQL_GT_ZERO_AT_SYSTEM_SERVICE, 0, (ulong)_nt.Ke.Irql);
             if (thread.KernelApcDisable != 0)

@@ -33,6 +33,7 @@ public sealed class LayoutTests(ITestOutputHelper output)
         ("_KDPC_DATA", "In KPRCB."),
         ("_EX_TIMER", "Opaque."),
         ("_KGATE", "Private."),
+        ("_IOP_MINI_COMPLETION_PACKET_USER", "Opaque: only its address is a driver's business."),
         ("_ECP_LIST", "Opaque."),
         ("_ECP_HEADER", "Opaque: only the context behind it is a driver's business."),
         ("_KWAIT_BLOCK", "These headers have it as it was before Windows 8."),

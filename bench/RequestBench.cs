@@ -9,7 +9,7 @@ static class RequestBench
 {
     public static int Run(int count)
     {
-        var nt = new NtKernel(new KernelOptions { InstructionLimit = long.MaxValue });
+        var nt = new NtKernel(new KernelOptions { InstructionLimit = long.MaxValue, SpecialPool = false });
         var kept = new List<Va>();
         UserFile file = Open(nt, kept);
         for (int part = 1; part <= 10; part++)

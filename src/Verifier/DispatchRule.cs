@@ -11,7 +11,9 @@ public sealed class DispatchRule(Reporter reporter) : IObserver
     public void Dispatched(NtKernel nt, Dispatched d)
     {
         string routine = $"{nt.Loader.Describe(d.Routine)} ({d.Major})";
-        if (d.Status == STATUS_PENDING && !d.MarkedPending)
+        // Who returns what the lower driver has returned marks the IRP in its completion routine.
+        bool willMark = d.LowerPended && d.Completed is null;
+        if (d.Status == STATUS_PENDING && !d.MarkedPending && !willMark)
             Report(nt, d, $"{routine} returned STATUS_PENDING without IoMarkIrpPending.", "0xC9/0x23D");
         else if (d.MarkedPending && d.Status != STATUS_PENDING)
             Report(nt, d, $"{routine} marked the IRP pending, but returned {d.Status}.", "0xC9/0x23E");

@@ -131,10 +131,12 @@ sealed partial class Io
         Irql before = nt.Ke.Irql;
         var status = new NtStatus((uint)nt.Routines.Call(dispatch, deviceObject.Address.Value, address.Value));
         if (nt.WatchesIrps) Note(record, address, depth, Step(IrpEventKind.Return, status));
+        if (status == STATUS_PENDING) record.LowerPended(location + 1);
         bool marked = record.IsCompletedAt(location) ? record.WasMarkedPending(location)
             : (Irp.At(nt.Memory, address).Location(location).Control & SL_PENDING_RETURNED) != 0;
         nt.OnDispatched(new Dispatched(
-            deviceObject, address, major, dispatch, status, marked, record.StatusAt(location), before));
+            deviceObject, address, major, dispatch, status, marked, record.StatusAt(location),
+            record.HasLowerPended(location), before));
         return status;
 
         IrpEvent Step(IrpEventKind kind, NtStatus result) =>

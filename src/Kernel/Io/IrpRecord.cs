@@ -109,8 +109,20 @@ public sealed class IrpRecord(Va address, int stackCount)
     internal void CompleteAt(int location, bool markedPending, NtStatus status)
     {
         _passed ??= new PassedLocation[Math.Max(0, stackCount) + 2];
-        if (location >= 0 && location < _passed.Length) _passed[location] = new(true, markedPending, status);
+        if (location >= 0 && location < _passed.Length)
+            _passed[location] = _passed[location] with { Is = true, MarkedPending = markedPending, Status = status };
     }
+
+    /// <summary>The driver of a location has passed the IRP down, and the lower driver's dispatch routine has returned
+    /// STATUS_PENDING.</summary>
+    internal void LowerPended(int location)
+    {
+        _passed ??= new PassedLocation[Math.Max(0, stackCount) + 2];
+        if (location >= 0 && location < _passed.Length)
+            _passed[location] = _passed[location] with { LowerPended = true };
+    }
+
+    internal bool HasLowerPended(int location) => At(location).LowerPended;
 
     /// <summary>The status with which completion passed a location; null if it did not.</summary>
     internal NtStatus? StatusAt(int location) => At(location) is { Is: true } passed ? passed.Status : null;
@@ -123,14 +135,15 @@ public sealed class IrpRecord(Va address, int stackCount)
     PassedLocation At(int location) =>
         _passed is not null && location >= 0 && location < _passed.Length ? _passed[location] : default;
 
-    readonly record struct PassedLocation(bool Is, bool MarkedPending, NtStatus Status);
+    readonly record struct PassedLocation(bool Is, bool MarkedPending, NtStatus Status, bool LowerPended);
 }
 
 /// <summary>A dispatch routine has returned.</summary>
 /// <param name="MarkedPending">IoMarkIrpPending was called for its stack location.</param>
 /// <param name="Completed">The status with which the IRP was completed past its stack location; null if it was
 /// not.</param>
+/// <param name="LowerPended">It has passed the IRP down, and the next lower one has returned STATUS_PENDING.</param>
 /// <param name="IrqlBefore">The IRQL at which it was called.</param>
 public readonly record struct Dispatched(
     DeviceObject Device, Va Irp, IrpMajor Major, Va Routine, NtStatus Status, bool MarkedPending, NtStatus? Completed,
-    Irql IrqlBefore);
+    bool LowerPended, Irql IrqlBefore);

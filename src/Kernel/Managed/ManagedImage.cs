@@ -118,6 +118,13 @@ sealed class ManagedImage
         return UnicodeString.At(Nt.Memory, at);
     }
 
+    /// <summary>Bytes of the stack that the running routine has taken for its variables.</summary>
+    public ulong Locals
+    {
+        get => Nt.Ke.Scheduler.Current.Locals;
+        set => Nt.Ke.Scheduler.Current.Locals = value;
+    }
+
     public Va Local(int sizeBytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(sizeBytes);

@@ -42,6 +42,10 @@ public abstract class NtDriver
     /// <summary>A structure on the kernel stack, zeroed. It is gone when the routine returns.</summary>
     protected T Local<T>() where T : struct, IView<T> => T.At(Memory, Image.Local(T.Size));
 
+    /// <summary>Where what is local in a method ends: <c>using LocalFrame frame = Frame();</c> gives back at its end what
+    /// the method has taken of the stack. For methods that are called again and again before the routine returns.</summary>
+    protected LocalFrame Frame() => new(Image);
+
     /// <summary>The structure at an address.</summary>
     protected T At<T>(Va address) where T : struct, IView<T> => T.At(Memory, address);
 
@@ -58,6 +62,7 @@ public abstract class NtDriver
     protected NtStatus IoCreateDevice(DriverObject driverObject, int deviceExtensionSize, string deviceName,
         uint deviceType, uint deviceCharacteristics, bool exclusive, out DeviceObject deviceObject)
     {
+        using LocalFrame frame = Frame();
         Va made = Local(8);
         UnicodeString name = deviceName.Length == 0 ? At<UnicodeString>(Va.Null) : Text(deviceName);
         NtStatus status = Nt.IoCreateDevice(driverObject, (uint)deviceExtensionSize, name, deviceType,
@@ -99,11 +104,23 @@ public abstract class NtDriver
     /// <summary>Prints to the debugger; a line ends with <c>\n</c>.</summary>
     protected void DbgPrint(string text)
     {
+        using LocalFrame frame = Frame();
         byte[] bytes = [.. System.Text.Encoding.Latin1.GetBytes(text.Replace("%", "%%")), 0];
         Va format = Local(bytes.Length);
         Memory.Write(format, bytes);
         Nt.DbgPrint(format, new VarArgs(Memory, format));
     }
+}
+
+/// <summary>A part of the kernel stack, given back at the end of a <c>using</c>.</summary>
+public readonly struct LocalFrame : IDisposable
+{
+    readonly ManagedImage _image;
+    readonly ulong _before;
+
+    internal LocalFrame(ManagedImage image) => (_image, _before) = (image, image.Locals);
+
+    public void Dispose() => _image.Locals = _before;
 }
 
 /// <summary>A routine of a C# driver that other drivers import, under the method's own name. <c>DllInitialize</c> and

@@ -44,6 +44,8 @@ sealed class Pool(NtKernel nt)
     public const ulong LimitPages = 0x4_0000;
 
     readonly PoolRegion _nonPaged = new(new Va(0xFFFF_8A00_0000_0000)), _paged = new(new Va(0xFFFF_A800_0000_0000));
+    readonly PackedPages? _packed = nt.Options.SpecialPool ? null
+        : new PackedPages(nt, new Va(0xFFFF_9A00_0000_0000));
     readonly Queue<PoolBlock> _freed = new();
     readonly PoolStatistics _statistics = new();
     ulong _freedPages;
@@ -52,7 +54,7 @@ sealed class Pool(NtKernel nt)
     public Func<ulong, uint, bool>? MayAllocate { get; set; }
 
     /// <summary>Blocks that are allocated now, by address.</summary>
-    public IEnumerable<PoolBlock> Blocks => _nonPaged.Blocks.Concat(_paged.Blocks);
+    public IEnumerable<PoolBlock> Blocks => _nonPaged.Blocks.Concat(_paged.Blocks).Concat(_packed?.Blocks ?? []);
 
     public PoolStatistics Statistics => _statistics;
 
@@ -84,6 +86,9 @@ sealed class Pool(NtKernel nt)
     PoolBlock Place(ulong bytes, PoolKind kind, uint tag, Va owner, bool zero, uint alignment)
     {
         ulong size = Math.Max(alignment, (bytes + alignment - 1) & ~(ulong)(alignment - 1));
+        Protection protection = ProtectionOf(kind);
+        if (_packed is not null && size <= PackedPages.Largest)
+            return Pack(_packed.Take(size, kind, protection), bytes, kind, tag, owner, zero);
         ulong pages = (size + 0xFFF) >> 12;
         nt.Mm.Spend(pages);
         PoolRegion region = RegionOf(kind);
@@ -91,12 +96,7 @@ sealed class Pool(NtKernel nt)
         // A page or more starts at a page's start, as NT promises; less ends at its end.
         Va address = size < Va.PageSize ? first + (Va.PageSize - size) : first;
         var block = new PoolBlock(address, bytes, kind, _statistics.Of(tag, !owner.IsNull), owner);
-        nt.Memory.Map(first, pages << 12, kind switch
-        {
-            PoolKind.NonPagedExecute => Protection.All,
-            PoolKind.Paged => Protection.ReadWrite | Protection.Paged,
-            _ => Protection.ReadWrite,
-        });
+        nt.Memory.Map(first, pages << 12, protection);
         region.Add(block, pages);
         nt.Mm.Commit(pages);
         ulong front = Front(block), tail = Tail(block);
@@ -107,18 +107,40 @@ sealed class Pool(NtKernel nt)
         return block;
     }
 
+    static Protection ProtectionOf(PoolKind kind) => kind switch
+    {
+        PoolKind.NonPagedExecute => Protection.All,
+        PoolKind.Paged => Protection.ReadWrite | Protection.Paged,
+        _ => Protection.ReadWrite,
+    };
+
+    PoolBlock Pack(Va address, ulong bytes, PoolKind kind, uint tag, Va owner, bool zero)
+    {
+        var block = new PoolBlock(address, bytes, kind, _statistics.Of(tag, !owner.IsNull), owner);
+        _packed!.Add(block);
+        nt.Memory.Fill(address, bytes, zero ? (byte)0 : Fill);
+        block.Usage.Allocated(kind, block.Size);
+        return block;
+    }
+
     public void Free(Va address)
     {
         if (!TryFind(address, out PoolBlock? block)) throw BadFree(address);
         if (block!.Inside is [var (inside, subcode), ..])
             throw new BugCheck(DRIVER_VERIFIER_DETECTED_VIOLATION, subcode, inside.Value, address.Value, block.Bytes);
-        CheckSlack(block);
+        bool isPacked = _packed?.At(address) is not null;
+        if (!isPacked) CheckSlack(block);
         block.IsFree = true;
+        if (isPacked)
+        {
+            _packed!.Free(block);
+            Settle(block);
+            return;
+        }
         ulong pages = RegionOf(block.Kind).Freed(block);
         nt.Memory.Unmap(address.PageStart, pages << 12);
         nt.Mm.Uncommit(pages);
-        block.Usage.Freed(block.Kind, block.Size);
-        if (!block.Payer.IsNull) nt.Mm.Quota.Return(block.Payer, block.Kind, block.Size);
+        Settle(block);
         _freed.Enqueue(block);
         _freedPages += pages;
         while (_freed.Count > FreedKept || _freedPages > FreedPagesKept)
@@ -129,11 +151,17 @@ sealed class Pool(NtKernel nt)
         }
     }
 
+    void Settle(PoolBlock block)
+    {
+        block.Usage.Freed(block.Kind, block.Size);
+        if (!block.Payer.IsNull) nt.Mm.Quota.Return(block.Payer, block.Kind, block.Size);
+    }
+
     /// <summary>The block, allocated or freed not long ago, in whose pages an address lies, or else the nearer of those
     /// beside it.</summary>
     public PoolBlock? Near(Va address)
     {
-        if (AtPage(address.Page) is { } block) return block;
+        if (At(address) is { } block) return block;
         PoolBlock? before = AtPage(address.Page - 1), after = AtPage(address.Page + 1);
         if (before is null || after is null) return before ?? after;
         return address - (before.Address + before.Bytes) <= after.Address - address ? before : after;
@@ -146,7 +174,7 @@ sealed class Pool(NtKernel nt)
 
     public bool TryFind(Va address, out PoolBlock? block)
     {
-        block = AtPage(address.Page);
+        block = At(address);
         if (block is { IsFree: false } && block.Address == address) return true;
         block = null;
         return false;
@@ -157,14 +185,16 @@ sealed class Pool(NtKernel nt)
     /// <param name="subcode">That of DRIVER_VERIFIER_DETECTED_VIOLATION.</param>
     public void Mark(Va address, uint subcode)
     {
-        if (AtPage(address.Page) is not { IsFree: false } block || address < block.Address) return;
+        if (At(address) is not { IsFree: false } block || address < block.Address) return;
         Unmark(address);
         (block.Inside ??= []).Add((address, subcode));
     }
 
-    public void Unmark(Va address) => AtPage(address.Page)?.Inside?.RemoveAll(i => i.Address == address);
+    public void Unmark(Va address) => At(address)?.Inside?.RemoveAll(i => i.Address == address);
 
     PoolRegion RegionOf(PoolKind kind) => kind == PoolKind.Paged ? _paged : _nonPaged;
+
+    PoolBlock? At(Va address) => _packed?.At(address) ?? AtPage(address.Page);
 
     PoolBlock? AtPage(ulong page) => _nonPaged.AtPage(page) ?? _paged.AtPage(page);
 

@@ -95,6 +95,7 @@ public sealed partial class Win32
         if (path.Length > mostChars) return new(ERROR_FILENAME_EXCED_RANGE);
         return WithScratch(at =>
         {
+            _nt.Memory.Fill(at, name0, 0);
             ObjectAttributes attributes = ObjectAttributes.At(_nt.Memory, at + 0x20);
             (attributes.Length, attributes.Attributes) = ((uint)ObjectAttributes.Size, 0x40);
             UnicodeString text = UnicodeString.At(_nt.Memory, at + 0x50);

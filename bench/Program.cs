@@ -7,6 +7,8 @@ static class Program
         if (args is ["engine", ..]) return EngineBench.Run(args[1..]);
         if (args is ["oracle", ..]) return OracleBench.Run(args);
         if (args is ["kernel", ..]) return KernelBenchmarks.Run();
+        if (args is ["io"]) return IoBenchmarks.Run();
+        if (args is ["io", string loops]) return IoBenchmarks.Loop(int.Parse(loops));
         if (args is ["dispatcher", ..]) return DispatcherBench.Run();
         if (args is ["requests", ..]) return RequestBench.Run(args.Length > 1 ? int.Parse(args[1]) : 1_000_000);
         if (args is ["memory"]) return KernelBenchmarks.Memory(200);
@@ -15,6 +17,7 @@ static class Program
             usage: engine [WORKLOAD...]
                    kernel
                    dispatcher
+                   io [COUNT]
                    memory [MACHINES]
                    requests [COUNT]
                    oracle [--count N] [--seed S] [--states K] [--only TEXT] [--random] [--all]

@@ -20,7 +20,8 @@ public sealed record KernelOptions
     public Func<Chance, Schedule>? Schedule { get; init; }
 
     /// <summary>Every block of pool ends before a page that is not there, and no address is used twice: what a driver
-    /// touches too far or too late is found. Without it small blocks share pages: for a machine with very many.</summary>
+    /// touches too far or too late is found. Without it small blocks share pages: for a machine with very
+    /// many.</summary>
     public bool SpecialPool { get; init; } = true;
 
     /// <summary>The user whose programs send requests is an administrator, and elevated; else an ordinary

@@ -42,8 +42,9 @@ public abstract class NtDriver
     /// <summary>A structure on the kernel stack, zeroed. It is gone when the routine returns.</summary>
     protected T Local<T>() where T : struct, IView<T> => T.At(Memory, Image.Local(T.Size));
 
-    /// <summary>Where what is local in a method ends: <c>using LocalFrame frame = Frame();</c> gives back at its end what
-    /// the method has taken of the stack. For methods that are called again and again before the routine returns.</summary>
+    /// <summary>Where what is local in a method ends: <c>using LocalFrame frame = Frame();</c> gives back at its end
+    /// what the method has taken of the stack. For methods that are called again and again before the routine
+    /// returns.</summary>
     protected LocalFrame Frame() => new(Image);
 
     /// <summary>The structure at an address.</summary>

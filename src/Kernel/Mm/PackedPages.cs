@@ -2,8 +2,8 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Small blocks of pool that share pages, as on a Windows without special pool: little memory each, and no touch
-/// past an end or too late is noticed.</summary>
+/// <summary>Small blocks of pool that share pages, as on a Windows without special pool: little memory each, and no
+/// touch past an end or too late is noticed.</summary>
 /// <remarks>A page has blocks of one size; a freed place is the next to be used again.</remarks>
 sealed class PackedPages(NtKernel nt, Va start)
 {

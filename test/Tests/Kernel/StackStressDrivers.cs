@@ -251,7 +251,8 @@ sealed partial class TopFilter : NtDriver
         Passed++;
         irp.CopyCurrentStackLocationToNext();
         irp.SetCompletionRoutine(Routine(Done), device.Address);
-        return Nt.IofCallDriver(device.DeviceObjectExtension.AttachedTo is { IsNull: false } lower ? lower : _lower, irp);
+        DeviceObject lower = device.DeviceObjectExtension.AttachedTo;
+        return Nt.IofCallDriver(lower.IsNull ? _lower : lower, irp);
     }
 
     NtStatus Done(DeviceObject device, Irp irp, Va context)

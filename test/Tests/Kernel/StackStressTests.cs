@@ -129,7 +129,7 @@ public sealed class StackStressTests
             LeftoverRule.Look(nt, driver, reporter);
         }
         string story = string.Join('\n', clients.Select(c => c.Story.ToString()))
-            + $"{nt.User.Win32.GetCurrentThreadId()} {hold.Held} {hold.Canceled} {hold.Late} {top.Passed} {top.Attachments}";
+            + $"{hold.Held} {hold.Canceled} {hold.Late} {top.Passed} {top.Attachments}";
         return new Outcome(Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(story))),
             clients.Sum(c => c.Completed), clients.Sum(c => c.Canceled), hold, top, findings.All);
     }

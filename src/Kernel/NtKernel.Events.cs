@@ -20,11 +20,15 @@ public sealed partial class NtKernel
     public Irql CurrentIrql => Ke.Irql;
 
     /// <summary>Who holds the locks that are taken now: a thread, or the DPCs of a processor.</summary>
-    public ulong CurrentContext => Ke.Scheduler.Active is { Dpcs.IsDelivering: true } processor
-        ? ~(ulong)processor.Number : Ke.Scheduler.Current.Id;
+    public ulong CurrentContext => Ke.Scheduler.Active is { InService: > 0 } serving
+        ? ~(ulong)(serving.Number + Computer.MaximumProcessors * serving.InService)
+        : Ke.Scheduler.Active is { Dpcs.IsDelivering: true } processor ? ~(ulong)processor.Number
+        : Ke.Scheduler.Current.Id;
 
     /// <summary>The same in words.</summary>
-    public string CurrentContextName => Ke.Scheduler.Active is { Dpcs.IsDelivering: true } processor
+    public string CurrentContextName => Ke.Scheduler.Active is { InService: > 0 } serving
+        ? $"interrupt on processor {serving.Number}"
+        : Ke.Scheduler.Active is { Dpcs.IsDelivering: true } processor
         ? $"DPC on processor {processor.Number}"
         : $"{Ke.Scheduler.Current.Name}, processor {Ke.Scheduler.Active.Number}";
 

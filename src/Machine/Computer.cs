@@ -10,17 +10,27 @@ public sealed class Computer : IDisposable
     bool _disposed;
 
     /// <param name="processors">How many: 1 to <see cref="MaximumProcessors"/>.</param>
-    public Computer(ulong seed, CodeCache code, IPortSpace? ports = null, int processors = 1)
+    public Computer(ulong seed, CodeCache code, int processors = 1)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(processors, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(processors, MaximumProcessors);
         Chance = new Chance(seed);
         _processors = new Processor[processors];
-        for (int i = 0; i < processors; i++) _processors[i] = new Processor(Memory, code, ports, i);
+        for (int i = 0; i < processors; i++) _processors[i] = new Processor(Memory, code, Ports, i);
         Cpu = _processors[0];
     }
 
     public Memory Memory { get; } = new();
+
+    /// <summary>I/O ports, and the devices at them.</summary>
+    public PortSpace Ports { get; } = new();
+
+    /// <summary>Devices in physical memory.</summary>
+    public PhysicalDevices Registers { get; } = new();
+    public InterruptController Interrupts { get; } = new();
+
+    /// <summary>The devices' time; it is the system's that runs on the computer.</summary>
+    public IDeviceClock Clock { get; set; } = null!;
     public IReadOnlyList<Processor> Processors => _processors;
 
     /// <summary>The processor that runs now.</summary>

@@ -38,13 +38,16 @@ sealed partial class Hal(NtKernel nt)
         return true;
     }
 
-    [Export(Support.Partial, "There is no interrupt controller yet: vectors are numbers without lines.")]
-    [IrqlRequiresMax(PASSIVE_LEVEL)]
+    /// <summary>The vector and IRQL of a line; of a bus level, for a bus that has these.</summary>
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public uint HalGetInterruptVector(
         uint interfaceType, uint busNumber, uint busInterruptLevel, uint busInterruptVector, Va irql, Va affinity)
     {
-        nt.Memory.Write(irql, (byte)5);
+        const uint lines = 144;
+        if (busInterruptLevel >= lines) return 0;
+        uint vector = InterruptTable.VectorOf((int)busInterruptLevel);
+        nt.Memory.Write(irql, (byte)(vector >> 4));
         nt.Memory.Write(affinity, 1UL);
-        return 0x50 + (busInterruptVector & 0x3F);
+        return vector;
     }
 }

@@ -57,6 +57,20 @@ sealed class KProcessor
         }
     }
 
+    /// <summary>The stack of service routines, made when the first one runs. One that interrupts another goes on below
+    /// it.</summary>
+    public KernelStack InterruptStack
+    {
+        get
+        {
+            if (field == default) field = _nt.Mm.NewStack(Mm.StackBytes);
+            return field;
+        }
+    }
+
+    /// <summary>Devices' interrupts whose service routines run, one inside the other.</summary>
+    public int InService { get; set; }
+
     /// <summary>Routines that have interrupted its thread and are not done.</summary>
     public int Nesting { get; set; }
 
@@ -65,7 +79,7 @@ sealed class KProcessor
 
     /// <summary>Something wants to interrupt it, and its IRQL is low enough.</summary>
     public bool IsInterrupted =>
-        (Interrupts.Count > 0 && Irql < Irql.IPI_LEVEL
+        (Interrupts.Count > 0 && Irql < Irql.IPI_LEVEL || _nt.Ke.Interrupts.IsPending(this)
             || Dpcs.IsRequested && !Dpcs.IsDelivering && Irql < Irql.DISPATCH_LEVEL) && !IsMasked;
 
     /// <summary>It would get on if it were its turn.</summary>

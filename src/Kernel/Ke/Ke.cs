@@ -17,11 +17,14 @@ sealed partial class Ke
         Scheduler = new Scheduler(nt, schedule);
         Clock = new Clock(nt, schedule);
         Timers = new TimerQueue(nt);
+        Interrupts = new InterruptTable(nt);
+        nt.Computer.Clock = new DeviceClock(this);
     }
 
     public Scheduler Scheduler { get; }
     public Clock Clock { get; }
     public TimerQueue Timers { get; }
+    public InterruptTable Interrupts { get; }
     public KThread CurrentThread => Scheduler.Current.Object;
 
     /// <summary>The control region of the processor that runs.</summary>
@@ -82,6 +85,7 @@ sealed partial class Ke
         KProcessor processor = Scheduler.Active;
         if (processor.IsMasked) return;
         if (processor.Interrupts.Count > 0) RunInterrupts(processor);
+        Interrupts.Deliver(processor);
         processor.Dpcs.Deliver();
         DeliverKernelApcs();
     }

@@ -34,7 +34,7 @@ sealed partial class Mm
             Caching.Note((int)pfn, cacheType);
             _nt.Memory.MapFrame(address, (int)pfn, protection);
         }
-        else _nt.Memory.MapDevice(address, Va.PageSize, OpenBus.Instance, pfn << 12);
+        else _nt.Memory.MapDevice(address, Va.PageSize, _nt.Computer.Registers, pfn << 12);
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
@@ -75,7 +75,7 @@ sealed partial class Mm
     [Export]
     public ulong MmGetPhysicalAddress(Va baseAddress)
     {
-        if (_nt.Memory.DeviceAt(baseAddress, out ulong offset) is OpenBus) return offset;
+        if (_nt.Memory.DeviceAt(baseAddress, out ulong offset) is PhysicalDevices) return offset;
         int pfn = baseAddress.IsCanonical ? _nt.Memory.FrameOf(baseAddress) : 0;
         return pfn == 0 ? 0 : (ulong)pfn << 12 | baseAddress.PageOffset;
     }
@@ -172,16 +172,4 @@ sealed partial class Mm
     public bool MmIsIoSpaceActive(ulong startAddress, ulong numberOfBytes) =>
         _ioSpace.Any(m => MmGetPhysicalAddress(m.Key) is var start && start < startAddress + numberOfBytes
             && startAddress < start + ((ulong)m.Value.Pages << 12));
-}
-
-/// <summary>Physical addresses at which nothing answers.</summary>
-sealed class OpenBus : IMmioDevice
-{
-    public static readonly OpenBus Instance = new();
-
-    public ulong Read(ulong offset, int size) => ulong.MaxValue;
-
-    public void Write(ulong offset, int size, ulong value)
-    {
-    }
 }

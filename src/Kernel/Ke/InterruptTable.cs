@@ -1,0 +1,137 @@
+using Ringdown.Machine;
+
+namespace Ringdown.Kernel;
+
+/// <summary>Which service routines are connected to which vector, and how they are called.</summary>
+/// <remarks>
+/// A line has the vector 0x30 + 16 × (line mod 9) + line div 9: so IRQL 3 to 11, line 0 the lowest. Of a shared level
+/// triggered vector the routines are called in the order in which they were connected until one says that it was its
+/// device; of an edge triggered one all are called again until a round in which none does.
+/// </remarks>
+sealed class InterruptTable
+{
+    const int Lines = 9 * 16, FirstVector = 0x30, StormLimit = 1000;
+
+    readonly NtKernel _nt;
+    readonly InterruptController _controller;
+    readonly Dictionary<uint, List<KInterrupt>> _chains = [];
+
+    public InterruptTable(NtKernel nt)
+    {
+        (_nt, _controller) = (nt, nt.Computer.Interrupts);
+        _controller.Raised = () => nt.Ke.Scheduler.Notice();
+    }
+
+    /// <summary>The vector of a line.</summary>
+    public static uint VectorOf(int line) => (uint)(FirstVector + 16 * (line % 9) + line / 9);
+
+    /// <summary>The line of a vector; null for a vector that no line has.</summary>
+    public static int? LineOf(uint vector)
+    {
+        uint line = (vector - FirstVector) / 16 + (vector - FirstVector) % 16 * 9;
+        return vector is >= FirstVector and < FirstVector + Lines ? (int)line : null;
+    }
+
+    /// <summary>Connects a service routine.</summary>
+    /// <returns>False if the vector is somebody's who does not share it, or is triggered in another way.</returns>
+    public bool TryConnect(KInterrupt interrupt, InterruptTrigger trigger, bool shares, ulong processors)
+    {
+        if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain))
+            _chains.Add(interrupt.Vector, chain = []);
+        if (chain.Count > 0 && (!shares || !chain[0].IsShared || chain[0].IsLatched != (trigger == InterruptTrigger.Edge)))
+            return false;
+        KInterrupt connected = interrupt;
+        (connected.IsShared, connected.IsLatched) = (shares, trigger == InterruptTrigger.Edge);
+        chain.Add(interrupt);
+        if (LineOf(interrupt.Vector) is not { } number) return true;
+        InterruptLine line = _controller.Line(number);
+        (line.Trigger, line.Vector) = (trigger, (byte)interrupt.Vector);
+        if (chain.Count == 1)
+            line.Processor = System.Numerics.BitOperations.TrailingZeroCount(processors) % _nt.Ke.Scheduler.Processors.Count;
+        line.IsMasked = false;
+        return true;
+    }
+
+    /// <returns>False if it is not connected.</returns>
+    public bool Disconnect(KInterrupt interrupt)
+    {
+        if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain) || !chain.Remove(interrupt)) return false;
+        if (chain.Count == 0 && LineOf(interrupt.Vector) is { } line) _controller.Line(line).IsMasked = true;
+        return true;
+    }
+
+    /// <summary>Some line would interrupt the processor now.</summary>
+    public bool IsPending(KProcessor processor) =>
+        _controller.Next(processor.Number) is { } line && line.Vector >> 4 > (int)processor.Irql;
+
+    /// <summary>Services what is pending, as the IRQL allows. The processor is the active one.</summary>
+    public void Deliver(KProcessor processor)
+    {
+        int streak = 0;
+        while (!processor.IsMasked && _controller.Next(processor.Number) is { } line
+            && line.Vector >> 4 > (int)processor.Irql)
+        {
+            _nt.Ke.Clock.Spend();
+            Service(processor, line);
+            streak = line.Trigger == InterruptTrigger.Level && line.IsAsserted ? streak + 1 : 0;
+            if (streak > StormLimit) throw Storm(line);
+        }
+    }
+
+    void Service(KProcessor processor, InterruptLine line)
+    {
+        line.Accept();
+        var interrupted = new CpuContext();
+        _nt.Cpu.CopyTo(interrupted);
+        Irql old = processor.Irql;
+        NtThread thread = _nt.Ke.Scheduler.Current;
+        processor.Nesting++;
+        processor.InService++;
+        do
+        {
+            _nt.Ke.SetIrql(processor, (Irql)(line.Vector >> 4));
+        }
+        while (CallChain(processor, line));
+        processor.InService--;
+        processor.Nesting--;
+        Invariant.Holds(_nt.Ke.Scheduler.Current == thread);
+        _nt.Cpu.CopyFrom(interrupted);
+        _nt.Ke.SetIrql(processor, old);
+    }
+
+    /// <returns>Whether the routines are to be asked again: an edge, and one of them had something to do.</returns>
+    bool CallChain(KProcessor processor, InterruptLine line)
+    {
+        bool any = false;
+        // One may disconnect itself from a routine that it runs.
+        foreach (KInterrupt interrupt in _chains.GetValueOrDefault(line.Vector)?.ToArray() ?? [])
+        {
+            _nt.Ke.Clock.Spend();
+            if (!Call(processor, interrupt)) continue;
+            any = true;
+            if (line.Trigger == InterruptTrigger.Level) return false;
+        }
+        return any && line.Trigger == InterruptTrigger.Edge && _chains[line.Vector].Count > 1;
+    }
+
+    bool Call(KProcessor processor, KInterrupt interrupt)
+    {
+        Irql before = processor.Irql;
+        if (interrupt.SynchronizeIrql > before) _nt.Ke.SetIrql(processor, interrupt.SynchronizeIrql);
+        _nt.Ke.Acquire(interrupt.ActualLock);
+        Irql at = _nt.Ke.Irql;
+        Va routine = interrupt.ServiceRoutine;
+        bool claimed = (byte)_nt.Routines.CallInterrupting(
+            processor.InterruptStack, routine, interrupt.Address.Value, interrupt.ServiceContext.Value) != 0;
+        if (_nt.Ke.Irql != at)
+            throw new BugCheck(BugCheckCode.IRQL_UNEXPECTED_VALUE, routine.Value, (ulong)at, (ulong)_nt.Ke.Irql);
+        _nt.Ke.Release(interrupt.ActualLock);
+        _nt.Ke.SetIrql(_nt.Ke.Scheduler.Active, before);
+        return claimed;
+    }
+
+    // Nobody lets the line go, so nothing else would ever run.
+    BugCheck Storm(InterruptLine line) => new(BugCheckCode.HARDWARE_INTERRUPT_STORM,
+        _chains.GetValueOrDefault(line.Vector) is [var first, ..] ? first.ServiceRoutine.Value : 0,
+        line.Vector, (ulong)line.Number, StormLimit);
+}

@@ -1,0 +1,56 @@
+namespace Ringdown.Machine;
+
+/// <summary>The ranges of an address space that belong to devices: of physical memory, or of I/O ports.</summary>
+public sealed class DeviceSpace
+{
+    readonly List<(ulong First, ulong Bytes, IMmioDevice Device)> _ranges = [];
+
+    /// <summary>Gives a range to a device, whose offsets count from the range's first address.</summary>
+    /// <exception cref="ArgumentException">Some of it belongs to another device.</exception>
+    public void Add(ulong first, ulong bytes, IMmioDevice device)
+    {
+        foreach ((ulong other, ulong size, _) in _ranges)
+            if (first < other + size && other < first + bytes)
+                throw new ArgumentException($"0x{first:x} to 0x{first + bytes - 1:x} overlaps a device at 0x{other:x}.");
+        _ranges.Add((first, bytes, device));
+    }
+
+    public void Remove(IMmioDevice device) => _ranges.RemoveAll(r => r.Device == device);
+
+    /// <summary>The device at an address, and the offset there; null if there is none.</summary>
+    public IMmioDevice? Find(ulong address, out ulong offset)
+    {
+        foreach ((ulong first, ulong bytes, IMmioDevice device) in _ranges)
+        {
+            if (address - first >= bytes) continue;
+            offset = address - first;
+            return device;
+        }
+        offset = 0;
+        return null;
+    }
+}
+
+/// <summary>The I/O ports of a computer. Where no device is, reads are all ones and writes are lost.</summary>
+public sealed class PortSpace : IPortSpace
+{
+    public DeviceSpace Devices { get; } = new();
+
+    public uint Read(ushort port, int size) => Devices.Find(port, out ulong offset) is { } device
+        ? (uint)device.Read(offset, size) : uint.MaxValue;
+
+    public void Write(ushort port, int size, uint value) =>
+        Devices.Find(port, out ulong offset)?.Write(offset, size, value);
+}
+
+/// <summary>Physical memory as devices' registers see it: one page of it in an address space.</summary>
+public sealed class PhysicalDevices : IMmioDevice
+{
+    public DeviceSpace Devices { get; } = new();
+
+    /// <param name="offset">A physical address.</param>
+    public ulong Read(ulong offset, int size) =>
+        Devices.Find(offset, out ulong at) is { } device ? device.Read(at, size) : ulong.MaxValue;
+
+    public void Write(ulong offset, int size, ulong value) => Devices.Find(offset, out ulong at)?.Write(at, size, value);
+}

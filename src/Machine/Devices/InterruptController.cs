@@ -1,0 +1,50 @@
+namespace Ringdown.Machine;
+
+/// <summary>Collects the lines of all devices, and tells which of them is to interrupt a processor next.</summary>
+public sealed class InterruptController
+{
+    readonly SortedDictionary<int, InterruptLine> _lines = [];
+    bool _mayBePending;
+
+    /// <summary>Called when a line may have become pending.</summary>
+    public Action? Raised { get; set; }
+
+    /// <summary>A line by its number, made when it is first asked for. Those below 16 are edge triggered, as on an ISA
+    /// bus, until somebody says otherwise.</summary>
+    public InterruptLine Line(int number)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(number);
+        if (!_lines.TryGetValue(number, out InterruptLine? line))
+        {
+            line = new InterruptLine(this, number)
+            {
+                Trigger = number < 16 ? InterruptTrigger.Edge : InterruptTrigger.Level,
+            };
+            _lines.Add(number, line);
+        }
+        return line;
+    }
+
+    /// <summary>The line that a processor should service first: that of the highest vector, and of equal ones that of
+    /// the lowest number. Null if none is pending.</summary>
+    public InterruptLine? Next(int processor)
+    {
+        if (!_mayBePending) return null;
+        InterruptLine? best = null;
+        bool any = false;
+        foreach (InterruptLine line in _lines.Values)
+        {
+            if (!line.IsPending) continue;
+            any = true;
+            if (line.Processor == processor && (best is null || line.Vector > best.Vector)) best = line;
+        }
+        _mayBePending = any;
+        return best;
+    }
+
+    internal void OnChanged()
+    {
+        _mayBePending = true;
+        Raised?.Invoke();
+    }
+}

@@ -1,0 +1,62 @@
+namespace Ringdown.Machine;
+
+/// <summary>How a line tells of an interrupt.</summary>
+public enum InterruptTrigger
+{
+    /// <summary>As long as some device asserts it.</summary>
+    Level,
+
+    /// <summary>Each time that it becomes asserted; that is kept until it was serviced.</summary>
+    Edge,
+}
+
+/// <summary>A wire from devices to the interrupt controller. Several devices may share it: it is asserted as long as
+/// one of them asserts it.</summary>
+public sealed class InterruptLine
+{
+    readonly HashSet<object> _asserting = [];
+    readonly InterruptController _controller;
+
+    internal InterruptLine(InterruptController controller, int number) => (_controller, Number) = (controller, number);
+
+    public int Number { get; }
+    public InterruptTrigger Trigger { get; set; }
+
+    /// <summary>By what the processor knows it: the upper four bits are its priority. 0: nobody has asked for
+    /// it.</summary>
+    public byte Vector { get; set; }
+
+    /// <summary>The processor that it interrupts.</summary>
+    public int Processor { get; set; }
+
+    /// <summary>The controller does not pass it on.</summary>
+    public bool IsMasked
+    {
+        get;
+        set
+        {
+            field = value;
+            _controller.OnChanged();
+        }
+    } = true;
+
+    /// <summary>An edge that was not serviced yet.</summary>
+    public bool IsLatched { get; private set; }
+
+    public bool IsAsserted => _asserting.Count > 0;
+
+    public bool IsPending => !IsMasked && (Trigger == InterruptTrigger.Edge ? IsLatched : IsAsserted);
+
+    /// <summary>A device asserts the line, or lets it go.</summary>
+    public void Set(object device, bool asserted)
+    {
+        bool was = IsAsserted;
+        if (asserted) _asserting.Add(device);
+        else _asserting.Remove(device);
+        if (!was && IsAsserted) IsLatched = true;
+        if (was != IsAsserted) _controller.OnChanged();
+    }
+
+    /// <summary>The processor has taken it.</summary>
+    public void Accept() => IsLatched = false;
+}

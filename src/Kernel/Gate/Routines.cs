@@ -69,9 +69,11 @@ public sealed class Routines
         CallFrom(stack.Base.Value - 0x80, stack, barrier: true, routine, arguments);
 
     /// <summary>As <see cref="CallOn"/>, on a stack that may be in use already: then below that.</summary>
-    internal ulong CallInterrupting(KernelStack stack, Va routine, params ReadOnlySpan<ulong> arguments) => CallFrom(
-        stack.Contains(_nt.Cpu.Rsp) ? (StackTop - 0x80) & ~0xFUL : stack.Base.Value - 0x80, stack, barrier: true, routine,
-        arguments);
+    internal ulong CallInterrupting(KernelStack stack, Va routine, params ReadOnlySpan<ulong> arguments)
+    {
+        ulong top = stack.Contains(_nt.Cpu.Rsp) ? StackTop & ~0xFUL : stack.Base.Value;
+        return CallFrom(top - 0x80, stack, barrier: true, routine, arguments);
+    }
 
     ulong CallFrom(ulong rsp, KernelStack stack, bool barrier, Va routine, ReadOnlySpan<ulong> arguments)
     {

@@ -9,7 +9,6 @@ sealed partial class Io
 {
     const uint CONNECT_FULLY_SPECIFIED = 1, CONNECT_LINE_BASED = 2, CONNECT_MESSAGE_BASED = 3,
         CONNECT_FULLY_SPECIFIED_GROUP = 4;
-    const string NothingMasked = "There is no interrupt controller yet: nothing is masked.";
 
     [Export(Support.Partial, "Fully specified ones only: no device has a line or messages of its own yet.")]
     [IrqlRequiresMax(PASSIVE_LEVEL)]
@@ -32,23 +31,22 @@ sealed partial class Io
     public void IoDisconnectInterruptEx(Va parameters) =>
         nt.Ke.IoDisconnectInterrupt(KInterrupt.At(nt.Memory, nt.Memory.Read<Va>(parameters + 8)));
 
-    [Export(Support.Partial, NothingMasked), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoReportInterruptActive(Va parameters)
-    {
-    }
+    /// <summary>The service routine is called again.</summary>
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void IoReportInterruptActive(Va parameters) => SetActive(parameters, true);
 
-    [Export(Support.Partial, NothingMasked), IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoReportInterruptInactive(Va parameters)
-    {
-    }
+    /// <summary>The service routine is not called. A line of which that holds for all is masked.</summary>
+    [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
+    public void IoReportInterruptInactive(Va parameters) => SetActive(parameters, false);
 
-    /// <summary>GROUP_AFFINITY of an interrupt: all processors.</summary>
+    void SetActive(Va parameters, bool active) =>
+        nt.Ke.Interrupts.SetActive(KInterrupt.At(nt.Memory, nt.Memory.Read<Va>(parameters + 8)), active);
+
+    /// <summary>GROUP_AFFINITY of an interrupt: the processor that services it.</summary>
     [Export]
     public NtStatus IoGetAffinityInterrupt(KInterrupt interruptObject, Va groupAffinity)
     {
-        int count = nt.Ke.Scheduler.Processors.Count;
-        nt.Memory.Read<byte>(interruptObject.Address);
-        nt.Memory.Write(groupAffinity, count == 64 ? ulong.MaxValue : (1UL << count) - 1);
+        nt.Memory.Write(groupAffinity, nt.Ke.Interrupts.ProcessorsOf(interruptObject.Vector));
         nt.Memory.Write(groupAffinity + 8, 0UL);
         return STATUS_SUCCESS;
     }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
@@ -38,16 +39,16 @@ sealed class InterruptTable
     {
         if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain))
             _chains.Add(interrupt.Vector, chain = []);
-        if (chain.Count > 0 && (!shares || !chain[0].IsShared || chain[0].IsLatched != (trigger == InterruptTrigger.Edge)))
-            return false;
+        bool isLatched = trigger == InterruptTrigger.Edge;
+        if (chain.Count > 0 && (!shares || !chain[0].IsShared || chain[0].IsLatched != isLatched)) return false;
         KInterrupt connected = interrupt;
-        (connected.IsShared, connected.IsLatched) = (shares, trigger == InterruptTrigger.Edge);
+        (connected.IsShared, connected.IsLatched) = (shares, isLatched);
         chain.Add(interrupt);
         if (LineOf(interrupt.Vector) is not { } number) return true;
         InterruptLine line = _controller.Line(number);
         (line.Trigger, line.Vector) = (trigger, (byte)interrupt.Vector);
         if (chain.Count == 1)
-            line.Processor = System.Numerics.BitOperations.TrailingZeroCount(processors) % _nt.Ke.Scheduler.Processors.Count;
+            line.Processor = BitOperations.TrailingZeroCount(processors) % _nt.Ke.Scheduler.Processors.Count;
         line.IsMasked = false;
         return true;
     }
@@ -55,10 +56,22 @@ sealed class InterruptTable
     /// <returns>False if it is not connected.</returns>
     public bool Disconnect(KInterrupt interrupt)
     {
-        if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain) || !chain.Remove(interrupt)) return false;
+        List<KInterrupt>? chain = _chains.GetValueOrDefault(interrupt.Vector);
+        if (chain?.Remove(interrupt) != true) return false;
         if (chain.Count == 0 && LineOf(interrupt.Vector) is { } line) _controller.Line(line).IsMasked = true;
         return true;
     }
+
+    /// <summary>Whether a connected routine is to be called.</summary>
+    public void SetActive(KInterrupt interrupt, bool active)
+    {
+        interrupt.IsInactive = !active;
+        if (_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain) && LineOf(interrupt.Vector) is { } line)
+            _controller.Line(line).IsMasked = chain.TrueForAll(i => i.IsInactive);
+    }
+
+    /// <summary>The processors that a vector interrupts, a bit each.</summary>
+    public ulong ProcessorsOf(uint vector) => LineOf(vector) is { } line ? 1UL << _controller.Line(line).Processor : 1;
 
     /// <summary>Some line would interrupt the processor now.</summary>
     public bool IsPending(KProcessor processor) =>
@@ -107,7 +120,7 @@ sealed class InterruptTable
         foreach (KInterrupt interrupt in _chains.GetValueOrDefault(line.Vector)?.ToArray() ?? [])
         {
             _nt.Ke.Clock.Spend();
-            if (!Call(processor, interrupt)) continue;
+            if (interrupt.IsInactive || !Call(processor, interrupt)) continue;
             any = true;
             if (line.Trigger == InterruptTrigger.Level) return false;
         }

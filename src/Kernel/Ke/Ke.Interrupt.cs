@@ -17,6 +17,7 @@ public readonly partial struct KInterrupt
     [Field(0x5D)] public partial Irql SynchronizeIrql { get; set; }
     [Field(0x5E)] public partial bool IsShared { get; set; }
     [Field(0x5F)] public partial bool IsLatched { get; set; }
+    [Field(0x60)] public partial bool IsInactive { get; set; }
 }
 
 /// <summary>Interrupt objects.</summary>

@@ -44,10 +44,6 @@ sealed partial class Hal
     [Export]
     public bool HalMakeBeep(uint frequency) => false;
 
-    [Export(Support.Partial, "There are no bus-master devices yet: no adapter is given.")]
-    [IrqlRequiresMax(PASSIVE_LEVEL)]
-    public Va HalGetAdapter(Va deviceDescription, Va numberOfMapRegisters) => Va.Null;
-
     [Export(Support.Partial, "No slot of any bus is taken: there is nothing to assign resources to.")]
     [IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus HalAssignSlotResources(

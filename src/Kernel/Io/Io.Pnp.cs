@@ -40,10 +40,11 @@ sealed partial class Io
     {
     }
 
-    [Export(Support.Partial, "There are no bus-master devices yet: no adapter is given.")]
+    /// <summary>An adapter for a device as it describes itself, or null.</summary>
+    [Export(Support.Partial, "Bus masters with descriptions of version 0 to 2.")]
     [IrqlRequiresMax(PASSIVE_LEVEL)]
     public Va IoGetDmaAdapter(DeviceObject physicalDeviceObject, Va deviceDescription, Va numberOfMapRegisters) =>
-        Va.Null;
+        nt.Hal.GetAdapter(deviceDescription, numberOfMapRegisters);
 
     [Export(Support.Partial, NotRaised), IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoRegisterPlugPlayNotification(

@@ -109,7 +109,10 @@ public sealed class IrpRule(Reporter reporter) : IObserver
         if (routine.IsNull || irp.CurrentLocation > irp.StackCount) return;
         Driver? owner = nt.Loader.Drivers.FirstOrDefault(o => o.Image.Contains(routine));
         Va holder = DriverOf(irp.CurrentStackLocation);
-        if (owner is null || holder.IsNull || owner.Object.Address == holder) return;
+        if (owner is null || holder.IsNull || owner.Object.Address == holder || !owner.Image.Contains(d.Routine)) return;
+        // A port driver's routines serve the devices of its miniports.
+        DriverObject below = irp.CurrentStackLocation.DeviceObject.DriverObject;
+        if (owner.Image.Contains(below.MajorFunction(irp.CurrentStackLocation.MajorFunction))) return;
         reporter.Report(nt, "Irp", Severity.Error,
             $"{nt.Loader.Describe(routine)} is set as the cancel routine of an IRP that a lower driver has, and may "
             + "have replaced that one's. (Driver Verifier: 0xC9/0x229)", d.Irp);

@@ -9,8 +9,8 @@ namespace Ringdown.Kernel;
 /// the driver in a system buffer.</summary>
 sealed partial class Zw
 {
-    const uint FileAccessInformation = 8, FileRenameInformation = 10, FileLinkInformation = 11, FilePositionInformation = 14,
-        FileModeInformation = 16, FileAlignmentInformation = 17, FileAllInformation = 18,
+    const uint FileAccessInformation = 8, FileRenameInformation = 10, FileLinkInformation = 11,
+        FilePositionInformation = 14, FileModeInformation = 16, FileAlignmentInformation = 17, FileAllInformation = 18,
         FileCompletionInformation = 30, FileIoCompletionNotificationInformation = 41,
         FileReplaceCompletionInformation = 61, FileFsDeviceInformation = 4;
 
@@ -145,7 +145,8 @@ sealed partial class Zw
         if (length < bytes) return STATUS_INFO_LENGTH_MISMATCH;
         nt.Ob.Probe(buffer, length, mode);
         NtObject? target = null;
-        NtStatus done = OnFile(handle, access, mode, new Told(default, Va.Null, Va.Null, iosb), waits: true, (_, file) =>
+        var told = new Told(default, Va.Null, Va.Null, iosb);
+        NtStatus done = OnFile(handle, access, mode, told, waits: true, (_, file) =>
         {
             if (SetHere(file, kind, buffer, mode) is { } known)
             {

@@ -96,10 +96,12 @@ public sealed class DriverSession : IDisposable
         return IsRunning;
     }
 
-    /// <summary>Unloads the driver, and looks for what it left behind.</summary>
+    /// <summary>Unloads the driver, and looks for what it left behind. What is pending is canceled before: a program
+    /// whose driver is unloaded has ended.</summary>
     public bool Unload()
     {
         bool unloaded = false;
+        Do("the end of the program", Nt.User.CancelPending);
         Do("DriverUnload", () =>
         {
             unloaded = Nt.Loader.Unload(Driver!);

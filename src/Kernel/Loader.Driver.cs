@@ -82,6 +82,7 @@ public sealed partial class Loader
         else
         {
             _nt.Io.ForgetReinitialize(driverObject);
+            FreeName(driverObject);
             ReleaseLibraries(driver);
         }
         return driver;
@@ -95,10 +96,15 @@ public sealed partial class Loader
         if (!driver.IsLoaded || unload.IsNull) return false;
         InSystem(unload, driver.Object.Address.Value);
         driver.IsLoaded = false;
-        // The name is free for the next one; the object stays, to be looked at.
-        if (_nt.Ob.Find(driver.Object.Address) is { Parent: not null } named) _nt.Ob.Remove(named);
+        FreeName(driver.Object);
         ReleaseLibraries(driver);
         return true;
+    }
+
+    // The name is for the next one; the object stays, to be looked at.
+    void FreeName(DriverObject driver)
+    {
+        if (_nt.Ob.Find(driver.Address) is { Parent: not null } named) _nt.Ob.Remove(named);
     }
 
     // DriverEntry and DriverUnload run in a thread of the System process.

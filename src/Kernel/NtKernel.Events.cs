@@ -38,7 +38,11 @@ public sealed partial class NtKernel
     public IrpRecord? IrpRecordOf(Va irp) => Io.FindRecord(irp);
 
     /// <summary>A driver's code or data that may be paged out now.</summary>
-    public bool IsPageable(Va address) => Mm.Paging.IsPageable(address);
+    public bool IsPageable(Va address) => Mm.Paging.IsPageable(address)
+        || Mm.Pool.Near(address) is { Kind: PoolKind.Paged } block && address >= block.Address;
+
+    /// <summary>Whether an address is on the kernel stack of the thread that runs.</summary>
+    public bool IsOnStack(Va address) => Ke.Scheduler.Current.Stack.Contains(address.Value);
 
     /// <summary>How many bytes the pool block that begins at an address has; 0 if none does.</summary>
     public ulong SizeOfPool(Va address) => Mm.Pool.TryFind(address, out PoolBlock? block) ? block!.Bytes : 0;

@@ -41,10 +41,12 @@ public sealed class TestMachine : IDisposable
     public Driver Load(NtDriver driver, params (string Name, RegistryValue Value)[] registry) =>
         Nt.Loader.Load(driver.GetType().Name, driver, registry);
 
-    /// <summary>Unloads a driver, and looks for what it left behind.</summary>
+    /// <summary>Ends the user's process as far as its requests go: they are canceled. Then unloads a driver, and looks
+    /// for what it left behind.</summary>
     /// <returns>False if the driver cannot be unloaded.</returns>
     public bool Unload(Driver driver)
     {
+        Nt.User.CancelPending();
         bool unloaded = Nt.Loader.Unload(driver);
         Nt.User.RunUntilIdle();
         if (unloaded) LeftoverRule.Look(Nt, driver, _reporter);

@@ -93,10 +93,29 @@ public sealed class IrpRule(Reporter reporter) : IObserver
 
     public void Dispatched(NtKernel nt, Dispatched d)
     {
+        if (d.Status == STATUS_PENDING && d.Completed is null) CheckCancelRoutine(nt, d);
         if (!_signaledBefore.Remove(d.Irp) || d.Status != STATUS_PENDING) return;
         reporter.Report(nt, "Irp", Severity.Error,
             $"{d.Major} is pending, but the event of its IRP was signaled before it was sent: nobody would wait. "
             + "(Driver Verifier: 0xC9/0x307)", d.Irp);
+    }
+
+    // The routine would be called for an IRP that its driver does not have, and has replaced the one of who has it.
+    void CheckCancelRoutine(NtKernel nt, Dispatched d)
+    {
+        if (nt.IrpRecordOf(d.Irp) is null) return;
+        Irp irp = Irp.At(nt.Memory, d.Irp);
+        Va routine = irp.CancelRoutine;
+        if (routine.IsNull || irp.CurrentLocation > irp.StackCount) return;
+        Driver? owner = nt.Loader.Drivers.FirstOrDefault(o => o.Image.Contains(routine));
+        Va holder = DriverOf(irp.CurrentStackLocation);
+        if (owner is null || holder.IsNull || owner.Object.Address == holder || !owner.Image.Contains(d.Routine)) return;
+        // A port driver's routines serve the devices of its miniports.
+        DriverObject below = irp.CurrentStackLocation.DeviceObject.DriverObject;
+        if (owner.Image.Contains(below.MajorFunction(irp.CurrentStackLocation.MajorFunction))) return;
+        reporter.Report(nt, "Irp", Severity.Error,
+            $"{nt.Loader.Describe(routine)} is set as the cancel routine of an IRP that a lower driver has, and may "
+            + "have replaced that one's. (Driver Verifier: 0xC9/0x229)", d.Irp);
     }
 
     public void Enter(NtKernel nt, Export export, ReadOnlySpan<ulong> arguments)

@@ -47,8 +47,8 @@ sealed partial class Ex(NtKernel nt)
             throw new BugCheck(BAD_POOL_CALLER, 8, (ulong)nt.Ke.Irql, request.Type, bytes);
     }
 
-    // The System process pays nothing.
-    bool TryCharge(Va address)
+    /// <summary>The current process pays for a block, until it is freed. The System process pays nothing.</summary>
+    public bool TryCharge(Va address)
     {
         Va payer = nt.Ps.CurrentProcess.Address;
         if (payer == nt.Ps.SystemProcess.Address || !nt.Mm.Pool.TryFind(address, out PoolBlock? block)) return true;

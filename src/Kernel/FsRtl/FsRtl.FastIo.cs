@@ -28,6 +28,7 @@ sealed partial class FsRtl
 {
     const uint FO_WRITE_THROUGH = 0x10, FO_FILE_MODIFIED = 0x1000, FO_FILE_SIZE_CHANGED = 0x2000,
         FO_FILE_FAST_IO_READ = 0x8_0000;
+    const ulong FSRTL_FAST_IO_TOP_LEVEL_IRP = 4;
     const byte FastIoIsNotPossible = 0, FastIoIsQuestionable = 2;
 
     AdvancedFcbHeader HeaderOf(FileObject file) => AdvancedFcbHeader.At(nt.Memory, file.FsContext);
@@ -62,12 +63,14 @@ sealed partial class FsRtl
         EResource resource = HeaderOf(file).Resource;
         bool done = false, held = exclusive ? nt.Ex.ExAcquireResourceExclusiveLite(resource, wait)
             : nt.Ex.ExAcquireResourceSharedLite(resource, wait);
+        nt.Io.IoSetTopLevelIrp(new Va(FSRTL_FAST_IO_TOP_LEVEL_IRP));
         try
         {
             if (held) done = body();
         }
         finally
         {
+            nt.Io.IoSetTopLevelIrp(Va.Null);
             if (held) nt.Ex.ExReleaseResourceLite(resource);
             nt.Ke.KeLeaveCriticalRegion();
         }

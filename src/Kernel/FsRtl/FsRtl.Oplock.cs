@@ -114,7 +114,9 @@ sealed partial class FsRtl
         OplockLevel level = wanted & offered;
         state.Holders.Remove(holder);
         NtStatus status = STATUS_SUCCESS;
-        if (level == OplockLevel.None) _pending.Complete(irp, STATUS_SUCCESS);
+        bool isLower = wanted != OplockLevel.None && holder.Kind != OplockKind.Cache;
+        if (level == OplockLevel.None)
+            _pending.Complete(irp, STATUS_SUCCESS, isLower ? FILE_OPLOCK_BROKEN_TO_NONE : 0);
         else
         {
             OplockKind kind = holder.Kind == OplockKind.Cache ? OplockKind.Cache : OplockKind.LevelTwo;
@@ -137,7 +139,9 @@ sealed partial class FsRtl
     void Release(OplockState state, OplockHolder holder, NtStatus status)
     {
         state.Holders.Remove(holder);
-        if (holder.BreakTo is null) TellBroken(holder, OplockLevel.None, status, mustAcknowledge: false);
+        if (holder.BreakTo is not null) return;
+        TellBroken(holder, OplockLevel.None, holder.Kind == OplockKind.Cache ? status : STATUS_SUCCESS,
+            mustAcknowledge: false);
     }
 
     void TellBroken(OplockHolder holder, OplockLevel to, NtStatus status, bool mustAcknowledge)

@@ -28,7 +28,8 @@ sealed partial class FsRtl
             ResumeWaiting(state);
             return STATUS_SUCCESS;
         }
-        return Break(state, irp, OplockDemand.Keep(nt.Memory, irp), flags, context, completionRoutine, postIrpRoutine);
+        return Break(state, irp, OplockDemand.OperationOf(nt.Memory, irp), flags, context, completionRoutine,
+            postIrpRoutine);
     }
 
     /// <summary>Breaks what keeps handles open, as a create that met a sharing violation demands.</summary>
@@ -36,19 +37,20 @@ sealed partial class FsRtl
     public NtStatus FsRtlOplockBreakH(
         Va oplock, Irp irp, uint flags, Va context, Va completionRoutine, Va postIrpRoutine) =>
         StateOf(oplock) is not { } state ? STATUS_SUCCESS : Break(
-            state, irp, OplockLevel.Read | OplockLevel.Write, flags, context, completionRoutine, postIrpRoutine);
+            state, irp, OplockOperation.ShareConflict, flags, context, completionRoutine, postIrpRoutine);
 
-    NtStatus Break(OplockState state, Irp irp, OplockLevel keep, uint flags, Va context, Va completionRoutine,
+    NtStatus Break(OplockState state, Irp irp, OplockOperation operation, uint flags, Va context, Va completionRoutine,
         Va postIrpRoutine)
     {
         FileObject file = irp.CurrentStackLocation.FileObject;
-        bool mustWait = keep != AllLevels && state.Holders.Exists(h => h.File != file && h.BreakTo is not null);
-        foreach (OplockHolder holder in state.Holders.ToArray())
-        {
-            bool isOwn = holder.File == file && holder.Kind != OplockKind.LevelTwo;
-            if (!isOwn && holder.BreakTo is null && (holder.Level & ~keep) != 0)
-                mustWait |= Break(state, holder, holder.Level & keep);
-        }
+        (OplockHolder Holder, OplockBreak Break)[] breaks = [.. state.Holders
+            .Where(h => h.File != file || h.Kind == OplockKind.LevelTwo)
+            .Select(h => (h, OplockDemand.Of(operation, h, nt.Memory, irp)))
+            .Where(b => b.Item2 is not null).Select(b => (b.h, b.Item2!.Value))];
+        if (breaks.Length > 0 && OplockDemand.RequiresOplock(irp)) return STATUS_CANNOT_BREAK_OPLOCK;
+        bool mustWait = false;
+        foreach ((OplockHolder holder, OplockBreak demand) in breaks)
+            mustWait |= Break(state, holder, demand.To) && demand.Waits;
         if (!mustWait) return STATUS_SUCCESS;
         if ((flags & OPLOCK_FLAG_COMPLETE_IF_OPLOCKED) != 0 || OplockDemand.CompletesIfOplocked(irp))
             return STATUS_OPLOCK_BREAK_IN_PROGRESS;
@@ -59,9 +61,12 @@ sealed partial class FsRtl
     /// <returns>Whether its holder must say that it has given up.</returns>
     bool Break(OplockState state, OplockHolder holder, OplockLevel to)
     {
-        bool legacy = holder.Kind != OplockKind.Cache;
-        if (legacy && (holder.Kind == OplockKind.Filter || holder.Kind == OplockKind.LevelTwo)) to = OplockLevel.None;
-        else if (legacy) to &= OplockLevel.Read;
+        if (holder.BreakTo is { } before)
+        {
+            // It has been told, and learns with its acknowledgment that it must go further down.
+            holder.BreakTo = before & to;
+            return true;
+        }
         bool acknowledge = holder.IsExclusive || holder.HasHandle;
         if (acknowledge) holder.BreakTo = to;
         else state.Holders.Remove(holder);

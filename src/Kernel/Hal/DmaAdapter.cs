@@ -9,7 +9,8 @@ sealed record MapRegisters(Va Base, int Count, Va Bounce, ulong BounceAddress)
     public bool Bounces => !Bounce.IsNull;
 }
 
-/// <summary>A bus-master device's way to memory: what it can reach, its map registers, and who waits for them.</summary>
+/// <summary>A bus-master device's way to memory: what it can reach, its map registers, and who waits for
+/// them.</summary>
 /// <remarks>
 /// A device that takes scatter/gather lists and reaches all of the machine's memory needs no map registers: it is told
 /// the addresses themselves. Another one gets a buffer that it can reach, in one piece, and the data is copied.

@@ -13,7 +13,8 @@ public readonly partial struct DmaAdapterObject
     [Field(0x08)] public partial Va DmaOperations { get; set; }
 }
 
-/// <summary>DMA by devices that are bus masters: adapters, map registers, scatter/gather lists, common buffers.</summary>
+/// <summary>DMA by devices that are bus masters: adapters, map registers, scatter/gather lists, common
+/// buffers.</summary>
 sealed partial class Hal
 {
     const string MastersOnly =
@@ -76,7 +77,8 @@ sealed partial class Hal
             for (int i = 0; i < routines.Length; i++)
             {
                 Action<GuestCall> routine = routines[i].Routine;
-                nt.Memory.Write(field + 8 + i * 8, nt.Routines.Add("Hal" + routines[i].Name, (_, call) => routine(call)));
+                Va address = nt.Routines.Add("Hal" + routines[i].Name, (_, call) => routine(call));
+                nt.Memory.Write(field + 8 + i * 8, address);
             }
             return field;
         }

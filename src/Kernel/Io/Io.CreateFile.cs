@@ -10,7 +10,7 @@ namespace Ringdown.Kernel;
 sealed partial class Io
 {
     const uint IO_FORCE_ACCESS_CHECK = 0x01, IO_OPEN_TARGET_DIRECTORY = 0x04;
-    const byte SL_OPEN_TARGET_DIRECTORY = 0x04;
+    public const byte SL_OPEN_TARGET_DIRECTORY = 0x04;
     const string NoContext = "Extra create parameters and transactions are not passed on.";
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]

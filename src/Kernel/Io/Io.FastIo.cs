@@ -48,7 +48,7 @@ sealed partial class Io
             if (!isDone || !IsAccepted(entry, result.Status)) return false;
             if (IsQuery(entry) && result.Status.IsSuccess)
                 nt.Memory.Write(request.OutputBuffer, nt.Memory.ReadBytes(place + 24, QueryBytes(entry)));
-            CompleteFast(request, entry, result);
+            CompleteFast(request, result);
             return true;
         }
         finally
@@ -132,10 +132,8 @@ sealed partial class Io
         return isDone;
     }
 
-    void CompleteFast(IoRequest request, FastIoEntry entry, IoStatusBlock result)
+    void CompleteFast(IoRequest request, IoStatusBlock result)
     {
-        FileObject file = request.File;
-        if (entry == FastIoEntry.Lock && result.Status.IsSuccess) file.LockOperation = true;
         if (!request.AuxiliaryBuffer.IsNull) nt.Mm.Pool.Free(request.AuxiliaryBuffer);
         request.Complete(result.Status, result.Information);
         // What ends at once tells an error as well.

@@ -1,5 +1,6 @@
 using Ringdown.Machine;
 using static Ringdown.Kernel.IrpMajor;
+using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
@@ -25,14 +26,25 @@ sealed partial class Io
         return Await(request);
     }
 
-    /// <summary>The last handle is closed: nobody will send anything more, though IRPs may still be under
-    /// way.</summary>
+    /// <summary>The last handle is closed: nobody will send anything more, though IRPs may still be under way. Those
+    /// are for the driver to complete.</summary>
     public void OnLastHandle(NtObject file)
     {
         FileObject closed = FileObject.At(nt.Memory, file.Body);
-        if (_neverOpened.Contains(file.Body)) return;
-        CancelAll(closed);
-        SendSimple(closed, IRP_MJ_CLEANUP);
+        if (!_neverOpened.Contains(file.Body)) SendSimple(closed, IRP_MJ_CLEANUP);
+    }
+
+    /// <summary>A process has closed its last handle to a file that others still have open: its locks go.</summary>
+    public void OnProcessClosed(NtObject file)
+    {
+        FileObject closed = FileObject.At(nt.Memory, file.Body);
+        if (!closed.LockOperation || _neverOpened.Contains(file.Body)) return;
+        var request = new IoRequest(IRP_MJ_LOCK_CONTROL, closed)
+        {
+            Minor = IRP_MN_UNLOCK_ALL,
+            IsSynchronousApi = true,
+        };
+        if (Send(request) == STATUS_PENDING) Await(request);
     }
 
     public void OnDeleteFile(NtObject file)

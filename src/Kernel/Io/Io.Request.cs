@@ -191,6 +191,7 @@ sealed partial class Io
         if (!MayAccess(input, inputLength, Access.Read, irp.RequestorMode)) return STATUS_ACCESS_VIOLATION;
         irp.SystemBuffer = nt.Mm.Pool.Allocate((int)size, BufferTag);
         irp.Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER;
+        if (!nt.Ex.TryCharge(irp.SystemBuffer)) return STATUS_QUOTA_EXCEEDED;
         if (inputLength > 0) nt.Memory.Write(irp.SystemBuffer, nt.Memory.ReadBytes(input, (int)inputLength));
         else if (irp.CurrentStackLocation.Below.MajorFunction == IRP_MJ_READ) irp.Flags |= IRP_INPUT_OPERATION;
         return STATUS_SUCCESS;

@@ -56,11 +56,27 @@ sealed partial class Io
         if (vpb.Has(Vpb.Locked)) return STATUS_ACCESS_DENIED;
         if (!vpb.Has(Vpb.Mounted))
         {
-            NtStatus status = Mount(device, allowRaw);
+            // Another one may have mounted it meanwhile.
+            NtStatus status = Locked(device, () =>
+                device.Vpb.Has(Vpb.Mounted) ? STATUS_SUCCESS : Mount(device, allowRaw));
             if (!status.IsSuccess) return status;
             vpb = device.Vpb;
         }
         return vpb.Has(Vpb.RawMount) && !allowRaw ? STATUS_UNRECOGNIZED_VOLUME : STATUS_SUCCESS;
+    }
+
+    /// <summary>One thread at a time mounts or verifies the volume of a device.</summary>
+    NtStatus Locked(DeviceObject device, Func<NtStatus> body)
+    {
+        nt.Ke.WaitFor([device.DeviceLock.Header], all: false, deadline: null);
+        try
+        {
+            return body();
+        }
+        finally
+        {
+            nt.Ke.KeSetEvent(device.DeviceLock, 0, false);
+        }
     }
 
     NtStatus Mount(DeviceObject device, bool allowRaw)
@@ -191,10 +207,13 @@ sealed partial class Io
     /// <summary>Asks the file system whether the volume is still the one that it mounted; if not, it is offered
     /// anew.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
-    public NtStatus IoVerifyVolume(DeviceObject deviceObject, bool allowRawMount)
+    public NtStatus IoVerifyVolume(DeviceObject deviceObject, bool allowRawMount) =>
+        deviceObject.Vpb.IsNull ? STATUS_INVALID_DEVICE_REQUEST
+            : Locked(deviceObject, () => Verify(deviceObject, allowRawMount));
+
+    NtStatus Verify(DeviceObject deviceObject, bool allowRawMount)
     {
         Vpb vpb = deviceObject.Vpb;
-        if (vpb.IsNull) return STATUS_INVALID_DEVICE_REQUEST;
         NtStatus status = STATUS_SUCCESS;
         if (vpb.Has(Vpb.Mounted) && !vpb.Has(Vpb.RawMount))
             status = SendVolume(vpb.DeviceObject, deviceObject, IRP_MN_VERIFY_VOLUME);

@@ -9,11 +9,10 @@ namespace Ringdown.Kernel;
 /// the driver in a system buffer.</summary>
 sealed partial class Zw
 {
-    const uint FileAccessInformation = 8, FileRenameInformation = 10, FilePositionInformation = 14,
-        FileModeInformation = 16, FileAlignmentInformation = 17, FileAllInformation = 18,
+    const uint FileAccessInformation = 8, FileRenameInformation = 10, FileLinkInformation = 11,
+        FilePositionInformation = 14, FileModeInformation = 16, FileAlignmentInformation = 17, FileAllInformation = 18,
         FileCompletionInformation = 30, FileIoCompletionNotificationInformation = 41,
         FileReplaceCompletionInformation = 61, FileFsDeviceInformation = 4;
-    const string NoTargets = "A rename's target directory is not opened for the driver.";
 
     /// <summary>The least bytes that a class takes, and the right that the handle needs. Zero: no such class.</summary>
     static (uint Bytes, uint Access) QueryOf(uint fileInformationClass) => fileInformationClass switch
@@ -52,7 +51,7 @@ sealed partial class Zw
     {
         4 => (0x28, FILE_WRITE_ATTRIBUTES),
         FileRenameInformation => (0x18, DELETE),
-        11 => (0x18, 0),
+        FileLinkInformation => (0x18, 0),
         13 => (1, DELETE),
         FilePositionInformation => (8, 0),
         FileModeInformation => (4, 0),
@@ -129,12 +128,12 @@ sealed partial class Zw
         return bytes;
     }
 
-    [Export(Support.Partial, NoTargets), IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus ZwSetInformationFile(
         Handle fileHandle, Va ioStatusBlock, Va fileInformation, uint length, uint fileInformationClass) =>
         SetFile(fileHandle, ioStatusBlock, fileInformation, length, fileInformationClass, ProcessorMode.KernelMode);
 
-    [Export(Support.Partial, NoTargets), IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus NtSetInformationFile(
         Handle fileHandle, Va ioStatusBlock, Va fileInformation, uint length, uint fileInformationClass) =>
         Service(mode => SetFile(fileHandle, ioStatusBlock, fileInformation, length, fileInformationClass, mode));
@@ -145,22 +144,31 @@ sealed partial class Zw
         if (bytes == 0) return STATUS_INVALID_INFO_CLASS;
         if (length < bytes) return STATUS_INFO_LENGTH_MISMATCH;
         nt.Ob.Probe(buffer, length, mode);
-        return OnFile(handle, access, mode, new Told(default, Va.Null, Va.Null, iosb), waits: true, (_, file) =>
+        NtObject? target = null;
+        var told = new Told(default, Va.Null, Va.Null, iosb);
+        NtStatus done = OnFile(handle, access, mode, told, waits: true, (_, file) =>
         {
             if (SetHere(file, kind, buffer, mode) is { } known)
             {
                 if (known.IsSuccess) nt.Memory.Write(iosb, new IoStatusBlock(known, 0));
                 return (known, null);
             }
+            bool names = kind is FileRenameInformation or FileLinkInformation;
+            NtStatus opened = names ? OpenTarget(file, kind, buffer, length, mode, out target) : STATUS_SUCCESS;
+            if (!opened.IsSuccess) return (opened, null);
             return (STATUS_SUCCESS, new IoRequest(IRP_MJ_SET_INFORMATION, file)
             {
                 InputBuffer = buffer,
                 InputLength = length,
                 Parameter2 = kind,
-                Parameter4 = kind is FileRenameInformation or 11 ? nt.Memory.Read<byte>(buffer) : 0UL,
+                Parameter3 = target?.Body.Value ?? 0,
+                Parameter4 = names ? nt.Memory.Read<byte>(buffer) : 0UL,
                 Mode = mode,
             });
         });
+        // A driver that never ends the request keeps its target.
+        if (target is not null && done != STATUS_PENDING) CloseTarget(target);
+        return done;
     }
 
     /// <summary>What no driver is told of; null for the rest.</summary>

@@ -172,6 +172,7 @@ sealed partial class Zw
             // The length goes by pointer, and lives as long as the IRP.
             Va copy = nt.Mm.Pool.Allocate(8, AuxiliaryTag);
             nt.Memory.Write(copy, bytes);
+            if (minor == IRP_MN_LOCK) file.LockOperation = true;
             return (STATUS_SUCCESS, new IoRequest(IRP_MJ_LOCK_CONTROL, file)
             {
                 Minor = minor,

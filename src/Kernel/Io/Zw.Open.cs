@@ -8,8 +8,8 @@ namespace Ringdown.Kernel;
 /// <summary>Files are opened, deleted and asked about by name.</summary>
 sealed partial class Zw
 {
-    const uint FILE_OPEN = 1, FILE_OVERWRITE_IF = 5, FILE_DIRECTORY_FILE = 1, FILE_NO_INTERMEDIATE_BUFFERING = 8,
-        FILE_SYNCHRONOUS_IO = 0x30, FILE_NON_DIRECTORY_FILE = 0x40, FILE_DELETE_ON_CLOSE = 0x1000;
+    const uint FILE_OPEN = 1, FILE_OPEN_IF = 3, FILE_OVERWRITE_IF = 5, FILE_DIRECTORY_FILE = 1,
+        FILE_NO_INTERMEDIATE_BUFFERING = 8, FILE_SYNCHRONOUS_IO = 0x30, FILE_NON_DIRECTORY_FILE = 0x40, FILE_DELETE_ON_CLOSE = 0x1000;
     const uint MostExtendedAttributes = 0x1_0000;
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
@@ -89,6 +89,8 @@ sealed partial class Zw
         if ((create & FILE_DELETE_ON_CLOSE) != 0
             && (access & (DELETE | AccessCheck.MAXIMUM_ALLOWED | GenericMapping.GENERIC_ALL)) == 0) return false;
         if ((create & FILE_NO_INTERMEDIATE_BUFFERING) != 0 && (access & FILE_APPEND_DATA) != 0) return false;
+        // A directory is opened or made, never replaced.
+        if ((create & FILE_DIRECTORY_FILE) != 0 && options.Disposition is < FILE_OPEN or > FILE_OPEN_IF) return false;
         const uint bothKinds = FILE_DIRECTORY_FILE | FILE_NON_DIRECTORY_FILE;
         return (create & bothKinds) != bothKinds;
     }

@@ -20,7 +20,7 @@ sealed partial class Ke
 
         /// <summary>Signalled while none is queued and none runs.</summary>
         public KEvent Done { get; } = done;
-        public Queue<(KDpc Dpc, Va Routine, Va Context, Va Argument1, Va Argument2)> Queue { get; } = new();
+        public LinkedList<(KDpc Dpc, Va Routine, Va Context, Va Argument1, Va Argument2)> Queue { get; } = new();
         public bool IsRunning { get; set; }
     }
 
@@ -101,8 +101,9 @@ sealed partial class Ke
             Scheduler.Add(thread);
         }
         KeResetEvent(threaded.Done);
-        threaded.Queue.Enqueue(
-            (dpc, dpc.DeferredRoutine, dpc.DeferredContext, dpc.SystemArgument1, dpc.SystemArgument2));
+        var call = (dpc, dpc.DeferredRoutine, dpc.DeferredContext, dpc.SystemArgument1, dpc.SystemArgument2);
+        if (dpc.Importance == (byte)DpcImportance.High) threaded.Queue.AddFirst(call);
+        else threaded.Queue.AddLast(call);
         if (threaded.Thread.State != ThreadState.Waiting || threaded.IsRunning) return;
         threaded.Thread.Continue = () => RunThreaded(threaded);
         Scheduler.MakeReady(threaded.Thread);
@@ -112,8 +113,9 @@ sealed partial class Ke
     void RunThreaded(ThreadedDpcs threaded)
     {
         threaded.IsRunning = true;
-        while (threaded.Queue.TryDequeue(out var call))
+        while (threaded.Queue.First is { Value: var call })
         {
+            threaded.Queue.RemoveFirst();
             _nt.Routines.Call(call.Routine, call.Dpc.Address.Value, call.Context.Value, call.Argument1.Value,
                 call.Argument2.Value);
             if (Irql != PASSIVE_LEVEL)

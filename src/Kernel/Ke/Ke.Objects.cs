@@ -18,6 +18,7 @@ sealed partial class Ke
     {
         int old = @event.Header.SignalState;
         @event.SignalState = 1;
+        if (wait) RaiseForWait();
         if (old == 0) WakeWaiters(@event.Header, increment);
         return old;
     }
@@ -57,6 +58,7 @@ sealed partial class Ke
         int old = semaphore.Header.SignalState, sum = old + adjustment;
         if (sum > semaphore.Limit || sum < old) throw new GuestException(IncrementLimit);
         semaphore.SignalState = sum;
+        if (wait) RaiseForWait();
         WakeWaiters(semaphore.Header, increment);
         return old;
     }
@@ -75,7 +77,8 @@ sealed partial class Ke
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public int KeReleaseMutex(KMutant mutex, bool wait) => ReleaseMutant(mutex, abandoned: false);
+    public int KeReleaseMutex(KMutant mutex, bool wait) =>
+        ReleaseMutant(mutex, abandoned: false, wait: wait);
 
     /// <summary>A mutex without effect on APCs, as user mode has it.</summary>
     [Export]
@@ -88,7 +91,7 @@ sealed partial class Ke
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public int KeReleaseMutant(KMutant mutant, int increment, bool abandoned, bool wait) =>
-        ReleaseMutant(mutant, abandoned, increment);
+        ReleaseMutant(mutant, abandoned, increment, wait);
 
     /// <returns>Whether its last owner has ended without giving it back.</returns>
     bool TakeMutant(NtThread thread, KMutant mutant)
@@ -106,7 +109,7 @@ sealed partial class Ke
         return abandoned;
     }
 
-    int ReleaseMutant(KMutant mutant, bool abandoned, int increment = 0)
+    int ReleaseMutant(KMutant mutant, bool abandoned, int increment = 0, bool wait = false)
     {
         int old = mutant.Header.SignalState;
         if (!abandoned && mutant.OwnerThread != CurrentThread.Address)
@@ -114,6 +117,7 @@ sealed partial class Ke
         int count = abandoned ? 1 : old + 1;
         if (abandoned) mutant.Abandoned = 1;
         mutant.SignalState = count;
+        if (wait) RaiseForWait();
         if (count != 1) return old;
         mutant.MutantListEntry.Remove();
         if (Scheduler.Find(mutant.OwnerThread) is { } owner)

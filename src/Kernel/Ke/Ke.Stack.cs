@@ -9,7 +9,8 @@ sealed partial class Ke
 {
     const ulong LargeStack = 0x1_2000, MaximumExpansion = LargeStack - 0x800;
 
-    /// <summary>The stack that the running code is on: the thread's, or the processor's for interrupts or DPCs.</summary>
+    /// <summary>The stack that the running code is on: the thread's, or the processor's for interrupts or
+    /// DPCs.</summary>
     public KernelStack CurrentStack =>
         Scheduler.Active is { InService: > 0 } serving ? serving.InterruptStack
         : Scheduler.Active is { Dpcs.IsDelivering: true } processor ? processor.DpcStack : Scheduler.Current.Stack;

@@ -64,6 +64,11 @@ sealed partial class Ke
     /// <summary>Ends a wait at once, or begins it: then the thread does not run.</summary>
     NtStatus? TryWait(Wait wait)
     {
+        if (wait.Thread.WaitIrql is { } before)
+        {
+            wait.Thread.WaitIrql = null;
+            SetIrql(before);
+        }
         DeliverKernelApcs();
         if (wait.Alertable && TestAlert(wait) is { } alerted) return alerted;
         if (TryTake(wait) is { } taken) return taken;
@@ -73,6 +78,14 @@ sealed partial class Ke
                 wait.Objects.Length > 0 ? wait.Objects[0].Address.Value : 0, (ulong)Irql, 0, _nt.Cpu.Rip);
         Begin(wait);
         return null;
+    }
+
+    /// <summary>An object was signaled with Wait = TRUE: nobody else runs before the thread waits, which brings back
+    /// the IRQL.</summary>
+    void RaiseForWait()
+    {
+        Scheduler.Current.WaitIrql ??= Irql;
+        if (Irql < DISPATCH_LEVEL) SetIrql(DISPATCH_LEVEL);
     }
 
     void Begin(Wait wait)

@@ -29,6 +29,9 @@ sealed class NtThread(string name, KThread thread, ulong id, AddressSpace addres
     /// <summary>Its IRQL while it does not run, or has begun to wait.</summary>
     public Irql Irql { get; set; }
 
+    /// <summary>KTHREAD.WaitIrql: it has signaled an object and will wait next, then at this IRQL.</summary>
+    public Irql? WaitIrql { get; set; }
+
     public ThreadState State
     {
         get;

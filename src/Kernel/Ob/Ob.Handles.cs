@@ -121,15 +121,17 @@ sealed partial class Ob
             return STATUS_HANDLE_NOT_CLOSABLE;
         }
         table!.Remove(index);
-        Closed(entry.Object);
+        Closed(entry.Object, table);
         return STATUS_SUCCESS;
     }
 
     /// <summary>A handle is gone from its table.</summary>
-    void Closed(NtObject target)
+    void Closed(NtObject target, HandleTable table)
     {
         ObjectHeader header = target.Header;
         target.Type.Count(-1);
+        if (header.HandleCount > 1 && target.Type.OnProcessClosed is { } closed
+            && !table.Entries.Any(e => e.Entry.Object == target)) closed(target);
         if (--header.HandleCount == 0)
         {
             target.ExclusiveTo = Va.Null;
@@ -146,7 +148,7 @@ sealed partial class Ob
         while (table.Entries.FirstOrDefault() is { Entry: not null } first)
         {
             table.Remove(first.Index);
-            Closed(first.Entry.Object);
+            Closed(first.Entry.Object, table);
         }
     }
 

@@ -59,6 +59,7 @@ sealed partial class Ob
         DeviceType = NewType("Device", GenericMapping.OfFile, onDelete: _nt.Io.OnDeleteDevice);
         DriverType = NewType("Driver", GenericMapping.OfFile);
         FileType = NewType("File", GenericMapping.OfFile, _nt.Io.OnLastHandle, _nt.Io.OnDeleteFile, waitOffset: 0x98);
+        FileType.OnProcessClosed = _nt.Io.OnProcessClosed;
         EventType = NewType("Event", new(0x2_0001, 0x2_0002, 0x12_0000, 0x1F_0003), waitOffset: 0);
         SemaphoreType = NewType("Semaphore", new(0x2_0001, 0x2_0002, 0x12_0000, 0x1F_0003), waitOffset: 0);
         MutantType = NewType("Mutant", new(0x2_0001, 0x2_0000, 0x12_0000, 0x1F_0001), waitOffset: 0);

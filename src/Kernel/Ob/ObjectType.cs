@@ -53,6 +53,9 @@ sealed class ObjectType(string name, int index, ObjectTypeBody body, GenericMapp
     public Va Address => Body.Address;
     public GenericMapping Mapping { get; } = mapping;
     public Action<NtObject>? OnLastHandle { get; init; }
+
+    /// <summary>A process has closed its last handle, and others have some.</summary>
+    public Action<NtObject>? OnProcessClosed { get; set; }
     public Action<NtObject>? OnDelete { get; init; }
 
     /// <summary>Objects get a security descriptor even without a name.</summary>

@@ -197,11 +197,18 @@ sealed partial class Rtl
         return STATUS_SUCCESS;
     }
 
+    /// <summary>Leaves the status in the thread's environment block, if it has one.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
-    public uint RtlNtStatusToDosError(NtStatus status) => (uint)Status.Win32Of(status);
+    public uint RtlNtStatusToDosError(NtStatus status)
+    {
+        const int lastStatusValue = 0x1250;
+        Va teb = nt.Ke.CurrentThread.Teb;
+        if (!teb.IsNull && nt.Memory.CanAccess(teb + lastStatusValue, 4, Access.Write))
+            nt.Memory.Write(teb + lastStatusValue, status);
+        return (uint)Status.Win32Of(status);
+    }
 
-    /// <summary>The same: in the kernel there is no thread environment block in which the other would note the
-    /// status.</summary>
+    /// <summary>The same, and the status is left nowhere.</summary>
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public uint RtlNtStatusToDosErrorNoTeb(NtStatus status) => (uint)Status.Win32Of(status);
 

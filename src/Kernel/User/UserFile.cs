@@ -133,13 +133,20 @@ public sealed class UserFile
         });
     }
 
-    /// <summary>CloseHandle. Pending requests are canceled first, as NtClose does.</summary>
+    /// <summary>CloseHandle. Pending requests are the driver's to complete, when it gets IRP_MJ_CLEANUP: for them the
+    /// machine runs until nothing more happens.</summary>
     public NtStatus Close()
     {
         if (_closed) return STATUS_INVALID_HANDLE;
         _closed = true;
         _nt.BeginRequest();
-        return _user.AsUser(() => _nt.Ob.Close(Handle));
+        return _user.AsUser(() =>
+        {
+            bool isUnderWay = _nt.Ob.Find(Object.Address)?.State is OpenFile open && open.Requests.Any();
+            NtStatus status = _nt.Ob.Close(Handle);
+            if (isUnderWay) _nt.Ke.RunUntilIdle();
+            return status;
+        });
     }
 
     delegate IoRequest MakeRequest(Va input, Va output);

@@ -45,6 +45,20 @@ public sealed partial class UserSide
         AsUser(() => _nt.Ke.RunUntilIdle());
     }
 
+    /// <summary>Cancels what the user's threads have under way, as the end of their process does, and lets the machine
+    /// run.</summary>
+    public void CancelPending()
+    {
+        _nt.BeginRequest();
+        AsUser(() =>
+        {
+            Va process = _nt.Ps.UserProcess.Address;
+            foreach (NtThread thread in _nt.Ke.Scheduler.Threads.Where(t => t.Object.Process == process).ToArray())
+                _nt.Io.CancelOf(thread);
+            return _nt.Ke.RunUntilIdle();
+        });
+    }
+
     /// <summary>Does several things at once, each in a thread of its own in the user's process; returns when all are
     /// done.</summary>
     public void Concurrently(params IReadOnlyList<Action> bodies)

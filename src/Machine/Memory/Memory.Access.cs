@@ -143,7 +143,8 @@ public sealed unsafe partial class Memory
         while (bytes.Length > 0)
         {
             int offset = (int)(address & 0xFFF), count = Math.Min(bytes.Length, Va.PageSize - offset);
-            if (TryFrame(address, out int pfn)) new ReadOnlySpan<byte>(Physical.Host(pfn) + offset, count).CopyTo(bytes);
+            if (TryFrame(address, out int pfn))
+                new ReadOnlySpan<byte>(Physical.Host(pfn) + offset, count).CopyTo(bytes);
             else bytes[..count].Fill(0xFF);
             address += (ulong)count;
             bytes = bytes[count..];

@@ -29,7 +29,7 @@ public sealed class BufferMethodTests
         return () => given!;
     }
 
-    [Theory]
+    [Theory, Rule("4.T2")]
     [InlineData(0u, true, false, false), InlineData(1u, true, true, false), InlineData(2u, true, true, false)]
     [InlineData(3u, false, false, true)]
     public void A_control_code_says_how_its_buffers_travel(uint method, bool system, bool mdl, bool raw)
@@ -54,7 +54,7 @@ public sealed class BufferMethodTests
             win.ReadMemory(output, 4));
     }
 
-    [Theory]
+    [Theory, Rule("4.T1")]
     [InlineData(Io.DO_BUFFERED_IO, true, false), InlineData(Io.DO_DIRECT_IO, false, true), InlineData(0u, false, false)]
     [InlineData(Io.DO_BUFFERED_IO | Io.DO_DIRECT_IO, true, false)]
     public void Reads_writes_attributes_quotas_and_directories_go_as_the_device_wants(
@@ -88,7 +88,7 @@ public sealed class BufferMethodTests
         }
     }
 
-    [Fact]
+    [Fact, Rule("4.T1")]
     public void Information_is_always_buffered_and_security_never()
     {
         using var m = new TestMachine();
@@ -102,6 +102,54 @@ public sealed class BufferMethodTests
         m.Nt.ZwQuerySecurityObject(file, 4, buffer, 0x100, m.Block(4));
         Assert.Equal((true, false, buffer, 4UL, 0x100UL),
             (given().System.IsNull, given().HasMdl, given().User, given().P1, given().P2));
+        m.Nt.ZwSetInformationFile(file, iosb, buffer, 0x28, 4);
+        Assert.Equal((false, false), (given().System.IsNull, given().HasMdl));
+        m.Nt.ZwSetVolumeInformationFile(file, iosb, buffer, 8, 2);
+        Assert.Equal((false, false), (given().System.IsNull, given().HasMdl));
+        m.Nt.ZwLockFile(file, default, Va.Null, Va.Null, iosb, m.Variable(0), m.Variable(1), 0, true, true);
+        Assert.Equal((true, false), (given().System.IsNull, given().HasMdl));
+        Va ea = m.Bytes(0, 0, 0, 0, 0, 1, 2, 0, (byte)'A', 0, 1, 2);
+        var buffers = new List<(bool, bool)>();
+        m.Dispatching("Ea", (_, irp) =>
+        {
+            buffers.Add((irp.SystemBuffer.IsNull, !irp.MdlAddress.IsNull));
+            return m.Complete(irp, STATUS_SUCCESS);
+        }, flags: Io.DO_DIRECT_IO);
+        m.Nt.ZwCreateFile(m.Block(8), 0x10_0001, m.Named(@"\Device\Ea", 0x240), iosb, Va.Null, 0, 7, 1, 0x20, ea, 12);
+        Assert.Equal([(false, false)], buffers);
+    }
+
+    [Theory, Rule("4.T2"), InlineData(0u, 998), InlineData(1u, 0), InlineData(2u, 998), InlineData(3u, 0)]
+    public void Of_a_second_buffer_that_is_read_only_only_METHOD_IN_DIRECT_makes_use(uint method, int error)
+    {
+        using var m = new TestMachine();
+        Func<Given> given = Recording(m, 0);
+        Win32 win = m.Nt.User.Win32;
+        Handle file = win.CreateFile(@"\Device\Method").Handle;
+        Va input = win.VirtualAlloc(8), output = win.VirtualAlloc(0x1000);
+        m.Nt.Memory.Protect(output, 0x1000, Protection.Read | Protection.User);
+        Assert.Equal(error, win.DeviceIoControl(file, 0x22_2000 | method, input, 8, output, 8).Error);
+        if (method == 1) Assert.True(given().HasMdl);
+    }
+
+    [Fact, Rule("4.6", Hypothesis = true)]
+    public void A_process_pays_for_its_system_buffers_while_they_are_there()
+    {
+        using var m = new TestMachine();
+        var keeper = new Keeper(m);
+        UserFile file = m.Open(keeper.Path);
+        Va process = m.Nt.Ps.CurrentProcess.Address;
+        ulong before = m.Nt.Mm.Quota.Used(process, PoolKind.NonPaged);
+        UserRequest read = file.Read(0x1000);
+        Assert.True(m.Nt.Mm.Quota.Used(process, PoolKind.NonPaged) >= before + 0x1000);
+        keeper.Complete();
+        m.RunOthers();
+        Assert.Equal((STATUS_SUCCESS, before), (read.Status, m.Nt.Mm.Quota.Used(process, PoolKind.NonPaged)));
+        m.Nt.Mm.Quota.Limit = before + 0x800;
+        Assert.Equal(STATUS_QUOTA_EXCEEDED, file.Read(0x1000).Status);
+        Assert.Equal(STATUS_QUOTA_EXCEEDED, file.DeviceIoControl(0x22_2000, new byte[0x1000], 0).Status);
+        Assert.Empty(keeper.Kept);
+        Assert.Equal(before, m.Nt.Mm.Quota.Used(process, PoolKind.NonPaged));
     }
 
     [Theory, Rule("4.1")]

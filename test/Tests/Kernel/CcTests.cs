@@ -12,7 +12,7 @@ namespace Ringdown.Tests;
 /// <summary>The cache over a file system, written in C#, that keeps a file in memory.</summary>
 public sealed class CcTests
 {
-    sealed class CachedFile
+    internal sealed class CachedFile
     {
         public readonly byte[] Disk = new byte[0x6_0000];
         public readonly List<(IrpMajor Major, long Offset, int Length)> Transfers = [];
@@ -21,6 +21,10 @@ public sealed class CcTests
         public readonly DeviceObject Device;
         public NtStatus Fails = STATUS_SUCCESS;
         public int Acquired, Released;
+
+        /// <summary>IoGetTopLevelIrp at the last transfer.</summary>
+        public ulong TopLevel;
+        public Action? Acquiring;
         readonly TestMachine _m;
 
         public CachedFile(TestMachine m, long size)
@@ -41,7 +45,11 @@ public sealed class CcTests
             Header.IsFastIoPossible = 1;
             (Header.AllocationSize, Header.FileSize, Header.ValidDataLength) = (Disk.Length, size, size);
             var callbacks = CacheManagerCallbacks.At(m.Nt.Memory, m.Block(CacheManagerCallbacks.Size));
-            callbacks.AcquireForLazyWrite = m.Routine(_ => (ulong)(++Acquired > 0 ? 1 : 0));
+            callbacks.AcquireForLazyWrite = m.Routine(_ =>
+            {
+                Acquiring?.Invoke();
+                return (ulong)(++Acquired > 0 ? 1 : 0);
+            });
             callbacks.ReleaseFromLazyWrite = m.Routine(_ => (ulong)++Released);
             m.Nt.CcInitializeCacheMap(File, Sizes(size), true, callbacks, default);
         }
@@ -60,6 +68,7 @@ public sealed class CcTests
             ulong information = 0;
             if (at.MajorFunction is IRP_MJ_READ or IRP_MJ_WRITE)
             {
+                TopLevel = _m.Nt.IoGetTopLevelIrp().Value;
                 (long offset, int length) = ((long)at.Parameter3, (int)at.Parameter1);
                 Transfers.Add((at.MajorFunction, offset, length));
                 Assert.Equal(3u, irp.Flags & 3);

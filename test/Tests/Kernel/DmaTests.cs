@@ -7,7 +7,8 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Tests;
 
-/// <summary>Adapters of bus masters: addresses for devices, and buffers between where they reach not far enough.</summary>
+/// <summary>Adapters of bus masters: addresses for devices, and buffers between where they reach not far
+/// enough.</summary>
 public sealed class DmaTests
 {
     /// <summary>A driver that has an adapter, and calls its table.</summary>
@@ -62,7 +63,8 @@ public sealed class DmaTests
         }
 
         public void FreeAdapterChannel() => Operate(FreeChannelAt);
-        public void FreeMapRegisters(Va registerBase, uint count) => Operate(FreeRegistersAt, registerBase.Value, count);
+        public void FreeMapRegisters(Va registerBase, uint count) =>
+            Operate(FreeRegistersAt, registerBase.Value, count);
 
         public (ulong Address, uint Length) MapTransfer(Mdl mdl, Va registers, Va current, uint length, bool toDevice)
         {

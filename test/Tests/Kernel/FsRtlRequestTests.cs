@@ -13,8 +13,8 @@ namespace Ringdown.Tests;
 public sealed class FsRtlRequestTests
 {
     /// <summary>An IRP as a file system finds it in its dispatch routine.</summary>
-    static Irp Request(TestMachine m, IrpMajor major, FileObject file, ulong p1 = 0, ulong p2 = 0, ulong p3 = 0,
-        byte minor = 0, byte flags = 0)
+    internal static Irp Request(TestMachine m, IrpMajor major, FileObject file, ulong p1 = 0, ulong p2 = 0,
+        ulong p3 = 0, byte minor = 0, byte flags = 0)
     {
         Irp irp = m.Nt.IoAllocateIrp(2, false);
         irp.CurrentLocation--;
@@ -27,7 +27,7 @@ public sealed class FsRtlRequestTests
         return irp;
     }
 
-    static FileObject File(TestMachine m) => FileObject.At(m.Nt.Memory, m.Block(FileObject.Size));
+    internal static FileObject File(TestMachine m) => FileObject.At(m.Nt.Memory, m.Block(FileObject.Size));
 
     static IoStatusBlock Result(TestMachine m, Va iosb) => m.Read<IoStatusBlock>(iosb);
 

@@ -104,6 +104,57 @@ public sealed class IoCancelTests
         m.Found("0xC9/0x203");
     }
 
+    /// <summary>Keeps what it gets.</summary>
+    sealed class Lower : NtDriver
+    {
+        public DeviceObject Device;
+
+        public override NtStatus DriverEntry(DriverObject driverObject, UnicodeString registryPath)
+        {
+            driverObject.SetMajorFunction(IRP_MJ_READ, Routine((DeviceObject _, Irp irp) =>
+            {
+                irp.MarkPending();
+                irp.CancelRoutine = Routine((DeviceObject _, Irp _) => { });
+                return STATUS_PENDING;
+            }));
+            return IoCreateDevice(driverObject, 0, @"\Device\Low", 0x22, 0, false, out Device);
+        }
+    }
+
+    /// <summary>Passes down what it gets, and sets a cancel routine afterwards, if it is told to.</summary>
+    sealed class Meddler(Lower lower, bool meddles) : NtDriver
+    {
+        public override NtStatus DriverEntry(DriverObject driverObject, UnicodeString registryPath)
+        {
+            driverObject.SetMajorFunction(IRP_MJ_READ, Routine((DeviceObject _, Irp irp) =>
+            {
+                irp.Skip();
+                NtStatus status = Nt.IofCallDriver(lower.Device, irp);
+                if (meddles) irp.CancelRoutine = Routine((DeviceObject _, Irp _) => { });
+                return status;
+            }));
+            Va accepts = Routine((DeviceObject _, Irp irp) => Complete(irp, STATUS_SUCCESS));
+            foreach (IrpMajor major in (IrpMajor[])[IRP_MJ_CREATE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE])
+                driverObject.SetMajorFunction(major, accepts);
+            NtStatus status = IoCreateDevice(driverObject, 0, @"\Device\High", 0x22, 0, false, out DeviceObject device);
+            device.StackSize = 2;
+            return status;
+        }
+    }
+
+    [Theory, Rule("6.6"), InlineData(false), InlineData(true)]
+    public void A_cancel_routine_for_an_IRP_that_a_lower_driver_has_is_found(bool meddles)
+    {
+        using var m = new TestMachine();
+        var lower = new Lower();
+        m.Load(lower);
+        m.Load(new Meddler(lower, meddles));
+        UserRequest read = m.Open(@"\Device\High").Read(8);
+        Assert.False(read.IsComplete);
+        if (meddles) m.Found("0xC9/0x229");
+        else Assert.Empty(m.Findings);
+    }
+
     [Fact, Rule("6.7")]
     public void A_canceled_IRP_may_still_end_well()
     {

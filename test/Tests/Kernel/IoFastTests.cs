@@ -142,6 +142,42 @@ public sealed class IoFastTests
         Assert.Empty(m.Findings);
     }
 
+    [Theory, InlineData(true), InlineData(false)]
+    public void A_process_that_closes_its_last_handle_gives_up_its_locks(bool isFast)
+    {
+        using var m = new TestMachine();
+        var asked = new List<ulong>();
+        List<IrpMajor> seen = Fast(m, 28 * 8, (8, (call, _) =>
+        {
+            asked.Add(call.Argument(1));
+            Answer(m, call.Argument(2), STATUS_SUCCESS, 0);
+            return isFast;
+        }
+        ));
+        Handle handle = m.OpenFile(@"\Device\Fast");
+        NtObject file = m.Nt.Ob.Lookup(handle)!;
+        Assert.Equal(STATUS_SUCCESS, m.Nt.Ps.CreateUserProcess("other", out NtProcess? other));
+        m.Nt.Ps.InProcess(other!, () =>
+        {
+            Handle first = m.Nt.Ob.Open(file, 3, kernelHandle: false),
+                second = m.Nt.Ob.Open(file, 3, kernelHandle: false);
+            m.Nt.Ob.Close(first);
+            m.Nt.ZwLockFile(
+                second, default, Va.Null, Va.Null, m.Block(16), m.Variable(0), m.Variable(1), 0, true, true);
+            first = m.Nt.Ob.Open(file, 3, kernelHandle: false);
+            m.Nt.Ob.Close(first);
+            Assert.Empty(asked);
+            return m.Nt.Ob.Close(second);
+        });
+        Assert.Equal([other!.Object.Address.Value], asked);
+        IrpMajor[] locks = [IRP_MJ_CREATE, IRP_MJ_LOCK_CONTROL, .. isFast ? [] : new[] { IRP_MJ_LOCK_CONTROL }];
+        Assert.Equal(locks, seen);
+        // The very last one is told by IRP_MJ_CLEANUP.
+        m.Nt.ZwClose(handle);
+        Assert.Single(asked);
+        Assert.Equal([.. locks, IRP_MJ_CLEANUP, IRP_MJ_CLOSE], seen);
+    }
+
     [Fact]
     public void A_fast_routine_that_changes_the_IRQL_is_found()
     {

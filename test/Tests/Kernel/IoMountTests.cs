@@ -183,6 +183,25 @@ public sealed class IoMountTests
         Assert.Equal(["mounted", "registered"], order);
     }
 
+    [Fact]
+    public void Two_who_open_a_volume_at_once_mount_it_once()
+    {
+        using var m = new TestMachine();
+        int mounts = 0;
+        m.Nt.IoRegisterFileSystem(FileSystem(m, "Fs", _ =>
+        {
+            mounts++;
+            m.Pause();
+            return STATUS_SUCCESS;
+        }));
+        NewDisk(m);
+        var opened = new List<NtStatus>();
+        for (int i = 0; i < 2; i++) m.Thread(() => opened.Add(TryOpen(m, @"\Device\Disk\x")));
+        m.RunOthers();
+        Assert.Equal([STATUS_SUCCESS, STATUS_SUCCESS], opened);
+        Assert.Equal(1, mounts);
+    }
+
     /// <summary>A device that answers opens with STATUS_REPARSE.</summary>
     static DeviceObject Reparsing(TestMachine m, string target, Func<string, ulong> tag, byte[]? data = null) =>
         m.Dispatching("Re", (_, irp) =>

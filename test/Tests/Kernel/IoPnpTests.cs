@@ -126,6 +126,41 @@ public sealed class IoPnpTests
         Assert.Equal(STATUS_SUCCESS, m.Nt.PoCallDriver(d, own));
     }
 
+    [Fact, Rule("8.2"), Rule("8.3")]
+    public void A_power_IRP_is_pending_and_its_callback_comes_after_all_completion_routines()
+    {
+        using var m = new TestMachine();
+        var order = new List<string>();
+        DeviceObject lower = m.Dispatching("Lower", (_, irp) =>
+        {
+            order.Add(irp.CurrentStackLocation.MajorFunction.ToString());
+            return m.Complete(irp, STATUS_SUCCESS);
+        });
+        Va done = m.Routine(call =>
+        {
+            order.Add("completion routine");
+            return 0;
+        });
+        // PoCallDriver is IoCallDriver, and PoStartNextPowerIrp changes nothing, wherever it is called.
+        DeviceObject upper = m.Over(lower, "Upper", (_, irp) =>
+        {
+            irp.CopyToNext();
+            irp.OnCompletion(done);
+            return m.Nt.PoCallDriver(lower, irp);
+        });
+        Va callback = m.Routine(call =>
+        {
+            order.Add($"callback {call.Argument(1)} {call.Argument(2)} {call.Argument(3)}");
+            return 0;
+        });
+        Va place = m.Block(8);
+        Assert.Equal(STATUS_PENDING, m.Nt.PoRequestPowerIrp(upper, 2, 4, callback, new(7), place));
+        Assert.Equal(["IRP_MJ_POWER", "completion routine", "callback 2 4 7"], order);
+        Assert.False(m.Read<Va>(place).IsNull);
+        Assert.Equal(STATUS_INVALID_PARAMETER_2, m.Nt.PoRequestPowerIrp(upper, 1, 4, callback, Va.Null, Va.Null));
+        Assert.Empty(m.Findings);
+    }
+
     [Fact]
     public void Power_settings_requests_and_information_of_a_machine_on_mains_power()
     {

@@ -282,10 +282,20 @@ public sealed class RtlStringTests
         Assert.Equal(0, m.Nt.RtlCompareAltitudes(m.Unicode("0100"), m.Unicode("100.0")));
     }
 
-    [Fact]
-    public void Status_codes_become_Win32_errors()
+    [Fact, Rule("17.5", Hypothesis = true)]
+    public void Status_codes_become_Win32_errors_and_stay_in_the_threads_block()
     {
         using var m = new TestMachine();
+        Va teb = m.Nt.User.Win32.VirtualAlloc(0x2000);
+        KThread thread = m.Nt.Ke.CurrentThread;
+        thread.Teb = teb;
+        Assert.Equal(2u, m.Nt.RtlNtStatusToDosError(STATUS_OBJECT_NAME_NOT_FOUND));
+        Assert.Equal(STATUS_OBJECT_NAME_NOT_FOUND, m.Read<NtStatus>(teb + 0x1250));
+        Assert.Equal(6u, m.Nt.RtlNtStatusToDosErrorNoTeb(STATUS_INVALID_HANDLE));
+        Assert.Equal(STATUS_OBJECT_NAME_NOT_FOUND, m.Read<NtStatus>(teb + 0x1250));
+        thread.Teb = new Va(0x1234);
+        Assert.Equal(2u, m.Nt.RtlNtStatusToDosError(STATUS_OBJECT_NAME_NOT_FOUND));
+        thread.Teb = Va.Null;
         Assert.Equal(5u, m.Nt.RtlNtStatusToDosError(STATUS_ACCESS_DENIED));
         Assert.Equal(5u, m.Nt.RtlNtStatusToDosErrorNoTeb(STATUS_ACCESS_DENIED));
     }

@@ -20,16 +20,6 @@ public sealed partial class RuleCoverageTests
         "4.3", "4.6", "5.11", "5.14", "5.16", "16.5", "17.5", "17.6",
     ];
 
-    /// <summary>Rules that have neither a test nor a reason yet. It only becomes shorter.</summary>
-    static readonly string[] s_missing =
-    [
-        "3.7", "3.17", "4.6", "5.11", "5.12", "5.13", "5.14", "5.15", "7.1", "7.2", "7.3", "7.4", "7.5",
-        "7.6", "7.8", "7.9", "7.10", "8.1", "8.2", "8.3", "8.4", "8.5", "8.6", "8.7", "8.8", "8.9", "8.10",
-        "9.4", "9.7", "9.9", "9.10", "9.12", "9.13", "10.3", "10.4", "11.1", "11.3", "11.4", "11.6", "11.7",
-        "11.10", "12.2", "14.10", "15.1", "15.3", "15.5", "15.6", "15.7", "16.3", "16.6", "16.7", "17.5",
-        "4.T1", "4.T2", "7.T1", "15.T1",
-    ];
-
     [GeneratedRegex(@"^- (\d+\.T?\d+): \S")]
     private static partial Regex Reason { get; }
 
@@ -51,7 +41,7 @@ public sealed partial class RuleCoverageTests
         HashSet<string> tested = [.. Tested.Select(t => t.Rule.Number)], documented = [.. Documented];
         Assert.Empty(tested.Intersect(documented));
         Assert.Empty(tested.Concat(documented).Except(All));
-        Assert.Equal(s_missing, All.Except(tested).Except(documented));
+        Assert.Empty(All.Except(tested).Except(documented));
     }
 
     [Fact]

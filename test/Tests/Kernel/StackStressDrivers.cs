@@ -164,6 +164,7 @@ sealed partial class TopFilter : NtDriver
 {
     readonly Chance _chance = new(815);
     readonly HashSet<Va> _under = [];
+    readonly List<DeviceObject> _left = [];
     DeviceObject _device, _lower;
     Va _lock, _stop, _thread;
     bool _isAttached;
@@ -191,7 +192,8 @@ sealed partial class TopFilter : NtDriver
     NtStatus Attach(DriverObject driverObject)
     {
         using LocalFrame frame = Frame();
-        NtStatus status = IoCreateDevice(driverObject, RemoveLock.Size, "", FILE_DEVICE_UNKNOWN, 0, false, out _device);
+        NtStatus status = IoCreateDevice(
+            driverObject, RemoveLock.Size + 8, "", FILE_DEVICE_UNKNOWN, 0, false, out _device);
         if (!status.IsSuccess) return status;
         _lock = _device.DeviceExtension;
         Nt.IoInitializeRemoveLockEx(At<RemoveLock>(_lock), Tag("Top "), 0, 0, RemoveLock.Size);
@@ -199,13 +201,15 @@ sealed partial class TopFilter : NtDriver
         status = Nt.IoAttachDevice(_device, Text(@"\Device\Echo"), lower);
         if (!status.IsSuccess) return status;
         _lower = At<DeviceObject>(Memory.Read<Va>(lower));
+        Memory.Write(_lock + RemoveLock.Size, _lower.Address);
         _device.Flags |= _lower.Flags & (DO_BUFFERED_IO | DO_DIRECT_IO);
         _device.Flags &= ~DO_DEVICE_INITIALIZING;
         (_isAttached, Attachments) = (true, Attachments + 1);
         return STATUS_SUCCESS;
     }
 
-    // Detached first, so that nothing new comes; then what is under way is waited for.
+    // Detached first, so that nothing new comes; then what is under way is waited for. Who has found the device just
+    // before it left the stack may still be on his way in: so it is deleted at the very end.
     void Detach()
     {
         if (!_isAttached) return;
@@ -213,7 +217,7 @@ sealed partial class TopFilter : NtDriver
         Nt.IoDetachDevice(_lower);
         Nt.IoAcquireRemoveLockEx(At<RemoveLock>(_lock), _stop, Va.Null, 0, RemoveLock.Size);
         Nt.IoReleaseRemoveLockAndWaitEx(At<RemoveLock>(_lock), _stop, RemoveLock.Size);
-        Nt.IoDeleteDevice(_device);
+        _left.Add(_device);
     }
 
     void Turn(Va context)
@@ -237,6 +241,7 @@ sealed partial class TopFilter : NtDriver
         Nt.KeWaitForSingleObject(At<DispatcherHeader>(_thread), Executive, 0, false, Va.Null);
         Nt.ObfDereferenceObject(_thread);
         Detach();
+        foreach (DeviceObject device in _left) Nt.IoDeleteDevice(device);
         Nt.ExFreePoolWithTag(_stop, Tag("Top "));
         if (_under.Count > 0) Wrong++;
     }
@@ -244,15 +249,19 @@ sealed partial class TopFilter : NtDriver
     NtStatus Dispatch(DeviceObject device, Irp irp)
     {
         var removeLock = At<RemoveLock>(device.DeviceExtension);
+        var lower = At<DeviceObject>(Memory.Read<Va>(device.DeviceExtension + RemoveLock.Size));
         NtStatus status = Nt.IoAcquireRemoveLockEx(removeLock, irp.Address, Va.Null, 0, RemoveLock.Size);
-        // It came in the moment of leaving: what is below knows it.
-        if (!status.IsSuccess) return Complete(irp, status);
+        if (!status.IsSuccess)
+        {
+            // It came in the moment of leaving: it goes on as if the filter had been gone.
+            irp.SkipCurrentStackLocation();
+            return Nt.IofCallDriver(lower, irp);
+        }
         if (!_under.Add(irp.Address)) Wrong++;
         Passed++;
         irp.CopyCurrentStackLocationToNext();
         irp.SetCompletionRoutine(Routine(Done), device.Address);
-        DeviceObject lower = device.DeviceObjectExtension.AttachedTo;
-        return Nt.IofCallDriver(lower.IsNull ? _lower : lower, irp);
+        return Nt.IofCallDriver(lower, irp);
     }
 
     NtStatus Done(DeviceObject device, Irp irp, Va context)

@@ -11,7 +11,7 @@ namespace Ringdown.Kernel;
 /// stack; an exception of NT's (<see cref="GuestException"/>, <see cref="PageFault"/>) may be caught, as by
 /// <c>__try</c>. A loop that never calls the kernel cannot be stopped from outside.
 /// </remarks>
-public abstract class NtDriver
+public abstract partial class NtDriver
 {
     internal ManagedImage Image { get; set; } = null!;
 
@@ -73,18 +73,6 @@ public abstract class NtDriver
     [IrqlRequiresMax(PASSIVE_LEVEL)]
     protected NtStatus IoDeleteSymbolicLink(string symbolicLinkName) =>
         Nt.IoDeleteSymbolicLink(Text(symbolicLinkName));
-
-    /// <summary>The inline function of wdm.h: where an MDL's pages are in the kernel's half, mapped now if they are
-    /// not.</summary>
-    /// <returns>Null if there is no room for a mapping.</returns>
-    [IrqlRequiresMax(DISPATCH_LEVEL)]
-    protected Va MmGetSystemAddressForMdlSafe(Mdl mdl, uint priority = Wdm.NormalPagePriority)
-    {
-        const uint cached = 1;
-        const MdlFlags mapped = MdlFlags.MappedToSystemVa | MdlFlags.SourceIsNonpagedPool;
-        return (mdl.MdlFlags & mapped) != 0 ? mdl.MappedSystemVa
-            : Nt.MmMapLockedPagesSpecifyCache(mdl, ProcessorMode.KernelMode, cached, Va.Null, 0, priority);
-    }
 
     /// <summary>Completes an IRP: sets its status block and hands it to the I/O manager.</summary>
     /// <returns>The status, so that a dispatch routine can return it.</returns>

@@ -74,6 +74,19 @@ public abstract partial class NtDriver
     protected NtStatus IoDeleteSymbolicLink(string symbolicLinkName) =>
         Nt.IoDeleteSymbolicLink(Text(symbolicLinkName));
 
+    /// <summary>As the export, with a .NET string and results. The file object is the caller's to dereference, and with
+    /// it the device stays.</summary>
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
+    protected NtStatus IoGetDeviceObjectPointer(
+        string objectName, uint desiredAccess, out FileObject fileObject, out DeviceObject deviceObject)
+    {
+        Va file = Local(8), device = Local(8);
+        NtStatus status = Nt.IoGetDeviceObjectPointer(Text(objectName), desiredAccess, file, device);
+        fileObject = At<FileObject>(Memory.Read<Va>(file));
+        deviceObject = At<DeviceObject>(Memory.Read<Va>(device));
+        return status;
+    }
+
     /// <summary>Completes an IRP: sets its status block and hands it to the I/O manager.</summary>
     /// <returns>The status, so that a dispatch routine can return it.</returns>
     [IrqlRequiresMax(DISPATCH_LEVEL)]

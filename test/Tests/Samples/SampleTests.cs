@@ -184,7 +184,7 @@ public sealed class SampleTests
                 s.Control(file, code, [], 7);
             }
             s.Start(file, 8, 0x222000);
-            s.Start(file, 8, 0x222000);
+            s.Close(file);
             s.Finish();
         });
 

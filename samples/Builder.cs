@@ -82,7 +82,7 @@ public sealed partial class Builder : Sample
         NtStatus status = Nt.IofCallDriver(_target, built);
         if (status == STATUS_PENDING)
         {
-            Nt.KeWaitForSingleObject(done.Header, Executive, (byte)ProcessorMode.KernelMode, false, Va.Null);
+            Nt.KeWaitForSingleObject(done.Header, Executive, KernelMode, false, Va.Null);
             status = Memory.Read<IoStatusBlock>(result).Status;
         }
         if (!status.IsSuccess) return Complete(irp, status);

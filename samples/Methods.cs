@@ -70,13 +70,9 @@ public sealed partial class Methods : Sample
             Memory.Read(from, to);
             return STATUS_SUCCESS;
         }
-        catch (GuestException e)
+        catch (Exception e) when (GetExceptionCode(e) is { } status)
         {
-            return new NtStatus(e.Record.Code);
-        }
-        catch (PageFault)
-        {
-            return STATUS_ACCESS_VIOLATION;
+            return status;
         }
     }
 
@@ -88,13 +84,9 @@ public sealed partial class Methods : Sample
             Memory.Write(to, from);
             return STATUS_SUCCESS;
         }
-        catch (GuestException e)
+        catch (Exception e) when (GetExceptionCode(e) is { } status)
         {
-            return new NtStatus(e.Record.Code);
-        }
-        catch (PageFault)
-        {
-            return STATUS_ACCESS_VIOLATION;
+            return status;
         }
     }
 

@@ -83,11 +83,10 @@ public sealed partial class Monolithic : Sample
     // Once for each packet that was started.
     void DpcForIsr(KDpc dpc, DeviceObject device, Irp irp, Va context)
     {
-        Va irql = Local(1);
-        Nt.IoAcquireCancelSpinLock(irql);
+        Irql old = IoAcquireCancelSpinLock();
         irp.SetCancelRoutine(Va.Null);
         bool cancelled = irp.Cancel;
-        Nt.IoReleaseCancelSpinLock(Memory.Read<Irql>(irql));
+        Nt.IoReleaseCancelSpinLock(old);
         // The device is not to be idle while the request is completed.
         Nt.IoStartNextPacket(device, true);
         if (cancelled)
@@ -107,8 +106,7 @@ public sealed partial class Monolithic : Sample
         ListEntry head = device.DeviceQueue.DeviceListHead;
         var ended = new List<Irp>();
         // Packets come into the queue and out of it under this lock only.
-        Va irql = Local(1);
-        Nt.IoAcquireCancelSpinLock(irql);
+        Irql old = IoAcquireCancelSpinLock();
         for (ListEntry entry = head.Flink, next; entry != head; entry = next)
         {
             Irp queued = Irp.FromDeviceQueueEntry(Memory, entry.Address);
@@ -118,7 +116,7 @@ public sealed partial class Monolithic : Sample
             Nt.KeRemoveEntryDeviceQueue(device.DeviceQueue, queued.DeviceQueueEntry);
             ended.Add(queued);
         }
-        Nt.IoReleaseCancelSpinLock(Memory.Read<Irql>(irql));
+        Nt.IoReleaseCancelSpinLock(old);
         foreach (Irp queued in ended) Complete(queued, STATUS_CANCELLED);
         return Complete(irp, STATUS_SUCCESS);
     }

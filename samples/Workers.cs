@@ -66,7 +66,7 @@ public sealed partial class Workers : Sample
         // To wait for it a pointer is needed: a handle is of the process that it was made in.
         var handle = new Handle(Memory.Read<ulong>(result));
         status = Nt.ObReferenceObjectByHandle(
-            handle, SYNCHRONIZE, Va.Null, (byte)ProcessorMode.KernelMode, thread, Va.Null);
+            handle, SYNCHRONIZE, Va.Null, KernelMode, thread, Va.Null);
         x.Thread = At<KThread>(Memory.Read<Va>(thread));
         Nt.ZwClose(handle);
         return status;
@@ -78,7 +78,7 @@ public sealed partial class Workers : Sample
         // The thread's code goes with the driver: it is waited for, not only told.
         x.Stopping = true;
         Nt.KeSetEvent(x.Wake, IO_NO_INCREMENT, false);
-        Nt.KeWaitForSingleObject(x.Thread.Header, Executive, (byte)ProcessorMode.KernelMode, false, Va.Null);
+        Nt.KeWaitForSingleObject(x.Thread.Header, Executive, KernelMode, false, Va.Null);
         Nt.ObfDereferenceObject(x.Thread.Address);
         DeleteNamed(_device, "Workers");
     }
@@ -150,7 +150,7 @@ public sealed partial class Workers : Sample
     {
         while (!x.Stopping)
         {
-            Nt.KeWaitForSingleObject(x.Wake.Header, Executive, (byte)ProcessorMode.KernelMode, false, Va.Null);
+            Nt.KeWaitForSingleObject(x.Wake.Header, Executive, KernelMode, false, Va.Null);
             // One signal may stand for several jobs.
             while (Nt.ExInterlockedRemoveHeadList(x.Jobs, x.Lock) is { IsNull: false } entry)
                 Answer(Irp.FromListEntry(Memory, entry), ++x.Done);

@@ -97,6 +97,24 @@ public abstract partial class NtDriver
         return status;
     }
 
+    /// <summary>In the filter of a <c>catch</c>: the code of an exception that <c>__except</c> would see. Null for
+    /// others: those of .NET, and a wild address of the system's, which no handler sees.</summary>
+    protected NtStatus? GetExceptionCode(Exception exception) => exception switch
+    {
+        GuestException raised => new NtStatus(raised.Record.Code),
+        PageFault fault when fault.Address.Value < Nt.Mm.MmUserProbeAddress => Status.STATUS_ACCESS_VIOLATION,
+        _ => null,
+    };
+
+    /// <summary>As the export, with a result: the IRQL to release it with.</summary>
+    [IrqlRequiresMax(DISPATCH_LEVEL)]
+    protected Irql IoAcquireCancelSpinLock()
+    {
+        Va irql = Local(1);
+        Nt.IoAcquireCancelSpinLock(irql);
+        return Memory.Read<Irql>(irql);
+    }
+
     /// <summary>Prints to the debugger; a line ends with <c>\n</c>.</summary>
     protected void DbgPrint(string text)
     {

@@ -44,6 +44,9 @@ public static class Wdm
     public const uint NotificationEvent = 0, SynchronizationEvent = 1, NotificationTimer = 0, SynchronizationTimer = 1,
         CriticalWorkQueue = 0, DelayedWorkQueue = 1;
 
+    /// <summary>KPROCESSOR_MODE, as waits take it.</summary>
+    public const byte KernelMode = 0, UserMode = 1;
+
     /// <summary>KWAIT_REASON Executive.</summary>
     public const uint Executive = 0;
 

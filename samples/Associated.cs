@@ -45,6 +45,8 @@ public sealed class Associated : Sample
     {
         uint length = irp.CurrentStackLocation.Length;
         long offset = irp.CurrentStackLocation.ByteOffset;
+        // Of no bytes there is no MDL.
+        if (length == 0) return Complete(irp, STATUS_SUCCESS);
         if (length > Part) return Complete(irp, STATUS_INVALID_PARAMETER);
         if (offset < 0 || offset > LowerCapacity - length) return Complete(irp, STATUS_END_OF_FILE);
         Va data = MmGetSystemAddressForMdlSafe(irp.MdlAddress);
@@ -87,6 +89,8 @@ public sealed class Associated : Sample
         uint length = irp.CurrentStackLocation.Length;
         if (length == 0) return Complete(irp, STATUS_SUCCESS);
         if (length > Part * Parts) return Complete(irp, STATUS_INVALID_PARAMETER);
+        // Not only for a better answer: a sum of what a user gives can overflow.
+        if (irp.CurrentStackLocation.ByteOffset is < 0 or > LowerCapacity) return Complete(irp, STATUS_END_OF_FILE);
         // All of them are made before the first is sent: from then on there is no way back.
         var parts = new List<Irp>();
         for (uint from = 0; from < length; from += Part)

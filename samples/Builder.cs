@@ -6,8 +6,8 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Samples;
 
-/// <summary>A driver that sends requests to another one, \Device\Pending, in each of the ways that there are to build an
-/// IRP.</summary>
+/// <summary>A driver that sends requests to another one, \Device\Pending, in each of the ways that there are to build
+/// an IRP.</summary>
 public sealed partial class Builder : Sample
 {
     const uint IOCTL_BUILDER_SYNCHRONOUS = 0x222000, IOCTL_BUILDER_OWN = 0x222004, IOCTL_BUILDER_READ = 0x222008,

@@ -6,8 +6,8 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Samples;
 
-/// <summary>A driver that imports from library.sys, in C or C#: what is written to its device is added to the sum of all
-/// who import.</summary>
+/// <summary>A driver that imports from library.sys, in C or C#: what its device is given is added to the sum of all who
+/// import.</summary>
 public abstract class LibraryUser(string name) : Sample
 {
     const uint IOCTL_USER_ADD = 0x222000;

@@ -6,11 +6,11 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Samples;
 
-/// <summary>A filter that measures what passes, as DISKPERF does: it sits above \Device\Echo, counts requests, bytes and
-/// time, and tells them by a device of its own.</summary>
+/// <summary>A filter that measures what passes, as DISKPERF does: it sits above \Device\Echo, counts requests, bytes
+/// and time, and tells them by a device of its own.</summary>
 public sealed partial class Perf : Sample
 {
-    static readonly uint IOCTL_PERF_QUERY = CTL_CODE(FILE_DEVICE_UNKNOWN, 0x800, METHOD_BUFFERED, FILE_ANY_ACCESS);
+    const uint IOCTL_PERF_QUERY = 0x222000;     // METHOD_BUFFERED
 
     /// <summary>What IOCTL_PERF_QUERY gives. Times are in 100 ns units.</summary>
     [Layout("PERF_COUNTERS", Size = 0x30)]

@@ -6,8 +6,8 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Samples;
 
-/// <summary>A driver that needs another one's device, which may not be there yet: it looks for it again when the drivers
-/// that are loaded with it are there, at most three times.</summary>
+/// <summary>A driver that needs another one's device, which may not be there yet: it looks for it again when the
+/// drivers that are loaded with it are there, at most three times.</summary>
 public sealed class Reinit : Sample
 {
     const uint IOCTL_REINIT_QUERY = 0x222000, Rounds = 3;

@@ -13,6 +13,8 @@ static NTSTATUS ReadLower(PIRP irp, PIO_STACK_LOCATION stack)
 {
     ULONG length = stack->Parameters.Read.Length;
     LONGLONG offset = stack->Parameters.Read.ByteOffset.QuadPart;
+    // Of no bytes there is no MDL.
+    if (length == 0) return Complete(irp, STATUS_SUCCESS, 0);
     if (length > PART) return Complete(irp, STATUS_INVALID_PARAMETER, 0);
     if (offset < 0 || offset > CAPACITY - length) return Complete(irp, STATUS_END_OF_FILE, 0);
     PUCHAR data = MmGetSystemAddressForMdlSafe(irp->MdlAddress, NormalPagePriority);
@@ -60,6 +62,9 @@ static NTSTATUS ReadTop(PIRP irp, PIO_STACK_LOCATION stack)
     ULONG count = (length + PART - 1) / PART;
     if (length == 0) return Complete(irp, STATUS_SUCCESS, 0);
     if (length > PART * PARTS) return Complete(irp, STATUS_INVALID_PARAMETER, 0);
+    // Not only for a better answer: a sum of what a user gives can overflow.
+    if (stack->Parameters.Read.ByteOffset.QuadPart < 0 || stack->Parameters.Read.ByteOffset.QuadPart > CAPACITY)
+        return Complete(irp, STATUS_END_OF_FILE, 0);
     // All of them are made before the first is sent: from then on there is no way back.
     for (ULONG i = 0; i < count; i++) {
         ULONG from = i * PART, rest = length - from;

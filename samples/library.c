@@ -7,7 +7,7 @@ LONG NTAPI LibraryAdd(LONG value);
 
 static LONG s_total;
 
-// Before the first importer's DriverEntry. Of a library that is loaded only for its importers, DriverEntry is not called.
+// Before the first importer's DriverEntry.
 NTSTATUS NTAPI DllInitialize(PUNICODE_STRING path)
 {
     s_total = 0;

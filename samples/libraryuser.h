@@ -1,5 +1,5 @@
-// A driver that imports from library.sys: what is written to its device is added to the sum of all who import. The file
-// that includes this defines NAME.
+// A driver that imports from library.sys: what its device is given is added to the sum of all who import. The file that
+// includes this defines NAME.
 #include "sample.h"
 
 #define IOCTL_USER_ADD CTL_CODE(FILE_DEVICE_UNKNOWN, 0x800, METHOD_BUFFERED, FILE_ANY_ACCESS)

@@ -61,7 +61,8 @@ static NTSTATUS Pass(PDEVICE_OBJECT device, PIRP irp)
     KeReleaseSpinLock(&x->Lock, irql);
     IoCopyCurrentIrpStackLocationToNext(irp);
     // When it began goes with the IRP, as the completion routine's context.
-    IoSetCompletionRoutine(irp, Completed, (PVOID)(ULONG_PTR)KeQueryPerformanceCounter(NULL).QuadPart, TRUE, TRUE, TRUE);
+    PVOID began = (PVOID)(ULONG_PTR)KeQueryPerformanceCounter(NULL).QuadPart;
+    IoSetCompletionRoutine(irp, Completed, began, TRUE, TRUE, TRUE);
     return IoCallDriver(x->Lower, irp);
 }
 

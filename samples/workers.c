@@ -1,5 +1,5 @@
-// From DISPATCH_LEVEL to PASSIVE_LEVEL: a timer's DPC hands its request to a work item; and a thread of the driver's own
-// that does jobs, and ends when the driver is unloaded.
+// From DISPATCH_LEVEL to PASSIVE_LEVEL: a timer's DPC hands its request to a work item; and a thread of the driver's
+// own that does jobs, and ends when the driver is unloaded.
 #include "sample.h"
 
 // Each gives two ULONGs: where the request came from, and the IRQL at which it was completed.

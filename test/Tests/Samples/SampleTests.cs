@@ -129,6 +129,8 @@ public sealed class SampleTests
             UserFile file = s.Open("Associated"), lower = s.Open("AssociatedLower");
             s.Read(lower, 512, 100);
             s.Read(lower, 513);
+            s.Read(lower, 0);
+            s.Read(file, 1, long.MaxValue);
             s.Read(file, 0);
             s.Read(file, 100, 7);
             s.Read(file, 1500, 250);

@@ -6,9 +6,9 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Samples;
 
-/// <summary>A filter that measures what passes, as DISKPERF does: it sits above \Device\Echo, counts requests, bytes and
-/// time, and tells them by a device of its own.</summary>
-public sealed partial class Perf : NtDriver
+/// <summary>A filter that measures what passes, as DISKPERF does: it sits above \Device\Echo, counts requests, bytes
+/// and time, and tells them by a device of its own.</summary>
+public sealed partial class Perf : Sample
 {
     const uint IOCTL_PERF_QUERY = 0x222000;     // METHOD_BUFFERED
 
@@ -32,10 +32,8 @@ public sealed partial class Perf : NtDriver
     {
         [Field(0x00)] public partial DeviceObject Lower { get; set; }
         [Embedded(0x08)] public partial RemoveLock RemoveLock { get; }
-        [Field(0x28)] public partial ulong Lock { get; set; }
+        [Embedded(0x28)] public partial KSpinLock Lock { get; }
         [Embedded(0x30)] public partial Counters Counters { get; }
-
-        public Va LockAddress => Address + 0x28;
     }
 
     DeviceObject _control, _filter;
@@ -45,17 +43,10 @@ public sealed partial class Perf : NtDriver
         for (IrpMajor major = IRP_MJ_CREATE; major <= IRP_MJ_PNP; major++)
             driverObject.SetMajorFunction(major, Routine(Dispatch));
         driverObject.DriverUnload = Routine(Unload);
-        NtStatus status = IoCreateDevice(
-            driverObject, 0, @"\Device\Perf", FILE_DEVICE_UNKNOWN, 0, false, out _control);
+        NtStatus status = CreateNamed(driverObject, "Perf", 0, 0, out _control);
         if (!status.IsSuccess) return status;
-        status = IoCreateSymbolicLink(@"\DosDevices\Perf", @"\Device\Perf");
-        if (status.IsSuccess)
-        {
-            status = Attach(driverObject);
-            if (status.IsSuccess) return status;
-            IoDeleteSymbolicLink(@"\DosDevices\Perf");
-        }
-        Nt.IoDeleteDevice(_control);
+        status = Attach(driverObject);
+        if (!status.IsSuccess) DeleteNamed(_control, "Perf");
         return status;
     }
 
@@ -65,8 +56,8 @@ public sealed partial class Perf : NtDriver
             driverObject, Extension.Size, "", FILE_DEVICE_UNKNOWN, 0, false, out _filter);
         if (!status.IsSuccess) return status;
         var extension = At<Extension>(_filter.DeviceExtension);
-        Nt.KeInitializeSpinLock(extension.LockAddress);
-        Nt.IoInitializeRemoveLockEx(extension.RemoveLock, Tag("Perf"), 0, 0, RemoveLock.Size);
+        Nt.KeInitializeSpinLock(extension.Lock);
+        IoInitializeRemoveLock(extension.RemoveLock, Tag("Samp"), 0, 0);
         Va lower = Local(8);
         status = Nt.IoAttachDevice(_filter, Text(@"\Device\Echo"), lower);
         if (!status.IsSuccess)
@@ -75,6 +66,7 @@ public sealed partial class Perf : NtDriver
             return status;
         }
         extension.Lower = At<DeviceObject>(Memory.Read<Va>(lower));
+        // How buffers come is the lower device's choice, and the I/O manager asks the top of the stack.
         _filter.Flags |= extension.Lower.Flags & (DO_BUFFERED_IO | DO_DIRECT_IO | DO_POWER_PAGABLE);
         _filter.Flags &= ~DO_DEVICE_INITIALIZING;
         return STATUS_SUCCESS;
@@ -85,11 +77,10 @@ public sealed partial class Perf : NtDriver
         // Detached first: no new request can come while the old ones are waited for.
         var extension = At<Extension>(_filter.DeviceExtension);
         Nt.IoDetachDevice(extension.Lower);
-        Nt.IoAcquireRemoveLockEx(extension.RemoveLock, driverObject.Address, Va.Null, 0, RemoveLock.Size);
-        Nt.IoReleaseRemoveLockAndWaitEx(extension.RemoveLock, driverObject.Address, RemoveLock.Size);
+        IoAcquireRemoveLock(extension.RemoveLock, driverObject.Address);
+        IoReleaseRemoveLockAndWait(extension.RemoveLock, driverObject.Address);
         Nt.IoDeleteDevice(_filter);
-        IoDeleteSymbolicLink(@"\DosDevices\Perf");
-        Nt.IoDeleteDevice(_control);
+        DeleteNamed(_control, "Perf");
     }
 
     NtStatus Dispatch(DeviceObject device, Irp irp) => device == _control ? Control(irp) : Pass(device, irp);
@@ -103,22 +94,22 @@ public sealed partial class Perf : NtDriver
             return Complete(irp, STATUS_INVALID_DEVICE_REQUEST);
         if (stack.OutputBufferLength < Counters.Size) return Complete(irp, STATUS_BUFFER_TOO_SMALL);
         var extension = At<Extension>(_filter.DeviceExtension);
-        Irql old = Nt.KeAcquireSpinLockRaiseToDpc(extension.LockAddress);
+        Irql old = Nt.KeAcquireSpinLockRaiseToDpc(extension.Lock);
         Memory.Write(irp.SystemBuffer, Memory.ReadBytes(extension.Counters.Address, Counters.Size));
-        Nt.KeReleaseSpinLock(extension.LockAddress, old);
+        Nt.KeReleaseSpinLock(extension.Lock, old);
         return Complete(irp, STATUS_SUCCESS, Counters.Size);
     }
 
     NtStatus Pass(DeviceObject device, Irp irp)
     {
         var extension = At<Extension>(device.DeviceExtension);
-        NtStatus status = Nt.IoAcquireRemoveLockEx(extension.RemoveLock, irp.Address, Va.Null, 0, RemoveLock.Size);
+        NtStatus status = IoAcquireRemoveLock(extension.RemoveLock, irp.Address);
         if (!status.IsSuccess) return Complete(irp, status);
-        Irql old = Nt.KeAcquireSpinLockRaiseToDpc(extension.LockAddress);
+        Irql old = Nt.KeAcquireSpinLockRaiseToDpc(extension.Lock);
         Counters counters = extension.Counters;
         counters.QueueDepth++;
         counters.MaximumDepth = Math.Max(counters.MaximumDepth, counters.QueueDepth);
-        Nt.KeReleaseSpinLock(extension.LockAddress, old);
+        Nt.KeReleaseSpinLock(extension.Lock, old);
         irp.CopyCurrentStackLocationToNext();
         // When it began goes with the IRP, as the completion routine's context.
         irp.SetCompletionRoutine(Routine(Completed), new Va((ulong)Nt.KeQueryPerformanceCounter(Va.Null)));
@@ -127,11 +118,12 @@ public sealed partial class Perf : NtDriver
 
     NtStatus Completed(DeviceObject device, Irp irp, Va began)
     {
+        // The lower driver pended it: so did this one, since its dispatch routine has returned the same status.
         if (irp.PendingReturned) irp.MarkPending();
         var extension = At<Extension>(device.DeviceExtension);
         IrpMajor major = irp.CurrentStackLocation.MajorFunction;
         IoStatusBlock result = irp.IoStatus;
-        Irql old = Nt.KeAcquireSpinLockRaiseToDpc(extension.LockAddress);
+        Irql old = Nt.KeAcquireSpinLockRaiseToDpc(extension.Lock);
         Counters counters = extension.Counters;
         counters.QueueDepth--;
         counters.Time += (ulong)Nt.KeQueryPerformanceCounter(Va.Null) - began.Value;
@@ -150,8 +142,8 @@ public sealed partial class Perf : NtDriver
                 counters.Others++;
                 break;
         }
-        Nt.KeReleaseSpinLock(extension.LockAddress, old);
-        Nt.IoReleaseRemoveLockEx(extension.RemoveLock, irp.Address, RemoveLock.Size);
+        Nt.KeReleaseSpinLock(extension.Lock, old);
+        IoReleaseRemoveLock(extension.RemoveLock, irp.Address);
         return STATUS_SUCCESS;
     }
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds the guest drivers into bin/. The same compilers give the same bytes anywhere: no time, no path gets in.
-#   build.sh           build into bin/ and record the compilers
-#   build.sh --check   build aside and compare with bin/; passes, saying so, without the recorded compilers
+# Builds the guest drivers into bin/, and those of samples/ into samples/sys/. The same compilers give the same bytes anywhere: no time, no path gets in.
+#   build.sh           build, and record the compilers
+#   build.sh --check   build aside and compare; passes, saying so, without the recorded compilers
 set -eu
 cd "$(dirname "$0")"
 
@@ -14,7 +14,9 @@ versions() {
 }
 
 check=no
-out=bin
+root=$(cd ../.. && pwd)
+bin=$root/test/drivers/bin
+sys=$root/samples/sys
 if [ "${1:-}" = --check ]; then
     check=yes
     versions > /dev/null
@@ -22,19 +24,26 @@ if [ "${1:-}" = --check ]; then
         echo "build.sh: the compilers of bin/compilers.txt are not here, so nothing was compared"
         exit 0
     fi
-    out=$(mktemp -d)
+    aside=$(mktemp -d)
+    bin=$aside/bin
+    sys=$aside/sys
 fi
 work=$(mktemp -d)
-trap 'rm -rf "$work"; if [ "$check" = yes ]; then rm -rf "$out"; fi' EXIT
-mkdir -p "$out"
+trap 'rm -rf "$work"; if [ "$check" = yes ]; then rm -rf "$aside"; fi' EXIT
+mkdir -p "$bin" "$sys"
 
 sysroot=$("$MINGW-gcc" -print-file-name=libntoskrnl.a | sed 's,/lib/libntoskrnl.a$,,')
 include="$sysroot/include"
 lib="$sysroot/lib"
 # The headers' own folder stands in the debug lines: as /mingw, wherever it is here.
 headers=$(dirname "$(dirname "$(realpath "$include/ddk/wdm.h")")")
-maps="-ffile-prefix-map=$(pwd)=. -ffile-prefix-map=$headers=/mingw -fdebug-prefix-map=$headers=/mingw -ffile-prefix-map=$sysroot=/mingw"
 common="-std=gnu11 -ffreestanding -fno-ident -fno-omit-frame-pointer -Wall -Wextra -Werror -Wno-unused-parameter"
+
+enter() { # folder of the sources, folder of the images
+    cd "$1"
+    out=$2
+    maps="-ffile-prefix-map=$(pwd)=. -ffile-prefix-map=$headers=/mingw -fdebug-prefix-map=$headers=/mingw -ffile-prefix-map=$sysroot=/mingw"
+}
 
 mingw() { # name, further inputs of the link
     name=$1
@@ -67,6 +76,13 @@ clanged() { # name, debug flags of the compiler, debug flags of the linker
     cd "$here"
 }
 
+imports() { # name of a driver that exports
+    cp "$1.def" "$work/"
+    # The names of the temporary files become names of symbols in the library.
+    (cd "$work" && "$MINGW-dlltool" --temp-prefix "$1" -d "$1.def" -l "lib$1.a")
+}
+
+enter "$root/test/drivers" "$bin"
 mingw filter
 mingw pending
 mingw misbehave
@@ -78,21 +94,27 @@ mingw selftest
 mingw executive
 "$MINGW-windres" version.rc "$work/version.o"
 mingw quiet "$work/version.o"
-# The names of the temporary files become names of symbols in the library.
-cp missing.def "$work/"
-(cd "$work" && "$MINGW-dlltool" --temp-prefix missing -d missing.def -l libmissing.a)
+imports missing
 mingw missing "$work/libmissing.a"
-cp exportlib.def "$work/"
-(cd "$work" && "$MINGW-dlltool" --temp-prefix exportlib -d exportlib.def -l libexportlib.a)
+imports exportlib
 mingw exportlib "$work/exportlib.def"
 mingw exportuser1 "$work/libexportlib.a"
 mingw exportuser2 "$work/libexportlib.a"
 clanged echo -gdwarf-4 /debug:dwarf
 clanged seh "-g -gcodeview" "/debug /pdbaltpath:seh.pdb /pdbsourcepath:/src"
 
-versions > "$out/compilers.txt"
-chmod -x "$out"/*
+enter "$root/samples" "$sys"
+for name in perf monolithic parallel queue csqqueue associated builder reinit workers locks; do mingw "$name"; done
+imports library
+mingw library library.def
+mingw userone "$work/liblibrary.a"
+mingw usertwo "$work/liblibrary.a"
+clanged methods -gdwarf-4 /debug:dwarf
+
+versions > "$bin/compilers.txt"
+chmod -x "$bin"/* "$sys"/*
 if [ "$check" = yes ]; then
-    diff -rq bin "$out"
-    echo "build.sh: bin/ is what the sources give"
+    diff -rq "$root/test/drivers/bin" "$bin"
+    diff -rq "$root/samples/sys" "$sys"
+    echo "build.sh: the images are what the sources give"
 fi

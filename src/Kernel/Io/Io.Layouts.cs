@@ -65,6 +65,7 @@ public readonly partial struct DeviceObject
     [Field(0x48)] public partial uint DeviceType { get; set; }
     [Field(0x4C)] public partial sbyte StackSize { get; set; }
     [Field(0x98)] public partial uint AlignmentRequirement { get; set; }
+    [Embedded(0xA0)] public partial KDeviceQueue DeviceQueue { get; }
     [Embedded(0xC8)] public partial KDpc Dpc { get; }
     [Field(0x110)] public partial Va SecurityDescriptor { get; set; }
     [Embedded(0x118)] public partial KEvent DeviceLock { get; }
@@ -122,6 +123,7 @@ public readonly partial struct Irp
     [Field(0x60, Name = "Overlay.AsynchronousParameters.UserApcContext")] public partial Va UserApcContext { get; set; }
     [Field(0x68)] public partial Va CancelRoutine { get; set; }
     [Field(0x70)] public partial Va UserBuffer { get; set; }
+    [Field(0x78, Name = "Tail.Overlay.DriverContext[0]")] public partial Va DriverContext0 { get; set; }
     [Field(0x90, Name = "Tail.Overlay.DriverContext[3]")] public partial Va DriverContext3 { get; set; }
     [Field(0x98, Name = "Tail.Overlay.Thread")] public partial KThread Thread { get; set; }
 

@@ -40,6 +40,39 @@ public readonly partial struct ListEntry
     }
 }
 
+/// <summary>A spin lock: a number at an address, which is what the exports take.</summary>
+[Layout("KSPIN_LOCK", Size = 8)]
+public readonly partial struct KSpinLock
+{
+    [Field(0x00)] public partial ulong Value { get; set; }
+
+    public static implicit operator Va(KSpinLock spinLock) => spinLock.Address;
+}
+
+/// <summary>Of one who has, or waits for, a queued spin lock: on his stack.</summary>
+[Layout("_KLOCK_QUEUE_HANDLE", Size = 0x18)]
+public readonly partial struct KLockQueueHandle
+{
+    [Field(0x00, Name = "LockQueue.Next")] public partial Va Next { get; set; }
+    [Field(0x08, Name = "LockQueue.Lock")] public partial Va Lock { get; set; }
+    [Field(0x10)] public partial Irql OldIrql { get; set; }
+
+    public static implicit operator Va(KLockQueueHandle handle) => handle.Address;
+}
+
+/// <summary>Who waits for a device that one at a time has.</summary>
+[Layout("_KDEVICE_QUEUE", Size = 0x28)]
+public readonly partial struct KDeviceQueue
+{
+    [Field(0x00)] public partial short Type { get; set; }
+    [Field(0x02, Name = "Size")] public partial short ObjectSize { get; set; }
+    [Embedded(0x08)] public partial ListEntry DeviceListHead { get; }
+    [Embedded(0x18)] public partial KSpinLock Lock { get; }
+    [Field(0x20)] public partial bool Busy { get; set; }
+
+    public static implicit operator Va(KDeviceQueue queue) => queue.Address;
+}
+
 /// <summary>What a dispatcher object is: the Type of its header.</summary>
 public enum DispatcherType : byte
 {

@@ -11,7 +11,7 @@ namespace Ringdown.Kernel;
 /// stack; an exception of NT's (<see cref="GuestException"/>, <see cref="PageFault"/>) may be caught, as by
 /// <c>__try</c>. A loop that never calls the kernel cannot be stopped from outside.
 /// </remarks>
-public abstract class NtDriver
+public abstract partial class NtDriver
 {
     internal ManagedImage Image { get; set; } = null!;
 
@@ -80,16 +80,17 @@ public abstract class NtDriver
     protected NtStatus IoDeleteSymbolicLink(string symbolicLinkName) =>
         Nt.IoDeleteSymbolicLink(Text(symbolicLinkName));
 
-    /// <summary>The inline function of wdm.h: where an MDL's pages are in the kernel's half, mapped now if they are
-    /// not.</summary>
-    /// <returns>Null if there is no room for a mapping.</returns>
-    [IrqlRequiresMax(DISPATCH_LEVEL)]
-    protected Va MmGetSystemAddressForMdlSafe(Mdl mdl, uint priority = Wdm.NormalPagePriority)
+    /// <summary>As the export, with a .NET string and results. The file object is the caller's to dereference, and with
+    /// it the device stays.</summary>
+    [IrqlRequiresMax(PASSIVE_LEVEL)]
+    protected NtStatus IoGetDeviceObjectPointer(
+        string objectName, uint desiredAccess, out FileObject fileObject, out DeviceObject deviceObject)
     {
-        const uint cached = 1;
-        const MdlFlags mapped = MdlFlags.MappedToSystemVa | MdlFlags.SourceIsNonpagedPool;
-        return (mdl.MdlFlags & mapped) != 0 ? mdl.MappedSystemVa
-            : Nt.MmMapLockedPagesSpecifyCache(mdl, ProcessorMode.KernelMode, cached, Va.Null, 0, priority);
+        Va file = Local(8), device = Local(8);
+        NtStatus status = Nt.IoGetDeviceObjectPointer(Text(objectName), desiredAccess, file, device);
+        fileObject = At<FileObject>(Memory.Read<Va>(file));
+        deviceObject = At<DeviceObject>(Memory.Read<Va>(device));
+        return status;
     }
 
     /// <summary>Completes an IRP: sets its status block and hands it to the I/O manager.</summary>
@@ -100,6 +101,24 @@ public abstract class NtDriver
         irp.IoStatus = new IoStatusBlock(status, information);
         Nt.IofCompleteRequest(irp, priorityBoost);
         return status;
+    }
+
+    /// <summary>In the filter of a <c>catch</c>: the code of an exception that <c>__except</c> would see. Null for
+    /// others: those of .NET, and a wild address of the system's, which no handler sees.</summary>
+    protected NtStatus? GetExceptionCode(Exception exception) => exception switch
+    {
+        GuestException raised => new NtStatus(raised.Record.Code),
+        PageFault fault when fault.Address.Value < Nt.Mm.MmUserProbeAddress => Status.STATUS_ACCESS_VIOLATION,
+        _ => null,
+    };
+
+    /// <summary>As the export, with a result: the IRQL to release it with.</summary>
+    [IrqlRequiresMax(DISPATCH_LEVEL)]
+    protected Irql IoAcquireCancelSpinLock()
+    {
+        Va irql = Local(1);
+        Nt.IoAcquireCancelSpinLock(irql);
+        return Memory.Read<Irql>(irql);
     }
 
     /// <summary>Prints to the debugger; a line ends with <c>\n</c>.</summary>

@@ -22,6 +22,12 @@ public static class Wdm
     /// <summary>What a file must have been opened for.</summary>
     public const uint FILE_ANY_ACCESS = 0, FILE_READ_ACCESS = 1, FILE_WRITE_ACCESS = 2;
 
+    /// <summary>ACCESS_MASK of a file or a device; of anything that is waited for.</summary>
+    public const uint FILE_READ_DATA = 1, FILE_WRITE_DATA = 2, SYNCHRONIZE = 0x10_0000;
+
+    /// <summary>IRP.Flags.</summary>
+    public const uint IRP_BUFFERED_IO = 0x10, IRP_DEALLOCATE_BUFFER = 0x20, IRP_INPUT_OPERATION = 0x40;
+
     /// <summary>How much the priority of the thread that waits is raised.</summary>
     public const sbyte IO_NO_INCREMENT = 0, IO_CD_ROM_INCREMENT = 1, IO_DISK_INCREMENT = 1, IO_KEYBOARD_INCREMENT = 6,
         IO_MOUSE_INCREMENT = 6, IO_NETWORK_INCREMENT = 2, IO_PARALLEL_INCREMENT = 1, IO_SERIAL_INCREMENT = 2,
@@ -37,6 +43,9 @@ public static class Wdm
     /// <summary>EVENT_TYPE, TIMER_TYPE, and WORK_QUEUE_TYPE.</summary>
     public const uint NotificationEvent = 0, SynchronizationEvent = 1, NotificationTimer = 0, SynchronizationTimer = 1,
         CriticalWorkQueue = 0, DelayedWorkQueue = 1;
+
+    /// <summary>KPROCESSOR_MODE, as waits take it.</summary>
+    public const byte KernelMode = 0, UserMode = 1;
 
     /// <summary>KWAIT_REASON Executive.</summary>
     public const uint Executive = 0;

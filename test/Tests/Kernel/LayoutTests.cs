@@ -20,6 +20,7 @@ public sealed class LayoutTests(ITestOutputHelper output)
         ("_ETHREAD", "Opaque, as KTHREAD in it."),
         ("_KINTERRUPT", "Opaque."),
         ("_OBJECT_TYPE", "Opaque."),
+        ("KSPIN_LOCK", "A number, no structure."),
         ("_OBJECT_HEADER", "Private: lies before the object."),
         ("_DEVOBJ_EXTENSION.PowerFlags", "Private part."),
         ("_DEVOBJ_EXTENSION.ExtensionFlags", "Private part."),

@@ -83,7 +83,7 @@ public sealed class ManagedDriverTests
             Nt.KeInitializeTimer(timer);
             Nt.KeInitializeDpc(dpc, Routine(Signal), done.Address);
             Nt.KeSetTimer(timer, Milliseconds(5), dpc);
-            Nt.KeWaitForSingleObject(done.Header, Executive, (byte)ProcessorMode.KernelMode, false, Va.Null);
+            Nt.KeWaitForSingleObject(done.Header, Executive, KernelMode, false, Va.Null);
         }
 
         void Signal(KDpc dpc, Va context, Va argument1, Va argument2)

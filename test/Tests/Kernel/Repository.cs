@@ -18,4 +18,7 @@ static class Repository
 
     /// <summary>The file of one of the drivers in test/drivers/bin.</summary>
     public static string Driver(string name) => Path.Combine(Root, "test", "drivers", "bin", name + ".sys");
+
+    /// <summary>The file of one of the drivers of samples that are in C.</summary>
+    public static string Sample(string name) => Path.Combine(Root, "samples", "sys", name + ".sys");
 }

@@ -1,0 +1,2 @@
+#define NAME L"UserOne"
+#include "libraryuser.h"

@@ -1,0 +1,2 @@
+#define NAME L"UserTwo"
+#include "libraryuser.h"

@@ -9,7 +9,8 @@ namespace Ringdown.Kernel;
 sealed partial class Zw
 {
     const uint FILE_OPEN = 1, FILE_OPEN_IF = 3, FILE_OVERWRITE_IF = 5, FILE_DIRECTORY_FILE = 1,
-        FILE_NO_INTERMEDIATE_BUFFERING = 8, FILE_SYNCHRONOUS_IO = 0x30, FILE_NON_DIRECTORY_FILE = 0x40, FILE_DELETE_ON_CLOSE = 0x1000;
+        FILE_NO_INTERMEDIATE_BUFFERING = 8, FILE_SYNCHRONOUS_IO = 0x30, FILE_NON_DIRECTORY_FILE = 0x40,
+        FILE_DELETE_ON_CLOSE = 0x1000;
     const uint MostExtendedAttributes = 0x1_0000;
 
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]

@@ -121,7 +121,8 @@ public sealed class SampleLoadTests
     });
 
     [Fact]
-    public void Parallel_ends_each_wait_once() => InSeveralOrders([], new("parallel", () => new Samples.Parallel()), m =>
+    public void Parallel_ends_each_wait_once() => InSeveralOrders(
+        [], new("parallel", () => new Samples.Parallel()), m =>
     {
         UserFile file = m.Open(@"\\.\Parallel");
         Action wait = () => Repeat(4, () => EndedOrCancelled(

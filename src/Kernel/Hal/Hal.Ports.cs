@@ -102,10 +102,12 @@ sealed partial class Hal
     public void WRITE_REGISTER_UCHAR(Va register, byte value) => WriteRegister(register, value);
 
     [Export]
-    public void READ_REGISTER_BUFFER_UCHAR(Va register, Va buffer, uint count) => Move<byte>(buffer, register, count);
+    public void READ_REGISTER_BUFFER_UCHAR(Va register, Va buffer, uint count) =>
+        Move<byte>(buffer, register, count);
 
     [Export]
-    public void WRITE_REGISTER_BUFFER_UCHAR(Va register, Va buffer, uint count) => Move<byte>(register, buffer, count);
+    public void WRITE_REGISTER_BUFFER_UCHAR(Va register, Va buffer, uint count) =>
+        Move<byte>(register, buffer, count);
 
     [Export]
     public ushort READ_REGISTER_USHORT(Va register) => ReadRegister<ushort>(register);
@@ -114,10 +116,12 @@ sealed partial class Hal
     public void WRITE_REGISTER_USHORT(Va register, ushort value) => WriteRegister(register, value);
 
     [Export]
-    public void READ_REGISTER_BUFFER_USHORT(Va register, Va buffer, uint count) => Move<ushort>(buffer, register, count);
+    public void READ_REGISTER_BUFFER_USHORT(Va register, Va buffer, uint count) =>
+        Move<ushort>(buffer, register, count);
 
     [Export]
-    public void WRITE_REGISTER_BUFFER_USHORT(Va register, Va buffer, uint count) => Move<ushort>(register, buffer, count);
+    public void WRITE_REGISTER_BUFFER_USHORT(Va register, Va buffer, uint count) =>
+        Move<ushort>(register, buffer, count);
 
     [Export]
     public uint READ_REGISTER_ULONG(Va register) => ReadRegister<uint>(register);
@@ -126,10 +130,12 @@ sealed partial class Hal
     public void WRITE_REGISTER_ULONG(Va register, uint value) => WriteRegister(register, value);
 
     [Export]
-    public void READ_REGISTER_BUFFER_ULONG(Va register, Va buffer, uint count) => Move<uint>(buffer, register, count);
+    public void READ_REGISTER_BUFFER_ULONG(Va register, Va buffer, uint count) =>
+        Move<uint>(buffer, register, count);
 
     [Export]
-    public void WRITE_REGISTER_BUFFER_ULONG(Va register, Va buffer, uint count) => Move<uint>(register, buffer, count);
+    public void WRITE_REGISTER_BUFFER_ULONG(Va register, Va buffer, uint count) =>
+        Move<uint>(register, buffer, count);
 
     [Export]
     public ulong READ_REGISTER_ULONG64(Va register) => ReadRegister<ulong>(register);
@@ -138,8 +144,10 @@ sealed partial class Hal
     public void WRITE_REGISTER_ULONG64(Va register, ulong value) => WriteRegister(register, value);
 
     [Export]
-    public void READ_REGISTER_BUFFER_ULONG64(Va register, Va buffer, uint count) => Move<ulong>(buffer, register, count);
+    public void READ_REGISTER_BUFFER_ULONG64(Va register, Va buffer, uint count) =>
+        Move<ulong>(buffer, register, count);
 
     [Export]
-    public void WRITE_REGISTER_BUFFER_ULONG64(Va register, Va buffer, uint count) => Move<ulong>(register, buffer, count);
+    public void WRITE_REGISTER_BUFFER_ULONG64(Va register, Va buffer, uint count) =>
+        Move<ulong>(register, buffer, count);
 }

@@ -38,7 +38,8 @@ sealed class InterruptTable
     {
         if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain))
             _chains.Add(interrupt.Vector, chain = []);
-        if (chain.Count > 0 && (!shares || !chain[0].IsShared || chain[0].IsLatched != (trigger == InterruptTrigger.Edge)))
+        if (chain.Count > 0
+            && (!shares || !chain[0].IsShared || chain[0].IsLatched != (trigger == InterruptTrigger.Edge)))
             return false;
         KInterrupt connected = interrupt;
         (connected.IsShared, connected.IsLatched) = (shares, trigger == InterruptTrigger.Edge);
@@ -47,7 +48,8 @@ sealed class InterruptTable
         InterruptLine line = _controller.Line(number);
         (line.Trigger, line.Vector) = (trigger, (byte)interrupt.Vector);
         if (chain.Count == 1)
-            line.Processor = System.Numerics.BitOperations.TrailingZeroCount(processors) % _nt.Ke.Scheduler.Processors.Count;
+            line.Processor = System.Numerics.BitOperations.TrailingZeroCount(processors)
+                % _nt.Ke.Scheduler.Processors.Count;
         line.IsMasked = false;
         return true;
     }

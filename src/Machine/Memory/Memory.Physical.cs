@@ -5,8 +5,10 @@ public sealed unsafe partial class Memory
     /// <summary>Whether there is memory at all physical addresses of a range, as a bus master sees it.</summary>
     public bool IsPhysical(ulong address, int bytes)
     {
-        if (address + (ulong)bytes < address) return false;
-        for (ulong page = address >> 12, end = (address + (ulong)bytes + 0xFFF) >> 12; page < end; page++)
+        if (bytes == 0) return true;
+        ulong last = address + (ulong)(bytes - 1);
+        if (last < address) return false;
+        for (ulong page = address >> 12; page <= last >> 12; page++)
             if (page > int.MaxValue || !Physical.Contains((int)page)) return false;
         return true;
     }

@@ -47,6 +47,7 @@ public sealed class BoardTests
 
         Va port = new(0x3F8);
         m.Nt.WRITE_PORT_UCHAR(port + 2, 1);
+        m.Nt.WRITE_PORT_UCHAR(port + 3, 3);
         m.Nt.WRITE_PORT_BUFFER_UCHAR(port, m.Bytes("Hello"u8), 5);
         for (int i = 0; (m.Nt.READ_PORT_UCHAR(port + 5) & 0x40) == 0; i++) Assert.InRange(i, 0, 10_000);
         m.Nt.KeStallExecutionProcessor(1100);
@@ -76,7 +77,8 @@ public sealed class BoardTests
             m.Nt.KeStallExecutionProcessor(1001);
             Assert.True(m.Nt.Computer.Interrupts.Line(19).IsAsserted);
             File.WriteAllText(path, json.Replace("My.dll:CounterChip", assembly + ":NoChip"));
-            Assert.Contains("has no chip NoChip", Assert.Throws<BoardException>(() => ChipClass.OpenBoard(path)).Message);
+            Assert.Contains(
+                "has no chip NoChip", Assert.Throws<BoardException>(() => ChipClass.OpenBoard(path)).Message);
             File.WriteAllText(path, json.Replace("My.dll", "/nowhere/No.dll"));
             Assert.Contains("cannot be loaded", Assert.Throws<BoardException>(() => ChipClass.OpenBoard(path)).Message);
         }
@@ -92,11 +94,15 @@ public sealed class BoardTests
     [InlineData("{ \"parts\": 1 }", "parts: there is no such property here, but devices.")]
     [InlineData("{ \"devices\": [ 3 ] }", "devices[0]: an object is expected.")]
     [InlineData("{ \"devices\": [ { \"chip\": \"edu\" } ] }", "devices[0].registers: it is missing, and so is")]
-    [InlineData("{ \"devices\": [ { \"chip\": \"8259\" } ] }", "devices[0].chip: there is no chip \"8259\"; there are edu, ")]
-    [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"registers\": \"0x200000\" } ] }", "devices[0].registers: memory")]
+    [InlineData("{ \"devices\": [ { \"chip\": \"8259\" } ] }",
+        "devices[0].chip: there is no chip \"8259\"; there are edu, ")]
+    [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"registers\": \"0x200000\" } ] }",
+        "devices[0].registers: memory")]
     [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"ports\": \"0xFFF0\" } ] }", "devices[0].ports: the last port")]
-    [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"ports\": \"3F8\" } ] }", "devices[0].ports: a number is expected")]
-    [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"ports\": 0, \"line\": 256 } ] }", "devices[0].line: it is at most")]
+    [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"ports\": \"3F8\" } ] }",
+        "devices[0].ports: a number is expected")]
+    [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"ports\": 0, \"line\": 256 } ] }",
+        "devices[0].line: it is at most")]
     [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"ports\": 0 }, { \"chip\": \"edu\", \"ports\": 8 } ] }",
         "devices[1].ports: 0x8 to 0x87 overlaps a device at 0x0.")]
     [InlineData(Sampler + "] } ] }", "devices[0].map: there are no registers.")]
@@ -108,7 +114,8 @@ public sealed class BoardTests
         "devices[0].map[0].onWrite.raise: the device has no \"line\".")]
     [InlineData(Sampler + "{ \"name\": \"A\", \"offset\": 0, \"onWrite\": [ { \"after\": \"5 days\" } ] } ] } ] }",
         "devices[0].map[0].onWrite[0].after: a time is expected")]
-    [InlineData(Sampler + "{ \"name\": \"A\", \"offset\": 0, \"onWrite\": { \"set\": { \"register\": \"B\" } } } ] } ] }",
+    [InlineData(
+        Sampler + "{ \"name\": \"A\", \"offset\": 0, \"onWrite\": { \"set\": { \"register\": \"B\" } } } ] } ] }",
         "devices[0].map[0].onWrite.set.register: there is no register B.")]
     public void A_mistake_is_told_with_its_place(string json, string message) =>
         Assert.StartsWith(message, Assert.Throws<BoardException>(() => Board.Parse(json)).Message);

@@ -57,7 +57,8 @@ sealed class InterruptTable
     /// <returns>False if it is not connected.</returns>
     public bool Disconnect(KInterrupt interrupt)
     {
-        if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain) || !chain.Remove(interrupt)) return false;
+        if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain) || !chain.Remove(interrupt))
+            return false;
         if (chain.Count == 0 && LineOf(interrupt.Vector) is { } line) _controller.Line(line).IsMasked = true;
         return true;
     }

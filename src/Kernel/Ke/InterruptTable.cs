@@ -38,8 +38,7 @@ sealed class InterruptTable
     {
         if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain))
             _chains.Add(interrupt.Vector, chain = []);
-        if (chain.Count > 0
-            && (!shares || !chain[0].IsShared || chain[0].IsLatched != (trigger == InterruptTrigger.Edge)))
+        if (chain.Count > 0 && (!shares || !chain[0].IsShared || chain[0].IsLatched != (trigger == InterruptTrigger.Edge)))
             return false;
         KInterrupt connected = interrupt;
         (connected.IsShared, connected.IsLatched) = (shares, trigger == InterruptTrigger.Edge);
@@ -48,8 +47,7 @@ sealed class InterruptTable
         InterruptLine line = _controller.Line(number);
         (line.Trigger, line.Vector) = (trigger, (byte)interrupt.Vector);
         if (chain.Count == 1)
-            line.Processor = System.Numerics.BitOperations.TrailingZeroCount(processors)
-                % _nt.Ke.Scheduler.Processors.Count;
+            line.Processor = System.Numerics.BitOperations.TrailingZeroCount(processors) % _nt.Ke.Scheduler.Processors.Count;
         line.IsMasked = false;
         return true;
     }
@@ -57,8 +55,7 @@ sealed class InterruptTable
     /// <returns>False if it is not connected.</returns>
     public bool Disconnect(KInterrupt interrupt)
     {
-        if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain) || !chain.Remove(interrupt))
-            return false;
+        if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain) || !chain.Remove(interrupt)) return false;
         if (chain.Count == 0 && LineOf(interrupt.Vector) is { } line) _controller.Line(line).IsMasked = true;
         return true;
     }

@@ -11,8 +11,7 @@ public sealed class DeviceSpace
     {
         foreach ((ulong other, ulong size, _) in _ranges)
             if (first < other + size && other < first + bytes)
-                throw new ArgumentException(
-                    $"0x{first:x} to 0x{first + bytes - 1:x} overlaps a device at 0x{other:x}.");
+                throw new ArgumentException($"0x{first:x} to 0x{first + bytes - 1:x} overlaps a device at 0x{other:x}.");
         _ranges.Add((first, bytes, device));
     }
 
@@ -53,6 +52,5 @@ public sealed class PhysicalDevices : IMmioDevice
     public ulong Read(ulong offset, int size) =>
         Devices.Find(offset, out ulong at) is { } device ? device.Read(at, size) : ulong.MaxValue;
 
-    public void Write(ulong offset, int size, ulong value) =>
-        Devices.Find(offset, out ulong at)?.Write(at, size, value);
+    public void Write(ulong offset, int size, ulong value) => Devices.Find(offset, out ulong at)?.Write(at, size, value);
 }

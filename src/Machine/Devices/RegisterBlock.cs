@@ -6,8 +6,7 @@ public sealed class RegisterBlock : IMmioDevice
 {
     readonly List<Register> _registers = [];
 
-    sealed record Register(
-        string Name, ulong Offset, int Size, Func<ulong> Read, Action<ulong> Write, bool IsWriteOnly);
+    sealed record Register(string Name, ulong Offset, int Size, Func<ulong> Read, Action<ulong> Write, bool IsWriteOnly);
 
     /// <summary>What is read where no register is.</summary>
     public byte Empty { get; init; } = 0xFF;

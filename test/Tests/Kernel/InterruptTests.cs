@@ -13,8 +13,8 @@ public sealed class InterruptTests
 {
     const ulong Registers = 0xFEB0_0000;
 
-    /// <summary>A chip of two registers: writing to the first starts a job, which ends with an interrupt; the second
-    /// says whether it has interrupted, and a write to it takes the interrupt back.</summary>
+    /// <summary>A chip of two registers: writing to the first starts a job, which ends with an interrupt; the second says
+    /// whether it has interrupted, and a write to it takes the interrupt back.</summary>
     sealed class Chip
     {
         readonly Computer _computer;
@@ -59,8 +59,7 @@ public sealed class InterruptTests
                 driverObject.SetMajorFunction(major, Routine(Dispatch));
             driverObject.DriverStartIo = Routine(StartIo);
             driverObject.DriverUnload = Routine(Unload);
-            IoCreateDevice(
-                driverObject, 0, $@"\Device\Chip{line}{registers:x}", FILE_DEVICE_UNKNOWN, 0, false, out _device);
+            IoCreateDevice(driverObject, 0, $@"\Device\Chip{line}{registers:x}", FILE_DEVICE_UNKNOWN, 0, false, out _device);
             Nt.KeInitializeDpc(_device.Dpc, Routine(DpcForIsr), _device.Address);
             Va irql = Local(8), affinity = Local(8), made = Local(8);
             uint vector = Nt.HalGetInterruptVector(0, 0, (uint)line, (uint)line, irql, affinity);

@@ -16,6 +16,9 @@ public sealed record SessionOptions
     /// <summary>.reg files that the registry has when the machine boots.</summary>
     public IReadOnlyList<RegistryDocument> RegistryFiles { get; init; } = [];
 
+    /// <summary>Builds devices into each machine.</summary>
+    public Action<Computer>? Board { get; init; }
+
     /// <summary>How many processors the machine has.</summary>
     public int Processors { get; init; } = 1;
 
@@ -47,6 +50,7 @@ public sealed class DriverSession : IDisposable
             Processors = options.Processors,
             Schedule = options.Schedule,
             Registry = options.RegistryFiles,
+            Board = options.Board,
             Observers = [.. Rules.All(Reporter), .. options.Observers],
             Code = file.Code,
             // What the driver keeps from ordinary users is to be tried too.

@@ -67,6 +67,18 @@ static class Arguments
         }
     })];
 
+    public static Option<string?> Board() => new("--board")
+    {
+        Description = "The machine's devices: a JSON file, as docs/hardware.md describes it.",
+    };
+
+    public static Action<Computer>? OpenBoard(string? path)
+    {
+        if (path is null) return null;
+        Board board = ChipClass.OpenBoard(path);
+        return computer => board.Attach(computer);
+    }
+
     public static Option<string[]> Before() =>
         new("--with") { Description = "A driver to load first; may be given several times." };
 
@@ -88,7 +100,7 @@ static class Arguments
             return action();
         }
         catch (Exception e) when (
-            e is UsageException or BadImageException or IOException or UnauthorizedAccessException)
+            e is UsageException or BadImageException or BoardException or IOException or UnauthorizedAccessException)
         {
             Console.Error.WriteLine(e.Message);
             return Program.Unusable;

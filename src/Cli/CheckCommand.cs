@@ -18,11 +18,12 @@ static class CheckCommand
         var registry = Arguments.Registry();
         var registryFiles = Arguments.RegistryFiles();
         var before = Arguments.Before();
+        var board = Arguments.Board();
         var processors = Arguments.Processors();
         var schedule = Arguments.Schedule();
         var command = new Command(
             "check", "Exercise all of a driver and report what it does wrong.") { driver, json, seed, timeout, registry,
-                registryFiles, before, processors, schedule };
+                registryFiles, before, board, processors, schedule };
         command.SetAction(parsed => Arguments.Guard(() =>
         {
             var run = new CheckRun(DriverFile.Open(parsed.GetValue(driver)!), new SessionOptions
@@ -32,6 +33,7 @@ static class CheckCommand
                 Registry = Arguments.ParseRegistry(parsed.GetValue(registry)),
                 RegistryFiles = Arguments.OpenRegistry(parsed.GetValue(registryFiles)),
                 Before = Arguments.OpenAll(parsed.GetValue(before)),
+                Board = Arguments.OpenBoard(parsed.GetValue(board)),
                 Processors = parsed.GetValue(processors),
                 Schedule = Schedules.Find(parsed.GetValue(schedule)!),
             });

@@ -27,6 +27,7 @@ sealed class RunArguments
         Description = "Write HKEY_LOCAL_MACHINE as it is at the end to a .reg file.",
     };
     readonly Option<string[]> _before = Arguments.Before();
+    readonly Option<string?> _board = Arguments.Board();
     readonly Option<int> _processors = Arguments.Processors();
     readonly Option<string> _schedule = Arguments.Schedule();
     readonly Option<string?> _record = new("--record")
@@ -41,7 +42,7 @@ sealed class RunArguments
         command.Add(_requests);
         foreach (Option option in (Option[])
             [_json, _pool, _noUnload, _seed, _timeout, _registry, _registryFiles, _saveRegistry, _before, _processors,
-                _schedule, _record, _replay])
+                _schedule, _record, _replay, _board])
             command.Add(option);
     }
 
@@ -64,6 +65,7 @@ sealed class RunArguments
             Registry = Arguments.ParseRegistry(parsed.GetValue(_registry)),
             RegistryFiles = Arguments.OpenRegistry(parsed.GetValue(_registryFiles)),
             Before = Arguments.OpenAll(parsed.GetValue(_before)),
+            Board = Arguments.OpenBoard(parsed.GetValue(_board)),
             Processors = parsed.GetValue(_processors),
             Schedule = chance => recorded = new RecordingSchedule(inner(chance)),
         };

@@ -35,6 +35,9 @@ public sealed record KernelOptions
     /// no such file.</summary>
     public Func<string, byte[]?>? DriverFiles { get; init; }
 
+    /// <summary>Builds devices into the computer, before the system boots.</summary>
+    public Action<Computer>? Board { get; init; }
+
     /// <summary>Decoded code, shared by machines that run the same drivers.</summary>
     public CodeCache? Code { get; init; }
 }
@@ -61,6 +64,7 @@ public sealed partial class NtKernel : IDisposable
         Routines = new Routines(this);
         var chance = new Chance(options.Seed ^ ScheduleSeed);
         Ke = new Ke(this, options.Schedule?.Invoke(chance) ?? new RoundRobinSchedule());
+        options.Board?.Invoke(Computer);
         Ex = new Ex(this);
         Mm = new Mm(this);
         Ob = new Ob(this);

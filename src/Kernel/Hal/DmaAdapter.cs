@@ -116,13 +116,13 @@ sealed class DmaAdapter(NtKernel nt, Va address, bool isScatterGather, ulong hig
             Va bounce = set.Bounce + offset + done;
             if (toDevice)
             {
-                nt.Memory.ReadPhysical(physical, bytes);
+                nt.Memory.TryReadPhysical(physical, bytes);
                 nt.Memory.Write(bounce, bytes);
             }
             else
             {
                 nt.Memory.Read(bounce, bytes);
-                nt.Memory.WritePhysical(physical, bytes);
+                nt.Memory.TryWritePhysical(physical, bytes);
             }
             done += (uint)bytes.Length;
         }

@@ -45,9 +45,12 @@ sealed partial class Ke
             .Dpcs.Insert(dpc, Va.Null, Va.Null);
 
     [Export]
-    public void KeStallExecutionProcessor(uint microseconds)
+    public void KeStallExecutionProcessor(uint microseconds) => Stall(microseconds * 10L);
+
+    /// <summary>Time passes, in 100 ns, while the processor waits.</summary>
+    public void Stall(long ticks)
     {
-        Clock.AdvanceTo(Clock.Now + microseconds * 10L);
+        Clock.AdvanceTo(Clock.Now + ticks);
         // The clock interrupts whoever stalls, as it would whoever runs.
         if (!(Timers.NextDue <= Clock.Now)) return;
         Timers.Expire();

@@ -137,48 +137,6 @@ public sealed unsafe partial class Memory
     public void Poke<T>(Va address, T value) where T : unmanaged =>
         Poke(address, MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value)));
 
-    /// <summary>Reads physical memory as a device does. Where no memory is, all ones.</summary>
-    public void ReadPhysical(ulong address, Span<byte> bytes)
-    {
-        while (bytes.Length > 0)
-        {
-            int offset = (int)(address & 0xFFF), count = Math.Min(bytes.Length, Va.PageSize - offset);
-            if (TryFrame(address, out int pfn))
-                new ReadOnlySpan<byte>(Physical.Host(pfn) + offset, count).CopyTo(bytes);
-            else bytes[..count].Fill(0xFF);
-            address += (ulong)count;
-            bytes = bytes[count..];
-        }
-    }
-
-    /// <summary>Writes physical memory as a device does. Where no memory is, it is lost.</summary>
-    public void WritePhysical(ulong address, ReadOnlySpan<byte> bytes)
-    {
-        while (bytes.Length > 0)
-        {
-            int offset = (int)(address & 0xFFF), count = Math.Min(bytes.Length, Va.PageSize - offset);
-            if (TryFrame(address, out int pfn))
-            {
-                if (Physical[pfn].HasCode)
-                {
-                    CodeChanged?.Invoke(pfn);
-                    SaveFrameState(pfn);
-                    Physical[pfn].HasCode = false;
-                }
-                SavePage(pfn);
-                bytes[..count].CopyTo(new Span<byte>(Physical.Host(pfn) + offset, count));
-            }
-            address += (ulong)count;
-            bytes = bytes[count..];
-        }
-    }
-
-    bool TryFrame(ulong address, out int pfn)
-    {
-        pfn = address >> 12 < int.MaxValue ? (int)(address >> 12) : 0;
-        return Physical.Contains(pfn);
-    }
-
     /// <summary>Whether every byte of a range can be accessed so.</summary>
     public bool CanAccess(Va address, ulong bytes, Access access)
     {

@@ -125,7 +125,7 @@ public sealed class DmaTests
     static byte[] Physical(TestMachine m, ulong address, uint length)
     {
         byte[] bytes = new byte[length];
-        m.Nt.Memory.ReadPhysical(address, bytes);
+        Assert.True(m.Nt.Memory.TryReadPhysical(address, bytes));
         return bytes;
     }
 
@@ -143,7 +143,7 @@ public sealed class DmaTests
         Assert.Equal(m.Nt.Memory.ReadBytes(buffer, 10_000),
             master.Elements.SelectMany(e => Physical(m, e.Address, e.Length)));
         // What the device writes is there at once.
-        m.Nt.Memory.WritePhysical(master.Elements[0].Address, [9, 8, 7]);
+        m.Nt.Memory.TryWritePhysical(master.Elements[0].Address, [9, 8, 7]);
         master.PutScatterGatherList(toDevice: false);
         Assert.Equal([9, 8, 7], m.Nt.Memory.ReadBytes(buffer, 3));
         m.Nt.IoFreeMdl(mdl);
@@ -166,7 +166,7 @@ public sealed class DmaTests
         Assert.True(address + length <= 1 << 24);
         Assert.Equal(m.Nt.Memory.ReadBytes(buffer, 9_000), Physical(m, address, length));
         byte[] before = m.Nt.Memory.ReadBytes(buffer, 3);
-        m.Nt.Memory.WritePhysical(address, [1, 2, 3]);
+        m.Nt.Memory.TryWritePhysical(address, [1, 2, 3]);
         Assert.Equal(before, m.Nt.Memory.ReadBytes(buffer, 3));
         master.FlushAdapterBuffers(mdl, registers, buffer, 9_000, toDevice: false);
         Assert.Equal([1, 2, 3], m.Nt.Memory.ReadBytes(buffer, 3));
@@ -213,7 +213,7 @@ public sealed class DmaTests
         m.Load(master);
         (Va buffer, ulong address) = master.AllocateCommonBuffer(0x5000);
         Assert.True(address + 0x5000 <= 1 << 24);
-        m.Nt.Memory.WritePhysical(address + 0x4FFF, [42]);
+        m.Nt.Memory.TryWritePhysical(address + 0x4FFF, [42]);
         Assert.Equal(42, m.Nt.Memory.Read<byte>(buffer + 0x4FFF));
         master.FreeCommonBuffer(buffer, address, 0x5000);
     }

@@ -1,0 +1,117 @@
+namespace Ringdown.Machine;
+
+/// <summary>A device to learn with: jobs that take their time, interrupts, and transfers between physical memory and a
+/// buffer of its own. Its registers are described in docs/hardware.md.</summary>
+public sealed class EduDevice
+{
+    /// <summary>What the register ID reads: "RD", version 1.0.</summary>
+    public const uint Identification = 0x5244_0100;
+
+    /// <summary>How many bytes of addresses its registers take.</summary>
+    public const int RegisterBytes = 0x80;
+
+    /// <summary>Jobs that it holds, from when they are submitted until their completion is taken off.</summary>
+    public const int MaximumJobs = 16;
+
+    public const int BufferBytes = 0x1000;
+
+    // Bits of INTERRUPT_STATUS.
+    const uint JobDone = 1, TransferDone = 2, TransferFault = 4;
+
+    // DMA_FAULT: why the last transfer did not happen.
+    const uint NoFault = 0, AboveLimit = 1, OutsideBuffer = 2, NoMemory = 3;
+
+    readonly Memory _memory;
+    readonly IDeviceClock _clock;
+    readonly InterruptLine? _line;
+    readonly Queue<(uint Id, ulong Result)> _done = [];
+    uint _liveness, _raised, _enabled, _argument, _stepTicks = 100, _bufferOffset, _length, _fault, _addressBits = 28;
+    ulong _address;
+    int _running;
+    bool _refused, _transfers;
+
+    public EduDevice(Memory memory, IDeviceClock clock, InterruptLine? line)
+    {
+        (_memory, _clock, _line) = (memory, clock, line);
+        Registers = new RegisterBlock()
+            .Add("ID", 0x00, 4, () => Identification, _ => { })
+            .Add("LIVENESS", 0x04, 4, () => ~_liveness, v => _liveness = (uint)v, writeOnly: true)
+            .Add("STATUS", 0x08, 4, () => Status, _ => { })
+            .Add("INTERRUPT_STATUS", 0x0C, 4, () => _raised, _ => { })
+            .Add("INTERRUPT_ENABLE", 0x10, 4, () => _enabled, v => Update(_raised, (uint)v))
+            .Add("INTERRUPT_RAISE", 0x14, 4, () => 0, v => Update(_raised | (uint)v, _enabled), writeOnly: true)
+            .Add("INTERRUPT_ACK", 0x18, 4, () => 0, v => Update(_raised & ~(uint)v, _enabled), writeOnly: true)
+            .Add("JOB_ARGUMENT", 0x20, 4, () => _argument, v => _argument = (uint)v)
+            .Add("JOB_SUBMIT", 0x24, 4, () => 0, v => Submit((uint)v), writeOnly: true)
+            .Add("JOB_STEP", 0x28, 4, () => _stepTicks, v => _stepTicks = (uint)v)
+            .Add("DONE_COUNT", 0x30, 4, () => (uint)_done.Count, _ => { })
+            .Add("DONE_ID", 0x34, 4, () => _done.TryPeek(out var first) ? first.Id : 0, _ => { })
+            .Add("DONE_RESULT", 0x38, 8, () => _done.TryPeek(out var first) ? first.Result : 0, _ => { })
+            .Add("DONE_POP", 0x40, 4, () => 0, _ => _done.TryDequeue(out var _), writeOnly: true)
+            .Add("DMA_ADDRESS", 0x50, 8, () => _address, v => _address = v)
+            .Add("DMA_OFFSET", 0x58, 4, () => _bufferOffset, v => _bufferOffset = (uint)v)
+            .Add("DMA_LENGTH", 0x5C, 4, () => _length, v => _length = (uint)v)
+            .Add("DMA_COMMAND", 0x60, 4, () => _transfers ? 1u : 0, v => StartTransfer((uint)v), writeOnly: true)
+            .Add("DMA_FAULT", 0x64, 4, () => _fault, _ => { })
+            .Add("DMA_BITS", 0x68, 4, () => _addressBits, v => _addressBits = (uint)Math.Clamp(v, 12, 64));
+    }
+
+    public RegisterBlock Registers { get; }
+
+    /// <summary>What it transfers from and to. Drivers reach it by DMA only.</summary>
+    public byte[] Buffer { get; } = new byte[BufferBytes];
+
+    uint Status => (_running > 0 ? 1u : 0) | (IsFull ? 2u : 0) | (_transfers ? 4u : 0) | (_fault != NoFault ? 8u : 0)
+        | (_refused ? 0x10u : 0);
+
+    bool IsFull => _running + _done.Count >= MaximumJobs;
+
+    void Update(uint raised, uint enabled)
+    {
+        (_raised, _enabled) = (raised, enabled);
+        _line?.Set(this, (raised & enabled) != 0);
+    }
+
+    void Submit(uint id)
+    {
+        _refused = IsFull;
+        if (_refused) return;
+        _running++;
+        uint argument = _argument;
+        // All jobs run at once: a short one overtakes a long one. From 66! on nothing is left in 64 bits.
+        uint steps = Math.Min(argument, 66);
+        _clock.After(Math.Max(1, steps) * (long)_stepTicks, () =>
+        {
+            ulong result = 1;
+            for (uint i = 2; i <= steps; i++) result *= i;
+            _running--;
+            _done.Enqueue((id, result));
+            Update(_raised | JobDone, _enabled);
+        });
+    }
+
+    void StartTransfer(uint command)
+    {
+        if ((command & 1) == 0 || _transfers) return;
+        _transfers = true;
+        bool toMemory = (command & 2) != 0;
+        (ulong address, uint offset, uint length) = (_address, _bufferOffset, _length);
+        // 1 us, and 100 ns for each 64 bytes.
+        _clock.After(10 + Math.Min(length, BufferBytes) / 64, () =>
+        {
+            _transfers = false;
+            _fault = Transfer(address, offset, length, toMemory);
+            Update(_raised | (_fault == NoFault ? TransferDone : TransferFault), _enabled);
+        });
+    }
+
+    uint Transfer(ulong address, uint offset, uint length, bool toMemory)
+    {
+        if (length is 0 or > BufferBytes || offset > BufferBytes - length) return OutsideBuffer;
+        ulong last = address + (length - 1);
+        if (last < address || _addressBits < 64 && last >> (int)_addressBits != 0) return AboveLimit;
+        Span<byte> bytes = Buffer.AsSpan((int)offset, (int)length);
+        return (toMemory ? _memory.TryWritePhysical(address, bytes) : _memory.TryReadPhysical(address, bytes))
+            ? NoFault : NoMemory;
+    }
+}

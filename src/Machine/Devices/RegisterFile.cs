@@ -1,0 +1,145 @@
+namespace Ringdown.Machine;
+
+/// <summary>A chip that is described without code: registers with values, and what happens when bits of them are
+/// written.</summary>
+public sealed class RegisterFile
+{
+    const ulong MaximumBytes = 0x10000;
+
+    readonly Dictionary<string, Register> _registers = new(StringComparer.Ordinal);
+    readonly RegisterBlock _block = new();
+    readonly Computer _computer;
+    readonly InterruptLine? _line;
+
+    RegisterFile(Computer computer, InterruptLine? line) => (_computer, _line) = (computer, line);
+
+    sealed class Register
+    {
+        public ulong Value;
+        public ulong Mask;
+        public bool IsReadable, IsWritable, IsCleared;
+        public List<Reaction> Reactions { get; } = [];
+    }
+
+    sealed class Reaction
+    {
+        public ulong Bits;
+        public bool Raises, Lowers, IsWaiting;
+        public long AfterTicks;
+        public (Register Register, ulong Bits)? Sets, Clears;
+    }
+
+    internal static object Make(Computer computer, ChipPlace place)
+    {
+        place.Only("map");
+        var file = new RegisterFile(computer, place.FindLine(computer));
+        IReadOnlyList<BoardElement> map = place.Description.Elements("map");
+        if (map.Count == 0) throw place.Description.Wrong("map", "there are no registers.");
+        ulong bytes = 0;
+        foreach (BoardElement element in map) bytes = Math.Max(bytes, file.Declare(element));
+        // Reactions may name registers further down.
+        foreach (BoardElement element in map) file.AddReactions(element);
+        place.Put(computer, bytes, file._block);
+        return file;
+    }
+
+    /// <summary>The value of a register, whoever may read it.</summary>
+    /// <exception cref="KeyNotFoundException">There is none of the name.</exception>
+    public ulong this[string name]
+    {
+        get => _registers[name].Value;
+        set => _registers[name].Value = value & _registers[name].Mask;
+    }
+
+    /// <returns>Where the register ends.</returns>
+    ulong Declare(BoardElement element)
+    {
+        element.Only("name", "offset", "size", "value", "access", "onWrite");
+        string name = element.RequiredText("name");
+        int size = (int)(element.Number("size", 8) ?? 4);
+        if (size is not (1 or 2 or 4 or 8)) throw element.Wrong("size", "it is 1, 2, 4 or 8.");
+        ulong mask = ulong.MaxValue >> (64 - 8 * size);
+        string access = element.Text("access") ?? "rw";
+        if (access is not ("ro" or "rw" or "wo" or "w1c"))
+            throw element.Wrong("access", $"\"{access}\" is none of ro, rw, wo, w1c.");
+        var register = new Register
+        {
+            Value = element.Number("value", mask) ?? 0,
+            Mask = mask,
+            IsReadable = access != "wo",
+            IsWritable = access != "ro",
+            IsCleared = access == "w1c",
+        };
+        if (!_registers.TryAdd(name, register)) throw element.Wrong("name", $"there are two registers {name}.");
+        ulong offset = element.RequiredNumber("offset", MaximumBytes - 8);
+        try
+        {
+            // What is not written of a register that clears must not clear.
+            _block.Add(name, offset, size, () => register.IsReadable ? register.Value : 0, v => Write(register, v),
+                writeOnly: access is "wo" or "w1c");
+        }
+        catch (ArgumentException)
+        {
+            throw element.Wrong("offset", $"{name} overlaps another register.");
+        }
+        return offset + (ulong)size;
+    }
+
+    void AddReactions(BoardElement element)
+    {
+        Register register = _registers[element.RequiredText("name")];
+        foreach (BoardElement on in element.Elements("onWrite"))
+        {
+            on.Only("bit", "raise", "lower", "after", "set", "clear");
+            if (!register.IsWritable) throw on.Wrong("bit", "the register cannot be written.");
+            var reaction = new Reaction
+            {
+                Bits = on.Number("bit", (ulong)System.Numerics.BitOperations.PopCount(register.Mask) - 1) is { } bit
+                    ? 1UL << (int)bit : 0,
+                Raises = on.Flag("raise"),
+                Lowers = on.Flag("lower"),
+                AfterTicks = on.Time("after"),
+                Sets = BitsOf(on, "set"),
+                Clears = BitsOf(on, "clear"),
+            };
+            if (reaction.Raises && reaction.Lowers) throw on.Wrong("lower", "the line is raised already.");
+            if ((reaction.Raises || reaction.Lowers) && _line is null)
+                throw on.Wrong(reaction.Raises ? "raise" : "lower", "the device has no \"line\".");
+            register.Reactions.Add(reaction);
+        }
+    }
+
+    (Register Register, ulong Bits)? BitsOf(BoardElement on, string property)
+    {
+        if (on.Element(property) is not { } bits) return null;
+        bits.Only("register", "bits");
+        string name = bits.RequiredText("register");
+        if (!_registers.TryGetValue(name, out Register? register))
+            throw bits.Wrong("register", $"there is no register {name}.");
+        return (register, bits.RequiredNumber("bits", register.Mask));
+    }
+
+    void Write(Register register, ulong value)
+    {
+        if (!register.IsWritable) return;
+        register.Value = register.IsCleared ? register.Value & ~value : value;
+        foreach (Reaction reaction in register.Reactions)
+        {
+            if (reaction.Bits != 0 && (value & reaction.Bits) == 0) continue;
+            if (reaction.AfterTicks == 0) Do(reaction);
+            else if (!reaction.IsWaiting)
+            {
+                reaction.IsWaiting = true;
+                _computer.Clock.After(reaction.AfterTicks, () => Do(reaction));
+            }
+        }
+    }
+
+    void Do(Reaction reaction)
+    {
+        reaction.IsWaiting = false;
+        if (reaction.Sets is var (set, bits)) set.Value |= bits;
+        if (reaction.Clears is var (clear, gone)) clear.Value &= ~gone;
+        if (reaction.Raises || reaction.Lowers) _line!.Set(this, reaction.Raises);
+    }
+}

@@ -102,5 +102,18 @@ sealed class Clock(NtKernel nt, Schedule schedule)
         Publish();
     }
 
+    /// <summary>Something has become due before the active processor's slice would end: then it ends there.</summary>
+    public void EndSliceAt(long due)
+    {
+        unsafe
+        {
+            long left = nt.Cpu.State->Budget;
+            long until = Math.Max(ShortestToTimer, (due - _idleTicks) * InstructionsPerTick - Retired);
+            if (until >= left) return;
+            _granted -= left - until;
+            nt.Cpu.State->Budget = until;
+        }
+    }
+
     void Publish() => _shared?.SetTime(Now, SystemTime, TickCount);
 }

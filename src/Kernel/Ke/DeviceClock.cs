@@ -7,7 +7,13 @@ sealed class DeviceClock(Ke ke) : IDeviceClock
 {
     public long Now => ke.Clock.Now;
 
-    public object After(long ticks, Action action) => ke.Timers.Add(ke.Clock.Now + Math.Max(0, ticks), action);
+    public object After(long ticks, Action action)
+    {
+        // Far ahead there is no need to count instructions, and not enough numbers.
+        long due = ke.Clock.Now + Math.Clamp(ticks, 0, long.MaxValue / 4);
+        if (ticks < Schedule.LongestSlice) ke.Clock.EndSliceAt(due);
+        return ke.Timers.Add(due, action);
+    }
 
     public void Cancel(object scheduled) => ke.Timers.Remove(((long, long))scheduled);
 }

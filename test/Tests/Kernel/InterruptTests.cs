@@ -137,6 +137,30 @@ public sealed class InterruptTests
         Assert.Empty(m.Findings);
     }
 
+    sealed class Poller(TestMachine machine) : NtDriver
+    {
+        public bool IsDone { get; private set; }
+        public long Ticks { get; private set; }
+
+        public override NtStatus DriverEntry(DriverObject driverObject, UnicodeString registryPath)
+        {
+            long begin = machine.Nt.Ke.Clock.Now;
+            machine.Nt.Computer.Clock.After(100, () => IsDone = true);
+            while (!IsDone) Nt.KeGetCurrentIrql();
+            Ticks = machine.Nt.Ke.Clock.Now - begin;
+            return STATUS_SUCCESS;
+        }
+    }
+
+    [Fact]
+    public void What_a_device_does_later_is_done_then_though_a_driver_runs_in_a_circle()
+    {
+        using var m = new TestMachine();
+        var poller = new Poller(m);
+        m.Load(poller);
+        Assert.InRange(poller.Ticks, 100, 103);
+    }
+
     [Fact]
     public void A_shared_line_asks_each_driver_in_turn_until_one_knows_its_device()
     {

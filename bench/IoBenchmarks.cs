@@ -21,6 +21,8 @@ public class IoBenchmarks
     Va _input, _output;
     Handle _echo, _direct, _deep, _kept, _port, _withPort;
     Win32Overlapped _overlapped = null!;
+    Interrupted _interrupted = null!;
+    InterruptLine _line = null!;
 
     public static int Run()
     {
@@ -51,6 +53,8 @@ public class IoBenchmarks
         _withPort = Open(@"\\.\Echo");
         _port = _win32.CreateIoCompletionPort(_withPort, default, new Va(1), 0).Handle;
         _overlapped = _win32.NewOverlapped();
+        _nt.Loader.Load("Interrupted", _interrupted = new Interrupted());
+        _line = _nt.Computer.Interrupts.Line(Interrupted.Line);
     }
 
     // Filters above the device come last: what is open before does not go through them in other benchmarks.
@@ -104,6 +108,18 @@ public class IoBenchmarks
         _win32.DeviceIoControl(_kept, Null, Va.Null, 0, Va.Null, 0, _overlapped);
         return _win32.CancelIoEx(_kept, _overlapped);
     }
+
+    [Benchmark(Description = "a device's interrupt, its service routine and its DPC (C#)")]
+    public int Interrupt()
+    {
+        _line.Set(this, true);
+        _line.Set(this, false);
+        _nt.User.RunUntilIdle();
+        return _interrupted.Dpcs;
+    }
+
+    [Benchmark(Description = "let a machine run that has nothing to do")]
+    public void Idle() => _nt.User.RunUntilIdle();
 
     [Benchmark(Description = "open and close a device")]
     public Win32Result OpenClose() => _win32.CloseHandle(Open(@"\\.\Echo"));
@@ -166,4 +182,30 @@ sealed class PassDown : NtDriver
         if (irp.PendingReturned) irp.MarkPending();
         return Status.STATUS_SUCCESS;
     }
+}
+
+/// <summary>Queues a DPC with each interrupt of a line.</summary>
+sealed class Interrupted : NtDriver
+{
+    public const int Line = 5;
+
+    Va _dpc;
+
+    public int Dpcs { get; private set; }
+
+    public override NtStatus DriverEntry(DriverObject driverObject, UnicodeString registryPath)
+    {
+        _dpc = Nt.ExAllocatePool2(Wdm.POOL_FLAG_NON_PAGED, (ulong)KDpc.Size, Wdm.Tag("Bnch"));
+        Nt.KeInitializeDpc(At<KDpc>(_dpc), Routine(Deferred), Va.Null);
+        Va irql = Local(8), affinity = Local(8), made = Local(8);
+        uint vector = Nt.HalGetInterruptVector(1, 0, Line, Line, irql, affinity);
+        var level = Memory.Read<Irql>(irql);
+        const uint latched = 1;
+        return Nt.IoConnectInterrupt(
+            made, Routine(Service), Va.Null, Va.Null, vector, level, level, latched, false, 1, false);
+    }
+
+    bool Service(KInterrupt interrupt, Va context) => Nt.KeInsertQueueDpc(At<KDpc>(_dpc), Va.Null, Va.Null);
+
+    void Deferred(KDpc dpc, Va context, Va argument1, Va argument2) => Dpcs++;
 }

@@ -23,9 +23,9 @@ public sealed class ChipPlace
     const ulong MemoryStart = (ulong)PhysicalMemory.FirstFrame << 12, MemoryEnd = (ulong)PhysicalMemory.EndFrame << 12;
     const int LastLine = 255;
 
-    internal ChipPlace(BoardElement description)
+    internal ChipPlace(BoardElement description, string folder)
     {
-        Description = description;
+        (Description, Folder) = (description, folder);
         Chip = description.RequiredText("chip");
         Name = description.Text("name");
         Registers = description.Number("registers");
@@ -46,6 +46,9 @@ public sealed class ChipPlace
     public ushort? Ports { get; }
 
     public int? Line { get; }
+
+    /// <summary>From where the paths of files count.</summary>
+    public string Folder { get; }
 
     /// <summary>The whole description, for what else a chip wants to know.</summary>
     public BoardElement Description { get; }
@@ -69,8 +72,15 @@ public sealed class ChipPlace
             Put(computer.Registers.Devices, address, bytes, registers, "registers");
         }
         if (Ports is not { } first) return;
-        if (first + bytes > ushort.MaxValue + 1) throw Description.Wrong("ports", "the last port is 0xFFFF.");
-        Put(computer.Ports.Devices, first, bytes, registers, "ports");
+        PutPorts(computer, first, bytes, registers, "ports");
+    }
+
+    /// <summary>Puts more registers at ports.</summary>
+    /// <param name="property">Which part of the description says where.</param>
+    public void PutPorts(Computer computer, ushort first, ulong bytes, IMmioDevice registers, string property)
+    {
+        if (first + bytes > ushort.MaxValue + 1) throw Description.Wrong(property, "the last port is 0xFFFF.");
+        Put(computer.Ports.Devices, first, bytes, registers, property);
     }
 
     void Put(DeviceSpace space, ulong first, ulong bytes, IMmioDevice device, string property)
@@ -94,9 +104,13 @@ public sealed class Board
 {
     static readonly FrozenDictionary<string, ChipMaker> s_makers = new Dictionary<string, ChipMaker>
     {
-        ["uart16550"] = MakeUart,
+        ["uart16550"] = Uart16550.Make,
         ["edu"] = MakeEdu,
         ["registers"] = RegisterFile.Make,
+        ["ata"] = AtaChannel.Make,
+        ["pit"] = Pit8254.Make,
+        ["rtc"] = Rtc146818.Make,
+        ["ps2"] = Ps2Controller.Make,
     }.ToFrozenDictionary(StringComparer.Ordinal);
 
     readonly IReadOnlyList<(ChipMaker Maker, ChipPlace Place)> _chips;
@@ -109,7 +123,8 @@ public sealed class Board
     /// <summary>Reads a description, and tries it on a computer that never runs.</summary>
     /// <param name="find">Finds chips of other names than <see cref="Chips"/>; null: there are none.</param>
     /// <exception cref="BoardException">It cannot be used.</exception>
-    public static Board Parse(string json, Func<string, ChipMaker?>? find = null)
+    /// <param name="folder">From where the paths of images count.</param>
+    public static Board Parse(string json, Func<string, ChipMaker?>? find = null, string folder = "")
     {
         JsonDocument document;
         try
@@ -129,7 +144,7 @@ public sealed class Board
         var root = new BoardElement(document.RootElement, "");
         root.Only("devices");
         if (!root.Has("devices")) throw root.Wrong("devices", "it is missing.");
-        var board = new Board([.. root.Elements("devices").Select(e => Find(new ChipPlace(e), find))]);
+        var board = new Board([.. root.Elements("devices").Select(e => Find(new ChipPlace(e, folder), find))]);
         using var computer = new Computer(1, new CodeCache()) { Clock = new StoppedClock() };
         board.Attach(computer);
         return board;
@@ -143,20 +158,12 @@ public sealed class Board
     /// <summary>Makes the chips and builds them into a computer.</summary>
     /// <returns>The chips, in the document's order.</returns>
     public IReadOnlyList<(string? Name, object Chip)> Attach(Computer computer) =>
-        [.. _chips.Select(c => (c.Place.Name, c.Maker(computer, c.Place)))];
+        [.. _chips.Select(c => (c.Place.Name, Keep(computer, c.Maker(computer, c.Place))))];
 
-    static Uart16550 MakeUart(Computer computer, ChipPlace place)
+    static object Keep(Computer computer, object chip)
     {
-        place.Only("plug");
-        var uart = new Uart16550(computer.Clock, place.FindLine(computer));
-        place.Put(computer, 8, uart.Registers);
-        if (place.Description.Text("plug") is not { } plug) return uart;
-        if (plug != "loopback")
-            throw place.Description.Wrong("plug", $"\"{plug}\" is none: \"loopback\" is the only one.");
-        uart.Sent = uart.Receive;
-        uart.ControlChanged = () => uart.Inputs = (uart.RequestToSend ? ModemInputs.ClearToSend : 0)
-            | (uart.DataTerminalReady ? ModemInputs.DataSetReady | ModemInputs.CarrierDetect : 0);
-        return uart;
+        if (chip is IChipState state) computer.Chips.Add(state);
+        return chip;
     }
 
     static EduDevice MakeEdu(Computer computer, ChipPlace place)
@@ -171,7 +178,7 @@ public sealed class Board
     {
         public long Now => 0;
 
-        public object After(long ticks, Action action) => action;
+        public object After(long ticks, Action action) => 0L;
 
         public void Cancel(object scheduled)
         {

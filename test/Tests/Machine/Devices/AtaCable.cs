@@ -127,7 +127,7 @@ sealed class AtaCable : IDisposable
     public void Start(bool toMemory)
     {
         Channel.BusMaster.Write(0, 1, toMemory ? 8u : 0);
-        Channel.BusMaster.Write(2, 1, 6);
+        Channel.BusMaster.Write(2, 1, 0x66);
         Channel.BusMaster.Write(0, 1, toMemory ? 9u : 1);
     }
 

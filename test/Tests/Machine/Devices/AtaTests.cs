@@ -24,8 +24,7 @@ public sealed class AtaTests
         Assert.Equal(0x1234_5678UL, BitConverter.ToUInt64(words, 200));
         Assert.Equal((0xA5, 0), (words[510], words.Sum(b => b) & 0xFF));
         Assert.Equal("IRGNODNWA ATD SI K", System.Text.Encoding.ASCII.GetString(words, 54, 18));
-        ata.Command(0xEF, count: 0x22);
-        ata[Error] = 3;
+        (ata[Error], ata[Count]) = (3, 0x22);
         ata[Status] = 0xEF;
         ata.Wait();
         ata.Command(0xEC);
@@ -230,6 +229,7 @@ public sealed class AtaTests
         ata.Channel.PowerOff();
         Assert.Equal(0xFF, ata[Status]);
         ata.Channel.PowerOn();
+        ata.Wait();
         Assert.Equal(Pattern(1, 1), ata.ReadSectors(0x20, 10, 1, 1));
     }
 

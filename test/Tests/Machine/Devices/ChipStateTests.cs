@@ -115,6 +115,7 @@ public sealed class ChipStateTests
         Assert.Equal(two, ata.ReadSectors(0x20, 7, 1, 1));
         ata.Channel.PowerOff();
         ata.Channel.PowerOn();
+        ata.Wait();
         Assert.Equal(one, ata.ReadSectors(0x20, 7, 1, 1));
     }
 }

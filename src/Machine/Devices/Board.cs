@@ -17,78 +17,6 @@ public interface IChip
 /// <returns>The chip.</returns>
 public delegate object ChipMaker(Computer computer, ChipPlace place);
 
-/// <summary>Where a chip's registers lie and which line it has.</summary>
-public sealed class ChipPlace
-{
-    const ulong MemoryStart = (ulong)PhysicalMemory.FirstFrame << 12, MemoryEnd = (ulong)PhysicalMemory.EndFrame << 12;
-    const int LastLine = 255;
-
-    internal ChipPlace(BoardElement description)
-    {
-        Description = description;
-        Chip = description.RequiredText("chip");
-        Name = description.Text("name");
-        Registers = description.Number("registers");
-        Ports = (ushort?)description.Number("ports", ushort.MaxValue);
-        Line = (int?)description.Number("line", LastLine);
-    }
-
-    /// <summary>The kind of chip.</summary>
-    public string Chip { get; }
-
-    /// <summary>By what a test finds it.</summary>
-    public string? Name { get; }
-
-    /// <summary>The physical address of its registers, if they lie in memory.</summary>
-    public ulong? Registers { get; }
-
-    /// <summary>The first of its I/O ports, if it has any.</summary>
-    public ushort? Ports { get; }
-
-    public int? Line { get; }
-
-    /// <summary>The whole description, for what else a chip wants to know.</summary>
-    public BoardElement Description { get; }
-
-    /// <summary>The description has no other properties than those of every chip and these.</summary>
-    /// <exception cref="BoardException">It has.</exception>
-    public void Only(params IReadOnlyList<string> properties) =>
-        Description.Only(["chip", "name", "registers", "ports", "line", .. properties]);
-
-    /// <summary>Puts registers where the description says: into memory, at ports, or both.</summary>
-    /// <exception cref="BoardException">It says neither, or something else is there.</exception>
-    public void Put(Computer computer, ulong bytes, IMmioDevice registers)
-    {
-        if (Registers is null && Ports is null)
-            throw Description.Wrong(
-                "registers", "it is missing, and so is \"ports\": one of them says where the chip is.");
-        if (Registers is { } address)
-        {
-            if (address + bytes < address || address < MemoryEnd && address + bytes > MemoryStart)
-                throw Description.Wrong("registers", "memory is there, from 1 MiB to 2 GiB and 1 MiB.");
-            Put(computer.Registers.Devices, address, bytes, registers, "registers");
-        }
-        if (Ports is not { } first) return;
-        if (first + bytes > ushort.MaxValue + 1) throw Description.Wrong("ports", "the last port is 0xFFFF.");
-        Put(computer.Ports.Devices, first, bytes, registers, "ports");
-    }
-
-    void Put(DeviceSpace space, ulong first, ulong bytes, IMmioDevice device, string property)
-    {
-        try
-        {
-            space.Add(first, bytes, device);
-        }
-        catch (ArgumentException e)
-        {
-            throw Description.Wrong(property, e.Message);
-        }
-    }
-
-    /// <summary>The chip's line; null if it has none.</summary>
-    public InterruptLine? FindLine(Computer computer) => Line is { } line ? computer.Interrupts.Line(line) : null;
-}
-
 /// <summary>The devices of a computer, as a JSON document describes them. docs/hardware.md says how.</summary>
 public sealed class Board
 {
@@ -99,9 +27,9 @@ public sealed class Board
         ["registers"] = RegisterFile.Make,
     }.ToFrozenDictionary(StringComparer.Ordinal);
 
-    readonly IReadOnlyList<(ChipMaker Maker, ChipPlace Place)> _chips;
+    readonly IReadOnlyList<(ChipMaker Maker, BoardElement Description)> _chips;
 
-    Board(IReadOnlyList<(ChipMaker Maker, ChipPlace Place)> chips) => _chips = chips;
+    Board(IReadOnlyList<(ChipMaker Maker, BoardElement Description)> chips) => _chips = chips;
 
     /// <summary>The names of the chips that need no assembly.</summary>
     public static IReadOnlyList<string> Chips => [.. s_makers.Keys.Order(StringComparer.Ordinal)];
@@ -129,25 +57,32 @@ public sealed class Board
         var root = new BoardElement(document.RootElement, "");
         root.Only("devices");
         if (!root.Has("devices")) throw root.Wrong("devices", "it is missing.");
-        var board = new Board([.. root.Elements("devices").Select(e => Find(new ChipPlace(e), find))]);
+        var board = new Board([.. root.Elements("devices").Select(e => (Find(new ChipPlace(e), find), e))]);
         using var computer = new Computer(1, new CodeCache()) { Clock = new StoppedClock() };
         board.Attach(computer);
         return board;
     }
 
-    static (ChipMaker Maker, ChipPlace Place) Find(ChipPlace place, Func<string, ChipMaker?>? find) =>
-        (s_makers.GetValueOrDefault(place.Chip) ?? find?.Invoke(place.Chip) ?? throw place.Description.Wrong("chip",
-            $"there is no chip \"{place.Chip}\"; there are {string.Join(", ", Chips)}, and classes (My.dll:MyChip)."),
-            place);
+    static ChipMaker Find(ChipPlace place, Func<string, ChipMaker?>? find) =>
+        s_makers.GetValueOrDefault(place.Chip) ?? find?.Invoke(place.Chip) ?? throw place.Description.Wrong("chip",
+            $"there is no chip \"{place.Chip}\"; there are {string.Join(", ", Chips)}, and classes (My.dll:MyChip).");
 
     /// <summary>Makes the chips and builds them into a computer.</summary>
     /// <returns>The chips, in the document's order.</returns>
     public IReadOnlyList<(string? Name, object Chip)> Attach(Computer computer) =>
-        [.. _chips.Select(c => (c.Place.Name, c.Maker(computer, c.Place)))];
+        [.. _chips.Select(c => Attach(computer, c.Maker, new ChipPlace(c.Description)))];
+
+    static (string? Name, object Chip) Attach(Computer computer, ChipMaker maker, ChipPlace place)
+    {
+        object chip = maker(computer, place);
+        place.End(computer);
+        return (place.Name, chip);
+    }
 
     static Uart16550 MakeUart(Computer computer, ChipPlace place)
     {
         place.Only("plug");
+        place.Identify("PNP0501", "16550A-compatible COM port", "PNP0500");
         var uart = new Uart16550(computer.Clock, place.FindLine(computer));
         place.Put(computer, 8, uart.Registers);
         if (place.Description.Text("plug") is not { } plug) return uart;
@@ -162,6 +97,7 @@ public sealed class Board
     static EduDevice MakeEdu(Computer computer, ChipPlace place)
     {
         place.Only();
+        place.Identify("RNG0001", "Device to learn with");
         var edu = new EduDevice(computer.Memory, computer.Clock, place.FindLine(computer));
         place.Put(computer, EduDevice.RegisterBytes, edu.Registers);
         return edu;

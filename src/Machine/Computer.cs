@@ -29,6 +29,9 @@ public sealed class Computer : IDisposable
     public PhysicalDevices Registers { get; } = new();
     public InterruptController Interrupts { get; } = new();
 
+    /// <summary>What is told of the devices that are soldered in.</summary>
+    public Firmware Firmware { get; } = new();
+
     /// <summary>The devices' time; it is the system's that runs on the computer.</summary>
     public IDeviceClock Clock { get; set; } = null!;
     public IReadOnlyList<Processor> Processors => _processors;

@@ -10,9 +10,10 @@ public sealed partial class AtaChannel
     internal static AtaChannel Make(Computer computer, ChipPlace place)
     {
         place.Only("control", "busMaster", "disks");
+        place.Identify("PNP0600", "ATA channel");
         BoardElement description = place.Description;
         if (place.Registers is not null) throw description.Wrong("registers", "it has ports only.");
-        var channel = new AtaChannel(computer.Memory, computer.Clock, computer.Interrupts.Line(place.Line ?? PrimaryLine));
+        var channel = new AtaChannel(computer.Memory, computer.Clock, place.FindLine(computer, PrimaryLine));
         place.PutPorts(computer, place.Ports ?? FirstPort, 8, channel.Registers, "ports");
         place.PutPorts(computer, (ushort)(description.Number("control", ushort.MaxValue) ?? ControlPort), 1,
             channel.Control, "control");
@@ -20,10 +21,11 @@ public sealed partial class AtaChannel
             place.PutPorts(computer, (ushort)master, 8, channel.BusMaster, "busMaster");
         IReadOnlyList<BoardElement> disks = description.Elements("disks");
         if (disks.Count > 2) throw description.Wrong("disks", "there are two at most.");
+        bool isCopy = computer.Host is not { WritesImages: true };
         try
         {
             for (int i = 0; i < disks.Count; i++)
-                channel.Connect(i, MakeDrive(disks[i], place.Folder, isCopy: computer.Host is null, $"RD{i:D8}"));
+                channel.Connect(i, MakeDrive(disks[i], place.Folder, isCopy, $"RD{i:D8}"));
         }
         catch (BoardException)
         {

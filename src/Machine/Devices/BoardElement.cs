@@ -45,6 +45,17 @@ public readonly struct BoardElement
             : throw Wrong(property, "a text is expected.");
     }
 
+    /// <summary>The texts of an array, or the one text that stands for an array of one; null if it is not
+    /// there.</summary>
+    public IReadOnlyList<string>? Texts(string property)
+    {
+        if (!_json.TryGetProperty(property, out JsonElement value)) return null;
+        if (value.ValueKind == JsonValueKind.String) return [value.GetString()!];
+        if (value.ValueKind != JsonValueKind.Array || value.EnumerateArray().Any(e => e.ValueKind != JsonValueKind.String))
+            throw Wrong(property, "an array of texts is expected.");
+        return [.. value.EnumerateArray().Select(e => e.GetString()!)];
+    }
+
     public string RequiredText(string property) => Text(property) ?? throw Wrong(property, "it is missing.");
 
     /// <summary>A number, or a text with a hexadecimal one (<c>"0x3F8"</c>); null if there is none.</summary>

@@ -74,8 +74,8 @@ public sealed class EduDevice : IChipState
     /// <summary>What it transfers from and to. Drivers reach it by DMA only.</summary>
     public byte[] Buffer { get; } = new byte[BufferBytes];
 
-    uint Status => (Running > 0 ? 1u : 0) | (IsFull ? 2u : 0) | (_transfer.IsSet ? 4u : 0) | (_fault != NoFault ? 8u : 0)
-        | (_refused ? 0x10u : 0);
+    uint Status => (Running > 0 ? 1u : 0) | (IsFull ? 2u : 0) | (_transfer.IsSet ? 4u : 0)
+        | (_fault != NoFault ? 8u : 0) | (_refused ? 0x10u : 0);
 
     int Running => _jobs.Count(j => j.Timer.IsSet);
     bool IsFull => Running + _done.Count >= MaximumJobs;

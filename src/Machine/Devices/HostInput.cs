@@ -4,6 +4,9 @@ namespace Ringdown.Machine;
 /// same when the run is repeated.</summary>
 public interface IHostInput
 {
+    /// <summary>There is something at all by which input could come.</summary>
+    bool HasWires { get; }
+
     /// <summary>A slice of the processors' time has ended: what has come enters now. Does not wait.</summary>
     /// <returns>Whether anything has.</returns>
     bool Look(long now);
@@ -36,6 +39,9 @@ public interface IWireEnd
 /// <summary>The host's side of a board.</summary>
 public interface IBoardHost
 {
+    /// <summary>Images of disks are written; else the machine writes to copies.</summary>
+    bool WritesImages { get; }
+
     /// <summary>Connects a wire to what a plug's name says: <c>pty</c>, or <c>tcp:PORT</c>.</summary>
     /// <returns>Why it cannot be; null if it is done.</returns>
     string? Connect(string plug, IWireEnd end);

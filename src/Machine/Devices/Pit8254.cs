@@ -36,7 +36,8 @@ public sealed class Pit8254 : IChipState
     internal static Pit8254 Make(Computer computer, ChipPlace place)
     {
         place.Only("speaker");
-        var pit = new Pit8254(computer.Clock, computer.Interrupts.Line(place.Line ?? 0));
+        place.Identify("PNP0100", "System timer");
+        var pit = new Pit8254(computer.Clock, place.FindLine(computer, 0));
         place.PutPorts(computer, place.Ports ?? FirstPort, 4, pit.Registers, "ports");
         place.PutPorts(computer, (ushort)(place.Description.Number("speaker", ushort.MaxValue) ?? SpeakerPort), 1,
             pit.Speaker, "speaker");

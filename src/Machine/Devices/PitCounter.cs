@@ -1,8 +1,8 @@
 namespace Ringdown.Machine;
 
 /// <summary>A counter of an 8254, in each of its six modes.</summary>
-/// <remarks>It is computed from when it was loaded, so a running one costs nothing. Its count changes with a new load at
-/// once, where the chip waits for the end of a period.</remarks>
+/// <remarks>It is computed from when it was loaded, so a running one costs nothing. Its count changes with a new load
+/// at once, where the chip waits for the end of a period.</remarks>
 sealed class PitCounter : IChipState
 {
     const long Frequency = 1_193_182, TicksPerSecond = 10_000_000;
@@ -63,7 +63,7 @@ sealed class PitCounter : IChipState
             {
                 2 => _period - elapsed % _period,
                 // It counts by twos.
-                3 => elapsed % _period is var at && 2 * at < _period ? _period - 2 * at & ~1L : 2 * (_period - at) & ~1L,
+                3 => (elapsed % _period is var at && 2 * at < _period ? _period - 2 * at : 2 * (_period - at)) & ~1L,
                 // Past zero it goes round.
                 _ => _period - elapsed,
             };

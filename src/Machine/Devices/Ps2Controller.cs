@@ -47,8 +47,12 @@ public sealed partial class Ps2Controller : IChipState
     internal static Ps2Controller Make(Computer computer, ChipPlace place)
     {
         place.Only("mouseLine");
-        var ps2 = new Ps2Controller(computer.Clock, computer.Interrupts.Line(place.Line ?? KeyboardLine),
-            computer.Interrupts.Line((int)(place.Description.Number("mouseLine", 255) ?? MouseLine)));
+        place.Identify("PNP0303", "PS/2 keyboard");
+        // The mouse has no registers of its own.
+        var mouse = new FirmwareDevice("PNP0F13", "PS/2 mouse");
+        var ps2 = new Ps2Controller(computer.Clock, place.FindLine(computer, KeyboardLine),
+            mouse.AddLine(computer, (int)(place.Description.Number("mouseLine", 255) ?? MouseLine)));
+        computer.Firmware.Add(mouse);
         ushort first = place.Ports ?? FirstPort;
         place.PutPorts(computer, first, 1, ps2.Data, "ports");
         place.PutPorts(computer, (ushort)(first + 4), 1, ps2.Control, "ports");

@@ -34,6 +34,7 @@ public sealed class RegisterFile : IChipState
     internal static object Make(Computer computer, ChipPlace place)
     {
         place.Only("map");
+        place.Identify("RNG0002", "Registers");
         var file = new RegisterFile(computer, place.FindLine(computer));
         IReadOnlyList<BoardElement> map = place.Description.Elements("map");
         if (map.Count == 0) throw place.Description.Wrong("map", "there are no registers.");

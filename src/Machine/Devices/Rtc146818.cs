@@ -43,7 +43,8 @@ public sealed partial class Rtc146818 : IChipState
     internal static Rtc146818 Make(Computer computer, ChipPlace place)
     {
         place.Only("time");
-        var rtc = new Rtc146818(computer.Clock, computer.Interrupts.Line(place.Line ?? DefaultLine));
+        place.Identify("PNP0B00", "Real time clock");
+        var rtc = new Rtc146818(computer.Clock, place.FindLine(computer, DefaultLine));
         if (place.Description.Text("time") is { } text)
         {
             if (!IsTime(text, out int[] parts))

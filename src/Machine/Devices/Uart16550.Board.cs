@@ -11,6 +11,7 @@ public sealed partial class Uart16550 : IWireEnd
     internal static Uart16550 Make(Computer computer, ChipPlace place)
     {
         place.Only("plug");
+        place.Identify("PNP0501", "16550A-compatible COM port", "PNP0500");
         var uart = new Uart16550(computer.Clock, place.FindLine(computer));
         place.Put(computer, 8, uart.Registers);
         if (place.Description.Text("plug") is not { } plug) return uart;

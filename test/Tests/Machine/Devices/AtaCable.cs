@@ -116,7 +116,8 @@ sealed class AtaCable : IDisposable
         for (int i = 0; i < regions.Length; i++)
         {
             Put(Frames + (ulong)i * 8, (uint)(Frames + (ulong)regions[i].Offset));
-            Put(Frames + (ulong)i * 8 + 4, (uint)regions[i].Bytes & 0xFFFF | (i == regions.Length - 1 ? 0x8000_0000 : 0));
+            uint last = i == regions.Length - 1 ? 0x8000_0000 : 0;
+            Put(Frames + (ulong)i * 8 + 4, (uint)regions[i].Bytes & 0xFFFF | last);
         }
         Channel.BusMaster.Write(4, 4, Frames);
     }

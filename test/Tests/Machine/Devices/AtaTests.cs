@@ -276,8 +276,8 @@ public sealed class AtaTests
                 switch (kind % 6)
                 {
                     case 0 or 1:
-                        bool multiple = kind % 6 == 1;
-                        Assert.True(ata.WriteSectors(multiple ? (byte)0xC5 : (byte)0x30, sector, bytes, multiple ? 16 : 1));
+                        (byte command, int block) = kind % 6 == 1 ? ((byte)0xC5, 16) : ((byte)0x30, 1);
+                        Assert.True(ata.WriteSectors(command, sector, bytes, block));
                         for (int i = 0; i < count; i++) cached[sector + i] = seed;
                         break;
                     case 2:

@@ -105,6 +105,11 @@ public sealed class BoardTests
         "devices[0].line: it is at most")]
     [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"ports\": 0 }, { \"chip\": \"edu\", \"ports\": 8 } ] }",
         "devices[1].ports: 0x8 to 0x87 overlaps a device at 0x0.")]
+    [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"ports\": 0, \"id\": \"a b\" } ] }", "devices[0].id: three")]
+    [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"ports\": 0, \"compatible\": [\"\"] } ] }",
+        "devices[0].compatible: three")]
+    [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"ports\": 0, \"compatible\": [5] } ] }",
+        "devices[0].compatible: an array of texts")]
     [InlineData(Sampler + "] } ] }", "devices[0].map: there are no registers.")]
     [InlineData(Sampler + "{ \"name\": \"A\", \"offset\": 0, \"access\": \"rx\" } ] } ] }",
         "devices[0].map[0].access: \"rx\" is none of ro, rw, wo, w1c.")]

@@ -18,6 +18,8 @@ public sealed class ChipStateTests
             { "chip": "pit" }, { "chip": "rtc" }, { "chip": "ps2" } ] }
         """;
 
+    static readonly ushort[] s_seen = [0x3F8, 0x3FA, 0x3FD, 0x1008, 0x1038, 0x1F0, 0x1F7, 0x40, 0x71, 0x60, 0x64];
+
     // Each number does something to some chip; the answers, the lines and the time are what can be seen.
     static string Play(Computer computer, FakeClock clock, IEnumerable<byte> steps)
     {
@@ -41,7 +43,7 @@ public sealed class ChipStateTests
                 default: clock.Advance(step * step); break;
             }
             clock.Advance(50);
-            foreach (ushort port in (ushort[])[0x3F8, 0x3FA, 0x3FD, 0x1008, 0x1038, 0x1F0, 0x1F7, 0x40, 0x71, 0x60, 0x64])
+            foreach (ushort port in s_seen)
                 seen.Append(ports.Read(port, 1).ToString("x2"));
             foreach (int line in (int[])[0, 1, 4, 8, 12, 14, 17, 18])
                 seen.Append(computer.Interrupts.Line(line) is var l && l.IsAsserted ? '!' : l.IsLatched ? '~' : '.');

@@ -131,8 +131,8 @@ public sealed class TimerChipTests
         clock.Advance(10_000_000L * 86_400 * 59 + 10_000_000);
         Assert.Equal("20 24 02 29 05 00 00 01", Time(rtc));
         Cmos(rtc, 11, 0x82);
-        foreach ((byte index, byte value) in ((byte, byte)[])[(0, 0x59), (2, 0x59), (4, 0x23), (7, 0x31), (8, 0x12), (9, 0x99)])
-            Cmos(rtc, index, value);
+        (byte Index, byte Value)[] eve = [(0, 0x59), (2, 0x59), (4, 0x23), (7, 0x31), (8, 0x12), (9, 0x99)];
+        foreach ((byte index, byte value) in eve) Cmos(rtc, index, value);
         clock.Advance(50_000_000);
         Assert.Equal("20 99 12 31 05 23 59 59", Time(rtc));
         Cmos(rtc, 11, 0x02);

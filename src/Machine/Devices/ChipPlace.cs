@@ -1,0 +1,119 @@
+namespace Ringdown.Machine;
+
+/// <summary>Where a chip's registers lie and which line it has.</summary>
+public sealed class ChipPlace
+{
+    const ulong MemoryStart = (ulong)PhysicalMemory.FirstFrame << 12, MemoryEnd = (ulong)PhysicalMemory.EndFrame << 12;
+    const int LastLine = 255;
+    const string NoId = "three or four capital letters and four hexadecimal digits are expected: PNP0501.";
+
+    readonly string? _id;
+    readonly IReadOnlyList<string>? _compatibleIds;
+    FirmwareDevice? _device;
+
+    internal ChipPlace(BoardElement description, string folder)
+    {
+        (Description, Folder) = (description, folder);
+        Chip = description.RequiredText("chip");
+        Name = description.Text("name");
+        Registers = description.Number("registers");
+        Ports = (ushort?)description.Number("ports", ushort.MaxValue);
+        Line = (int?)description.Number("line", LastLine);
+        _id = description.Text("id");
+        _compatibleIds = description.Texts("compatible");
+        if (_id is not null && !FirmwareDevice.IsId(_id)) throw description.Wrong("id", NoId);
+        if (_compatibleIds?.All(FirmwareDevice.IsId) == false) throw description.Wrong("compatible", NoId);
+    }
+
+    /// <summary>The kind of chip.</summary>
+    public string Chip { get; }
+
+    /// <summary>By what a test finds it.</summary>
+    public string? Name { get; }
+
+    /// <summary>The physical address of its registers, if they lie in memory.</summary>
+    public ulong? Registers { get; }
+
+    /// <summary>The first of its I/O ports, if it has any.</summary>
+    public ushort? Ports { get; }
+
+    public int? Line { get; }
+
+    /// <summary>From where the paths of files count.</summary>
+    public string Folder { get; }
+
+    /// <summary>The whole description, for what else a chip wants to know.</summary>
+    public BoardElement Description { get; }
+
+    /// <summary>The description has no other properties than those of every chip and these.</summary>
+    /// <exception cref="BoardException">It has.</exception>
+    public void Only(params IReadOnlyList<string> properties) =>
+        Description.Only(["chip", "name", "registers", "ports", "line", "id", "compatible", .. properties]);
+
+    /// <summary>What firmware tells of the chip, unless the description says otherwise. Called before the chip gets
+    /// addresses and lines; without it a chip is <c>RNG0003</c>, one of a user's own.</summary>
+    /// <param name="id">As <c>PNP0501</c>.</param>
+    /// <param name="name">What it is in words.</param>
+    public void Identify(string id, string name, params IReadOnlyList<string> compatibleIds)
+    {
+        if (_device is not null) throw new InvalidOperationException("The chip has addresses or lines already.");
+        _device = new FirmwareDevice(_id ?? id, name) { CompatibleIds = _compatibleIds ?? compatibleIds };
+    }
+
+    /// <summary>What firmware will tell of the chip. What is added to it is the chip's.</summary>
+    public FirmwareDevice Device
+    {
+        get
+        {
+            if (_device is null) Identify("RNG0003", Name ?? Chip);
+            return _device!;
+        }
+    }
+
+    /// <summary>The chip has all that it wants: firmware tells of it.</summary>
+    internal void End(Computer computer) => computer.Firmware.Add(Device);
+
+    /// <summary>Puts registers where the description says: into memory, at ports, or both.</summary>
+    /// <exception cref="BoardException">It says neither, or something else is there.</exception>
+    public void Put(Computer computer, ulong bytes, IMmioDevice registers)
+    {
+        if (Registers is null && Ports is null)
+            throw Description.Wrong(
+                "registers", "it is missing, and so is \"ports\": one of them says where the chip is.");
+        if (Registers is { } address)
+        {
+            if (address + bytes < address || address < MemoryEnd && address + bytes > MemoryStart)
+                throw Description.Wrong("registers", "memory is there, from 1 MiB to 2 GiB and 1 MiB.");
+            Put("registers", () => Device.AddMemory(computer, address, bytes, registers));
+        }
+        if (Ports is { } first) PutPorts(computer, first, bytes, registers, "ports");
+    }
+
+    /// <summary>Puts registers at ports that are not, or not only, where <see cref="Ports"/> says.</summary>
+    /// <param name="property">The part of the description that says where.</param>
+    /// <exception cref="BoardException">Something else is there.</exception>
+    public void PutPorts(Computer computer, ushort first, ulong bytes, IMmioDevice registers, string property)
+    {
+        if (first + bytes > ushort.MaxValue + 1) throw Description.Wrong(property, "the last port is 0xFFFF.");
+        Put(property, () => Device.AddPorts(computer, first, bytes, registers));
+    }
+
+    void Put(string property, Action add)
+    {
+        try
+        {
+            add();
+        }
+        catch (ArgumentException e)
+        {
+            throw Description.Wrong(property, e.Message);
+        }
+    }
+
+    /// <summary>The chip's line.</summary>
+    /// <param name="usual">The one that it has if nothing is said.</param>
+    public InterruptLine FindLine(Computer computer, int usual) => Device.AddLine(computer, Line ?? usual);
+
+    /// <summary>The chip's line; null if it has none.</summary>
+    public InterruptLine? FindLine(Computer computer) => Line is { } line ? Device.AddLine(computer, line) : null;
+}

@@ -28,6 +28,9 @@ public sealed partial class Loader
         }
     }
 
+    /// <summary>The driver of a service, if it is loaded.</summary>
+    internal Driver? FindLoaded(string service) => _drivers.Find(d => d.IsLoaded && IsNamed(d, service));
+
     /// <summary>Unloads the driver of a service: now, or as soon as nobody has its devices open.</summary>
     internal NtStatus UnloadService(string service)
     {

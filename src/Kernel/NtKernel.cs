@@ -80,6 +80,7 @@ public sealed partial class NtKernel : IDisposable
         Etw = new Etw(this);
         Pcw = new Pcw(this);
         Wmi = new Wmi(this);
+        Pnp = new Pnp(this);
         Po = new Po(this);
         Hal = new Hal(this);
         Seh = new Seh(this);
@@ -123,6 +124,7 @@ public sealed partial class NtKernel : IDisposable
     internal Etw Etw { get; }
     internal Pcw Pcw { get; }
     internal Wmi Wmi { get; }
+    internal Pnp Pnp { get; }
     internal Po Po { get; }
     internal Hal Hal { get; }
     internal Seh Seh { get; }

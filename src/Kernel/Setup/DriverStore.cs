@@ -90,6 +90,18 @@ public sealed class DriverStore : IDriverStore
         }
     }
 
+    /// <summary>Values that a service's key has beside those that its package writes: <c>Parameters\Name</c> is
+    /// one in a key below it.</summary>
+    public void SetParameters(string service, IReadOnlyList<(string Name, RegistryValue Value)> values)
+    {
+        foreach ((string name, RegistryValue value) in values)
+        {
+            int slash = name.LastIndexOf('\\');
+            string path = $@"{Services}\{service}{(slash < 0 ? "" : '\\' + name[..slash])}";
+            _nt.Cm.Create(path).Set(name[(slash + 1)..], value);
+        }
+    }
+
     /// <summary>Does what DefaultInstall of a package says, and starts the drivers that it makes services for.</summary>
     /// <returns>The services and what starting them came to.</returns>
     /// <exception cref="InfException">It cannot be done.</exception>
@@ -128,11 +140,10 @@ public sealed class DriverStore : IDriverStore
     void Make(DriverPackage package, InfService service)
     {
         string path = $@"{Services}\{service.Name}";
-        bool isNew = _nt.Cm.Find(path) is null;
         RegistryKey key = _nt.Cm.Create(path);
         void Set(string name, RegistryValue value, InfServiceFlags keep = 0)
         {
-            if (isNew || (service.Flags & keep) == 0) key.Set(name, value);
+            if ((service.Flags & keep) == 0 || key.Node.FindValue(name) is null) key.Set(name, value);
         }
         Set("Type", RegistryValue.Dword(service.Type));
         Set("Start", RegistryValue.Dword(service.Start), InfServiceFlags.NoClobberStartType);

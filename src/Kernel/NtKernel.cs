@@ -88,6 +88,7 @@ public sealed partial class NtKernel : IDisposable
         FsRtl = new FsRtl(this);
         Cc = new Cc(this);
         Loader = new Loader(this);
+        Drivers = new DriverStore(this);
         User = new UserSide(this);
         Ke.Boot();
         Ob.Boot();
@@ -103,6 +104,9 @@ public sealed partial class NtKernel : IDisposable
     public Processor Cpu => Computer.Cpu;
     public Routines Routines { get; }
     public Loader Loader { get; }
+
+    /// <summary>The driver packages that devices get their drivers from.</summary>
+    public DriverStore Drivers { get; }
 
     /// <summary>The user's side: opens files and sends requests as a program does.</summary>
     public UserSide User { get; }

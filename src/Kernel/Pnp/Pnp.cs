@@ -27,7 +27,7 @@ sealed partial class Pnp(NtKernel nt)
     public string? ServiceOfNew { get; set; }
 
     /// <summary>Who knows drivers for devices that have none.</summary>
-    public IDriverStore? Drivers { get; set; }
+    public IDriverStore? Drivers { get; set; } = nt.Drivers;
 
     /// <summary>The node of a physical device object; null if plug and play knows none.</summary>
     public DeviceNode? Find(DeviceObject device) => _nodes.GetValueOrDefault(device.Address);

@@ -8,7 +8,12 @@ namespace Ringdown.Cli;
 /// <summary>Arguments that several verbs have, and what all of them do with a mistake.</summary>
 static class Arguments
 {
-    public static Argument<string> Driver() => new("driver") { Description = "The driver: a .sys file, or the .dll of one in C#." };
+    public static Argument<string> Driver() => new("driver") { Description = "The driver: a .sys file, the .dll of one in C#, or a package (.inf)." };
+
+    public static Option<string?> Device() => new("--device")
+    {
+        Description = "With a package: make a device with this hardware ID, whatever the board has.",
+    };
 
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document and nothing else." };
 
@@ -89,7 +94,7 @@ static class Arguments
     public static Option<string[]> Before() =>
         new("--with") { Description = "A driver to load first; may be given several times." };
 
-    public static DriverFile[] OpenAll(string[]? paths) => [.. (paths ?? []).Select(DriverFile.Open)];
+    public static DriverFile[] OpenAll(string[]? paths) => [.. (paths ?? []).Select(p => DriverFile.Open(p))];
 
     public static (string Name, RegistryValue Value)[] ParseRegistry(string[]? given) =>
         [.. (given ?? []).Select(text =>
@@ -107,7 +112,7 @@ static class Arguments
             return action();
         }
         catch (Exception e) when (
-            e is UsageException or BadImageException or BoardException or IOException or UnauthorizedAccessException)
+            e is UsageException or BadImageException or InfException or BoardException or IOException or UnauthorizedAccessException)
         {
             Console.Error.WriteLine(e.Message);
             return Program.Unusable;

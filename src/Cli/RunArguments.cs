@@ -29,7 +29,7 @@ sealed class RunArguments
         Description = "Write HKEY_LOCAL_MACHINE as it is at the end to a .reg file.",
     };
     readonly Option<string[]> _before = Arguments.Before();
-    readonly Option<string?> _board = Arguments.Board();
+    readonly Option<string?> _board = Arguments.Board(), _device = Arguments.Device();
     readonly Option<int> _processors = Arguments.Processors();
     readonly Option<string> _schedule = Arguments.Schedule();
     readonly Option<string?> _record = new("--record")
@@ -48,7 +48,7 @@ sealed class RunArguments
         command.Add(_requests);
         foreach (Option option in (Option[])
             [_json, _pool, _noUnload, _seed, _timeout, _registry, _registryFiles, _saveRegistry, _before, _processors,
-                _schedule, _record, _replay, _pace, _board])
+                _schedule, _record, _replay, _pace, _board, _device])
             command.Add(option);
     }
 
@@ -66,7 +66,7 @@ sealed class RunArguments
             ? _ => new ReplaySchedule(replayed.Decisions) : Schedules.Find(parsed.GetValue(_schedule)!)!;
         using var live = new HostSide(parsed.GetValue(_pace)) { Connected = Tell };
         IBoardHost host = replayed is null ? live : new RecordedHost(replayed.Input);
-        DriverFile file = DriverFile.Open(parsed.GetValue(_driver)!);
+        DriverFile file = DriverFile.Open(parsed.GetValue(_driver)!, parsed.GetValue(_device));
         var options = new SessionOptions
         {
             Seed = parsed.GetValue(_seed),

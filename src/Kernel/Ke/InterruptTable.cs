@@ -11,7 +11,8 @@ namespace Ringdown.Kernel;
 /// </remarks>
 sealed class InterruptTable
 {
-    const int Lines = 9 * 16, FirstVector = 0x30, StormLimit = 1000;
+    public const int Lines = 9 * 16;
+    const int FirstVector = 0x30, StormLimit = 1000;
 
     readonly NtKernel _nt;
     readonly InterruptController _controller;

@@ -2,7 +2,7 @@ namespace Ringdown.Kernel;
 
 /// <summary>Constants of wdm.h and ntddk.h that drivers write by name: <c>using static
 /// Ringdown.Kernel.Wdm;</c>.</summary>
-public static class Wdm
+public static partial class Wdm
 {
     public const uint FILE_DEVICE_CD_ROM = 0x02, FILE_DEVICE_DISK = 0x07, FILE_DEVICE_DISK_FILE_SYSTEM = 0x08,
         FILE_DEVICE_KEYBOARD = 0x0B, FILE_DEVICE_MOUSE = 0x0F, FILE_DEVICE_PARALLEL_PORT = 0x16,

@@ -21,7 +21,7 @@ public sealed class EduDevice
     // DMA_FAULT: why the last transfer did not happen.
     const uint NoFault = 0, AboveLimit = 1, OutsideBuffer = 2, NoMemory = 3;
 
-    readonly Memory _memory;
+    readonly IDeviceMemory _memory;
     readonly IDeviceClock _clock;
     readonly InterruptLine? _line;
     readonly Queue<(uint Id, ulong Result)> _done = [];
@@ -30,7 +30,7 @@ public sealed class EduDevice
     int _running;
     bool _refused, _transfers;
 
-    public EduDevice(Memory memory, IDeviceClock clock, InterruptLine? line)
+    public EduDevice(IDeviceMemory memory, IDeviceClock clock, InterruptLine? line)
     {
         (_memory, _clock, _line) = (memory, clock, line);
         Registers = new RegisterBlock()

@@ -7,11 +7,13 @@ public sealed class RegisterFile
     const ulong MaximumBytes = 0x10000;
 
     readonly Dictionary<string, Register> _registers = new(StringComparer.Ordinal);
-    readonly RegisterBlock _block = new();
+    readonly List<(RegisterBlock Block, ulong Bytes)> _blocks = [];
     readonly Computer _computer;
     readonly InterruptLine? _line;
+    readonly PciFunction? _function;
 
-    RegisterFile(Computer computer, InterruptLine? line) => (_computer, _line) = (computer, line);
+    RegisterFile(Computer computer, InterruptLine? line, PciFunction? function) =>
+        (_computer, _line, _function) = (computer, line, function);
 
     sealed class Register
     {
@@ -25,6 +27,7 @@ public sealed class RegisterFile
     {
         public ulong Bits;
         public bool Raises, Lowers, IsWaiting;
+        public int? Message;
         public long AfterTicks;
         public (Register Register, ulong Bits)? Sets, Clears;
     }
@@ -33,14 +36,18 @@ public sealed class RegisterFile
     {
         place.Only("map");
         place.Identify("RNG0002", "Registers");
-        var file = new RegisterFile(computer, place.FindLine(computer));
+        var file = new RegisterFile(computer, place.FindLine(computer), place.Function);
         IReadOnlyList<BoardElement> map = place.Description.Elements("map");
         if (map.Count == 0) throw place.Description.Wrong("map", "there are no registers.");
-        ulong bytes = 0;
-        foreach (BoardElement element in map) bytes = Math.Max(bytes, file.Declare(element));
+        foreach (BoardElement element in map) file.Declare(element);
         // Reactions may name registers further down.
         foreach (BoardElement element in map) file.AddReactions(element);
-        place.Put(computer, bytes, file._block);
+        for (int i = 0; i < file._blocks.Count; i++)
+        {
+            (RegisterBlock block, ulong bytes) = file._blocks[i];
+            if (bytes == 0) throw place.Description.Wrong("map", $"there are no registers with \"bar\": {i}.");
+            place.Put(computer, bytes, block);
+        }
         return file;
     }
 
@@ -52,10 +59,9 @@ public sealed class RegisterFile
         set => _registers[name].Value = value & _registers[name].Mask;
     }
 
-    /// <returns>Where the register ends.</returns>
-    ulong Declare(BoardElement element)
+    void Declare(BoardElement element)
     {
-        element.Only("name", "offset", "size", "value", "access", "onWrite");
+        element.Only("name", "bar", "offset", "size", "value", "access", "onWrite");
         string name = element.RequiredText("name");
         int size = (int)(element.Number("size", 8) ?? 4);
         if (size is not (1 or 2 or 4 or 8)) throw element.Wrong("size", "it is 1, 2, 4 or 8.");
@@ -76,14 +82,23 @@ public sealed class RegisterFile
         try
         {
             // What is not written of a register that clears must not clear.
-            _block.Add(name, offset, size, () => register.IsReadable ? register.Value : 0, v => Write(register, v),
-                writeOnly: access is "wo" or "w1c");
+            Block(element, offset + (ulong)size).Add(name, offset, size, () => register.IsReadable ? register.Value : 0,
+                v => Write(register, v), writeOnly: access is "wo" or "w1c");
         }
         catch (ArgumentException)
         {
             throw element.Wrong("offset", $"{name} overlaps another register.");
         }
-        return offset + (ulong)size;
+    }
+
+    // The registers behind one base address register; a fixed device has one block.
+    RegisterBlock Block(BoardElement element, ulong end)
+    {
+        int bar = (int)(element.Number("bar", 5) ?? 0);
+        if (bar != 0 && _function is null) throw element.Wrong("bar", "only a device with \"pci\" has several.");
+        while (_blocks.Count <= bar) _blocks.Add((new RegisterBlock(), 0));
+        _blocks[bar] = (_blocks[bar].Block, ulong.Max(_blocks[bar].Bytes, end));
+        return _blocks[bar].Block;
     }
 
     void AddReactions(BoardElement element)
@@ -91,7 +106,7 @@ public sealed class RegisterFile
         Register register = _registers[element.RequiredText("name")];
         foreach (BoardElement on in element.Elements("onWrite"))
         {
-            on.Only("bit", "raise", "lower", "after", "set", "clear");
+            on.Only("bit", "raise", "lower", "message", "after", "set", "clear");
             if (!register.IsWritable) throw on.Wrong("bit", "the register cannot be written.");
             var reaction = new Reaction
             {
@@ -99,6 +114,7 @@ public sealed class RegisterFile
                     ? 1UL << (int)bit : 0,
                 Raises = on.Flag("raise"),
                 Lowers = on.Flag("lower"),
+                Message = (int?)on.Number("message", 2047),
                 AfterTicks = on.Time("after"),
                 Sets = BitsOf(on, "set"),
                 Clears = BitsOf(on, "clear"),
@@ -106,6 +122,8 @@ public sealed class RegisterFile
             if (reaction.Raises && reaction.Lowers) throw on.Wrong("lower", "the line is raised already.");
             if ((reaction.Raises || reaction.Lowers) && _line is null)
                 throw on.Wrong(reaction.Raises ? "raise" : "lower", "the device has no \"line\".");
+            if (reaction.Message is not null && _function is null)
+                throw on.Wrong("message", "only a device with \"pci\" has messages.");
             register.Reactions.Add(reaction);
         }
     }
@@ -142,5 +160,6 @@ public sealed class RegisterFile
         if (reaction.Sets is var (set, bits)) set.Value |= bits;
         if (reaction.Clears is var (clear, gone)) clear.Value &= ~gone;
         if (reaction.Raises || reaction.Lowers) _line!.Set(this, reaction.Raises);
+        if (reaction.Message is { } message) _function!.Signal(message);
     }
 }

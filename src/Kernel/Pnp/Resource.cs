@@ -1,0 +1,116 @@
+using Ringdown.Machine;
+using static Ringdown.Kernel.ResourceType;
+
+namespace Ringdown.Kernel;
+
+/// <summary>A resource of a device as its bus sees it: ports, memory, a line, messages, a DMA channel.</summary>
+/// <param name="Start">The first port, byte or bus; the line; of messages the first vector; the channel.</param>
+/// <param name="Length">How many of them.</param>
+/// <param name="Flags">CM_RESOURCE_*.</param>
+public readonly record struct Resource(
+    ResourceType Type, ulong Start, ulong Length, ShareDisposition Share = ShareDisposition.DeviceExclusive,
+    ushort Flags = 0)
+{
+    const ulong AllProcessors = ulong.MaxValue;
+
+    /// <summary>Of DevicePrivate: what the bus driver has put into it.</summary>
+    public (uint First, uint Second, uint Third) Private { get; init; }
+
+    public bool IsMessage => Type == Interrupt && (Flags & Wdm.CM_RESOURCE_INTERRUPT_MESSAGE) != 0;
+
+    /// <summary>The vector of an interrupt's line, or of the first message.</summary>
+    public uint Vector => IsMessage ? (uint)Start : InterruptTable.VectorOf((int)Start);
+
+    ulong Last => Start + (Length - 1);
+
+    internal bool Conflicts(Resource other)
+    {
+        if (Type != other.Type || Share == ShareDisposition.Shared && other.Share == ShareDisposition.Shared
+            || Length == 0 || other.Length == 0 || Type is DevicePrivate or DeviceSpecific) return false;
+        if (Type != Interrupt) return Start <= other.Last && other.Start <= Last;
+        return Vector <= other.Vector + (uint)other.Length - 1 && other.Vector <= Vector + (uint)Length - 1;
+    }
+
+    internal void Write(CmPartialResourceDescriptor to, bool translated, int processors)
+    {
+        (to.Type, to.ShareDisposition, to.Flags) = (Type, Share, Flags);
+        switch (Type)
+        {
+            case Port or ResourceType.Memory or MemoryLarge:
+                (to.Start, to.Length) = (Start, (uint)Length);
+                break;
+            case Interrupt when translated:
+                (to.Level, to.Vector) = (Vector >> 4, Vector);
+                to.Affinity = processors == 64 ? AllProcessors : (1UL << processors) - 1;
+                break;
+            case Interrupt when IsMessage:
+                (to.MessageCount, to.Vector, to.Affinity) = ((ushort)Length, Vector, AllProcessors);
+                break;
+            case Interrupt:
+                (to.Level, to.Vector, to.Affinity) = ((uint)Start, (uint)Start, AllProcessors);
+                break;
+            case Dma:
+                to.Channel = (uint)Start;
+                break;
+            case BusNumber:
+                (to.BusStart, to.BusLength) = ((uint)Start, (uint)Length);
+                break;
+            default:
+                (to.Level, to.Vector, to.Length) = (Private.First, Private.Second, Private.Third);
+                break;
+        }
+    }
+
+    /// <summary>Null for what is no resource of one of the types here.</summary>
+    internal static Resource? Read(CmPartialResourceDescriptor from)
+    {
+        (ulong Start, ulong Length)? range = from.Type switch
+        {
+            Port or ResourceType.Memory or MemoryLarge => (from.Start, from.Length),
+            Interrupt when (from.Flags & Wdm.CM_RESOURCE_INTERRUPT_MESSAGE) != 0 => (from.Vector, from.MessageCount),
+            Interrupt => (from.Vector, 1),
+            Dma => (from.Channel, 1),
+            BusNumber => (from.BusStart, from.BusLength),
+            DevicePrivate => (0, 1),
+            _ => null,
+        };
+        if (range is not { Length: > 0 } given || given.Start > ulong.MaxValue - given.Length) return null;
+        return new Resource(from.Type, given.Start, given.Length, from.ShareDisposition, from.Flags)
+        {
+            Private = from.Type == DevicePrivate ? (from.Level, from.Vector, from.Length) : default,
+        };
+    }
+}
+
+/// <summary>CM_RESOURCE_LIST, read and written.</summary>
+static class ResourceLists
+{
+    const uint MostDescriptors = 256, PnpTag = 0x2070_6E50;
+    const ushort ListVersion = 1;
+
+    /// <summary>What a list in guest memory has; lists of old with several full descriptors are taken by their first
+    /// one.</summary>
+    public static IReadOnlyList<Resource> Read(CmResourceList list)
+    {
+        if (list.IsNull || list.Count == 0) return [];
+        List<Resource> all = [];
+        int count = (int)Math.Min(list.DescriptorCount, MostDescriptors);
+        for (int i = 0; i < count; i++)
+            if (Resource.Read(list.Descriptor(i)) is { } resource) all.Add(resource);
+        return all;
+    }
+
+    /// <summary>A list in the pool; null if there is nothing to say.</summary>
+    public static CmResourceList Make(
+        NtKernel nt, IReadOnlyList<Resource> resources, uint interfaceType, uint bus, bool translated)
+    {
+        if (resources.Count == 0) return CmResourceList.At(nt.Memory, Va.Null);
+        Va block = nt.Mm.Pool.Allocate(CmResourceList.SizeOf(resources.Count), PnpTag);
+        var list = CmResourceList.At(nt.Memory, block);
+        (list.Count, list.InterfaceType, list.BusNumber) = (1, interfaceType, bus);
+        (list.Version, list.Revision, list.DescriptorCount) = (ListVersion, ListVersion, (uint)resources.Count);
+        for (int i = 0; i < resources.Count; i++)
+            resources[i].Write(list.Descriptor(i), translated, nt.Ke.Scheduler.Processors.Count);
+        return list;
+    }
+}

@@ -28,7 +28,8 @@ public static partial class Wdm
     public const uint Internal = 0, Isa = 1, PCIBus = 5, PNPBus = 15, ACPIBus = 17;
 
     /// <summary>CM_RESOURCE_*: flags of memory, ports and interrupts.</summary>
-    public const ushort CM_RESOURCE_MEMORY_READ_WRITE = 0, CM_RESOURCE_PORT_IO = 1, CM_RESOURCE_PORT_16_BIT_DECODE = 0x10,
+    public const ushort CM_RESOURCE_MEMORY_READ_WRITE = 0, CM_RESOURCE_PORT_IO = 1,
+        CM_RESOURCE_PORT_16_BIT_DECODE = 0x10,
         CM_RESOURCE_INTERRUPT_LEVEL_SENSITIVE = 0, CM_RESOURCE_INTERRUPT_LATCHED = 1, CM_RESOURCE_INTERRUPT_MESSAGE = 2;
 
     /// <summary>EVENT_CATEGORY of IoRegisterPlugPlayNotification.</summary>

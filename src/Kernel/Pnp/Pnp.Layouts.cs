@@ -20,7 +20,8 @@ public readonly partial struct CmPartialResourceDescriptor
     [Field(0x08, Name = "u.BusNumber.Length")] public partial uint BusLength { get; set; }
 }
 
-/// <summary>CM_RESOURCE_LIST with one full descriptor, as every driver that is not for a bridge of old gets it.</summary>
+/// <summary>CM_RESOURCE_LIST with one full descriptor, as every driver that is not for a bridge of old gets
+/// it.</summary>
 [Layout("_CM_RESOURCE_LIST", Size = 0x28)]
 public readonly partial struct CmResourceList
 {
@@ -123,7 +124,7 @@ public readonly partial struct DeviceCapabilities
     [Field(0x02)] public partial ushort Version { get; set; }
 
     /// <summary>The bits that follow the version.</summary>
-    [Field(0x04, Name = "")] public partial CapabilityFlags Flags { get; set; }
+    [Field(0x04)] public partial CapabilityFlags Flags { get; set; }
     [Field(0x08, Name = "Address")] public partial uint BusAddress { get; set; }
     [Field(0x0C)] public partial uint UINumber { get; set; }
     [Field(0x2C)] public partial uint SystemWake { get; set; }

@@ -11,8 +11,6 @@ public readonly record struct Resource(
     ResourceType Type, ulong Start, ulong Length, ShareDisposition Share = ShareDisposition.DeviceExclusive,
     ushort Flags = 0)
 {
-    const ulong AllProcessors = ulong.MaxValue;
-
     /// <summary>Of DevicePrivate: what the bus driver has put into it.</summary>
     public (uint First, uint Second, uint Third) Private { get; init; }
 
@@ -30,39 +28,74 @@ public readonly record struct Resource(
         if (Type != Interrupt) return Start <= other.Last && other.Start <= Last;
         return Vector <= other.Vector + (uint)other.Length - 1 && other.Vector <= Vector + (uint)Length - 1;
     }
+}
 
-    internal void Write(CmPartialResourceDescriptor to, bool translated, int processors)
+/// <summary>CM_RESOURCE_LIST, read and written.</summary>
+static class ResourceLists
+{
+    const uint MostDescriptors = 256, PnpTag = 0x2070_6E50;
+    const ushort ListVersion = 1;
+    const ulong AllProcessors = ulong.MaxValue;
+
+    /// <summary>What a list in guest memory has; lists of old with several full descriptors are taken by their first
+    /// one.</summary>
+    public static IReadOnlyList<Resource> Read(CmResourceList list)
     {
-        (to.Type, to.ShareDisposition, to.Flags) = (Type, Share, Flags);
-        switch (Type)
+        if (list.IsNull || list.Count == 0) return [];
+        List<Resource> all = [];
+        int count = (int)Math.Min(list.DescriptorCount, MostDescriptors);
+        for (int i = 0; i < count; i++)
+            if (Read(list.Descriptor(i)) is { } resource) all.Add(resource);
+        return all;
+    }
+
+    /// <summary>A list in the pool; null if there is nothing to say.</summary>
+    public static CmResourceList Make(
+        NtKernel nt, IReadOnlyList<Resource> resources, uint interfaceType, uint bus, bool translated)
+    {
+        if (resources.Count == 0) return CmResourceList.At(nt.Memory, Va.Null);
+        Va block = nt.Mm.Pool.Allocate(CmResourceList.SizeOf(resources.Count), PnpTag);
+        var list = CmResourceList.At(nt.Memory, block);
+        (list.Count, list.InterfaceType, list.BusNumber) = (1, interfaceType, bus);
+        (list.Version, list.Revision, list.DescriptorCount) = (ListVersion, ListVersion, (uint)resources.Count);
+        for (int i = 0; i < resources.Count; i++)
+            Write(resources[i], list.Descriptor(i), translated, nt.Ke.Scheduler.Processors.Count);
+        return list;
+    }
+
+    static void Write(Resource resource, CmPartialResourceDescriptor to, bool translated, int processors)
+    {
+        (to.Type, to.ShareDisposition, to.Flags) = (resource.Type, resource.Share, resource.Flags);
+        switch (resource.Type)
         {
             case Port or ResourceType.Memory or MemoryLarge:
-                (to.Start, to.Length) = (Start, (uint)Length);
+                (to.Start, to.Length) = (resource.Start, (uint)resource.Length);
                 break;
             case Interrupt when translated:
-                (to.Level, to.Vector) = (Vector >> 4, Vector);
+                (to.Level, to.Vector) = (resource.Vector >> 4, resource.Vector);
                 to.Affinity = processors == 64 ? AllProcessors : (1UL << processors) - 1;
                 break;
-            case Interrupt when IsMessage:
-                (to.MessageCount, to.Vector, to.Affinity) = ((ushort)Length, Vector, AllProcessors);
+            case Interrupt when resource.IsMessage:
+                (to.MessageCount, to.Vector, to.Affinity) = ((ushort)resource.Length, resource.Vector, AllProcessors);
                 break;
             case Interrupt:
-                (to.Level, to.Vector, to.Affinity) = ((uint)Start, (uint)Start, AllProcessors);
+                (to.Level, to.Vector, to.Affinity) = ((uint)resource.Start, (uint)resource.Start, AllProcessors);
                 break;
             case Dma:
-                to.Channel = (uint)Start;
+                to.Channel = (uint)resource.Start;
                 break;
             case BusNumber:
-                (to.BusStart, to.BusLength) = ((uint)Start, (uint)Length);
+                (to.BusStart, to.BusLength) = ((uint)resource.Start, (uint)resource.Length);
                 break;
             default:
-                (to.Level, to.Vector, to.Length) = (Private.First, Private.Second, Private.Third);
+                (to.Level, to.Vector, to.Length) =
+                    (resource.Private.First, resource.Private.Second, resource.Private.Third);
                 break;
         }
     }
 
     /// <summary>Null for what is no resource of one of the types here.</summary>
-    internal static Resource? Read(CmPartialResourceDescriptor from)
+    static Resource? Read(CmPartialResourceDescriptor from)
     {
         (ulong Start, ulong Length)? range = from.Type switch
         {
@@ -79,38 +112,5 @@ public readonly record struct Resource(
         {
             Private = from.Type == DevicePrivate ? (from.Level, from.Vector, from.Length) : default,
         };
-    }
-}
-
-/// <summary>CM_RESOURCE_LIST, read and written.</summary>
-static class ResourceLists
-{
-    const uint MostDescriptors = 256, PnpTag = 0x2070_6E50;
-    const ushort ListVersion = 1;
-
-    /// <summary>What a list in guest memory has; lists of old with several full descriptors are taken by their first
-    /// one.</summary>
-    public static IReadOnlyList<Resource> Read(CmResourceList list)
-    {
-        if (list.IsNull || list.Count == 0) return [];
-        List<Resource> all = [];
-        int count = (int)Math.Min(list.DescriptorCount, MostDescriptors);
-        for (int i = 0; i < count; i++)
-            if (Resource.Read(list.Descriptor(i)) is { } resource) all.Add(resource);
-        return all;
-    }
-
-    /// <summary>A list in the pool; null if there is nothing to say.</summary>
-    public static CmResourceList Make(
-        NtKernel nt, IReadOnlyList<Resource> resources, uint interfaceType, uint bus, bool translated)
-    {
-        if (resources.Count == 0) return CmResourceList.At(nt.Memory, Va.Null);
-        Va block = nt.Mm.Pool.Allocate(CmResourceList.SizeOf(resources.Count), PnpTag);
-        var list = CmResourceList.At(nt.Memory, block);
-        (list.Count, list.InterfaceType, list.BusNumber) = (1, interfaceType, bus);
-        (list.Version, list.Revision, list.DescriptorCount) = (ListVersion, ListVersion, (uint)resources.Count);
-        for (int i = 0; i < resources.Count; i++)
-            resources[i].Write(list.Descriptor(i), translated, nt.Ke.Scheduler.Processors.Count);
-        return list;
     }
 }

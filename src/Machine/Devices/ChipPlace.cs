@@ -24,7 +24,7 @@ public sealed class ChipPlace
         _compatibleIds = description.Texts("compatible");
         if (description.Element("pci") is { } pci)
         {
-            foreach (string fixedOnly in (string[])["registers", "ports", "id", "compatible"])
+            foreach (string fixedOnly in (string[])["registers", "ports", "id", "compatible", "removable"])
                 if (description.Has(fixedOnly)) throw description.Wrong(fixedOnly, "a PCI device has its own.");
             _pci = new PciPlace(description, pci, Line);
         }
@@ -52,7 +52,7 @@ public sealed class ChipPlace
     /// <summary>The description has no other properties than those of every chip and these.</summary>
     /// <exception cref="BoardException">It has.</exception>
     public void Only(params IReadOnlyList<string> properties) =>
-        Description.Only(["chip", "name", "registers", "ports", "line", "id", "compatible", "pci", .. properties]);
+        Description.Only(["chip", "name", "registers", "ports", "line", "id", "compatible", "removable", "pci", .. properties]);
 
     /// <summary>What firmware tells of the chip, unless the description says otherwise. Called before the chip gets
     /// addresses and lines; without it a chip is <c>RNG0003</c>, one of a user's own.</summary>
@@ -61,7 +61,11 @@ public sealed class ChipPlace
     public void Identify(string id, string name, params IReadOnlyList<string> compatibleIds)
     {
         if (_device is not null) throw new InvalidOperationException("The chip has addresses or lines already.");
-        _device = new FirmwareDevice(_id ?? id, name) { CompatibleIds = _compatibleIds ?? compatibleIds };
+        _device = new FirmwareDevice(_id ?? id, name) 
+        {
+            CompatibleIds = _compatibleIds ?? compatibleIds,
+            IsRemovable = Description.Flag("removable"),
+        };
     }
 
     /// <summary>What firmware will tell of the chip. What is added to it is the chip's.</summary>

@@ -87,6 +87,9 @@ public sealed partial class PciFunction : IDeviceMemory
     public PciIdentity Identity { get; }
     public int Pin { get; }
 
+    /// <summary>Somebody may take it out while the system runs.</summary>
+    public bool IsRemovable { get; init; }
+
     /// <summary>The line that its pin is wired to; null: the one of its slot.</summary>
     public int? Line { get; init; }
 
@@ -110,12 +113,12 @@ public sealed partial class PciFunction : IDeviceMemory
     bool IsAwake => Bus is not null && PowerState == 0;
 
     /// <summary>Gives it registers in memory or at ports, by the next base address register.</summary>
-    /// <param name="bytes">A power of two; at least 16 in memory, 4 to 256 at ports.</param>
+    /// <param name="bytes">A power of two; 16 to 2 GiB in memory, 4 to 256 at ports.</param>
     /// <exception cref="ArgumentException">There is no such size, or no register left.</exception>
     public PciBar AddBar(
         ulong bytes, IMmioDevice registers, bool isPort = false, bool is64 = false, bool isPrefetchable = false)
     {
-        if (!ulong.IsPow2(bytes) || bytes < (isPort ? 4u : 16) || isPort && bytes > 256 || !is64 && bytes > 0x8000_0000)
+        if (!ulong.IsPow2(bytes) || bytes < (isPort ? 4u : 16) || isPort && bytes > 256 || bytes > 0x8000_0000)
             throw new ArgumentException($"no base address register has {bytes} bytes.", nameof(bytes));
         if (isPort && is64) throw new ArgumentException("ports have no 64 bits.", nameof(is64));
         if (_nextBar + (is64 ? 2 : 1) > BarCount)

@@ -20,7 +20,7 @@ sealed class PciPlace
     {
         _pci = pci;
         pci.Only("slot", "function", "id", "subsystem", "class", "revision", "bars", "pin", "msi", "msix", "express",
-            "power", "wakes", "dmaBits", "plugged");
+            "power", "wakes", "dmaBits", "plugged", "removable");
         (ushort vendor, ushort device) = Pair("id") ?? throw pci.Wrong("id", "it is missing.");
         (ushort subsystemVendor, ushort subsystem) = Pair("subsystem") ?? (vendor, device);
         var slot = new PciSlot((int)pci.RequiredNumber("slot", 31), (int)(pci.Number("function", 7) ?? 0));
@@ -33,6 +33,7 @@ sealed class PciPlace
         {
             Name = chip.Text("name"),
             Line = line,
+            IsRemovable = pci.Flag("removable"),
             HighestAddress = bits == 64 ? ulong.MaxValue : (1UL << (int)bits) - 1,
         };
         _kinds = pci.Texts("bars") ?? [];

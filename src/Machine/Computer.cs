@@ -40,6 +40,13 @@ public sealed class Computer : IDisposable
     public Processor Cpu { get; private set; }
     public Chance Chance { get; }
 
+    /// <summary>Told when the computer loses its power but for its memory's: chips forget then what no battery
+    /// keeps.</summary>
+    public event Action? PowerLost;
+
+    /// <summary>Takes the power of everything but the memory.</summary>
+    public void LosePower() => PowerLost?.Invoke();
+
     /// <summary>From now on it is another processor's turn.</summary>
     public void Select(int number) => Cpu = _processors[number];
 

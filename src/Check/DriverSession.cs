@@ -109,6 +109,7 @@ public sealed class DriverSession : IDisposable
     {
         bool unloaded = false;
         Do("the end of the program", Nt.User.CancelPending);
+        Do("the removal of its devices", RemoveDevices);
         Do("DriverUnload", () =>
         {
             unloaded = Nt.Loader.Unload(Driver!);
@@ -116,6 +117,14 @@ public sealed class DriverSession : IDisposable
         });
         if (unloaded && IsRunning) LeftoverRule.Look(Nt, Driver!, Reporter);
         return unloaded;
+    }
+
+    // A driver that plug and play has loaded is unloaded when its last device is gone.
+    void RemoveDevices()
+    {
+        foreach (DeviceNode node in Nt.User.Devices.All.Reverse())
+            if (Driver is { } driver && driver.Name.Equals(node.Service, StringComparison.OrdinalIgnoreCase))
+                Nt.User.Devices.Disable(node);
     }
 
     public void Dispose() => Nt.Dispose();

@@ -77,11 +77,18 @@ static class Arguments
         Description = "The machine's devices: a JSON file, as docs/hardware.md describes it.",
     };
 
-    public static Action<Computer>? OpenBoard(string? path)
+    /// <param name="host">Where wires go; null: nowhere, and images of disks are copies.</param>
+    public static Action<Computer>? OpenBoard(string? path, IBoardHost? host = null)
     {
         if (path is null) return null;
         Board board = ChipClass.OpenBoard(path);
-        return computer => board.Attach(computer);
+        return computer =>
+        {
+            computer.Host = host;
+            board.Attach(computer);
+            // Whoever has no wire to the outside waits for nobody there.
+            if (host is IHostInput { HasWires: true } input) computer.HostInput = input;
+        };
     }
 
     public static Option<string[]> Before() =>

@@ -7,6 +7,7 @@ public sealed class Computer : IDisposable
     public const int MaximumProcessors = 64;
 
     readonly Processor[] _processors;
+    readonly Dictionary<IChipState, byte[]> _powerOn = [];
     bool _disposed;
 
     /// <param name="processors">How many: 1 to <see cref="MaximumProcessors"/>.</param>
@@ -40,12 +41,47 @@ public sealed class Computer : IDisposable
     public Processor Cpu { get; private set; }
     public Chance Chance { get; }
 
-    /// <summary>Told when the computer loses its power but for its memory's: chips forget then what no battery
-    /// keeps.</summary>
-    public event Action? PowerLost;
+    /// <summary>The chips that are built in, and keep a state.</summary>
+    public IList<IChipState> Chips { get; } = [];
 
-    /// <summary>Takes the power of everything but the memory.</summary>
-    public void LosePower() => PowerLost?.Invoke();
+    /// <summary>Connects chips to something of the host's. Null: what chips have of the host is a copy, and nothing is
+    /// at the other end of their wires.</summary>
+    public IBoardHost? Host { get; set; }
+
+    /// <summary>What comes from outside of the process; null: nothing does.</summary>
+    public IHostInput? HostInput { get; set; }
+
+    /// <summary>Remembers the present state, as <see cref="Memory.Snapshot"/> does for memory alone.</summary>
+    public ComputerSnapshot Snapshot() => new(Memory.Snapshot(), ChipState.Save([.. Chips, Interrupts]),
+        [.. _processors.Select(p =>
+        {
+            var context = new CpuContext();
+            p.CopyTo(context);
+            return context;
+        })]);
+
+    /// <summary>Goes back to a snapshot, which stays usable. The clock goes on: what chips had planned is as far away
+    /// as it was then.</summary>
+    public void Restore(ComputerSnapshot snapshot)
+    {
+        Memory.Restore(snapshot.Memory);
+        // The lines last: what chips do to them on the way is no interrupt.
+        ChipState.Restore(snapshot.Chips, [.. Chips, Interrupts]);
+        for (int i = 0; i < _processors.Length; i++) _processors[i].CopyFrom(snapshot.Processors[i]);
+    }
+
+    /// <summary>A chip is as it is when it gets power.</summary>
+    internal void NotePowerOn(IChipState chip)
+    {
+        if (chip is ILosesState) _powerOn[chip] = ChipState.Save([chip]);
+    }
+
+    /// <summary>Everything but the memory loses its power: chips are as they were at first, but for what a battery or a
+    /// disk keeps.</summary>
+    public void LosePower()
+    {
+        foreach ((IChipState chip, byte[] state) in _powerOn) ChipState.Restore(state, [chip]);
+    }
 
     /// <summary>From now on it is another processor's turn.</summary>
     public void Select(int number) => Cpu = _processors[number];
@@ -55,6 +91,7 @@ public sealed class Computer : IDisposable
         // What is freed here is native memory: a second time would be our own corruption.
         if (_disposed) return;
         _disposed = true;
+        foreach (IDisposable chip in Chips.OfType<IDisposable>()) chip.Dispose();
         foreach (Processor processor in _processors) processor.Dispose();
         Memory.Dispose();
     }

@@ -48,6 +48,14 @@ public sealed partial class UserSide
         AsUser(() => _nt.Ke.RunUntilIdle());
     }
 
+    /// <summary>Runs the machine as long as something may come from outside of the process; without that, until nothing
+    /// more happens.</summary>
+    public void Serve()
+    {
+        _nt.BeginRequest();
+        AsUser(() => _nt.Computer.HostInput is null ? _nt.Ke.RunUntilIdle() : _nt.Io.AwaitNothing());
+    }
+
     /// <summary>Cancels what the user's threads have under way, as the end of their process does, and lets the machine
     /// run.</summary>
     public void CancelPending()

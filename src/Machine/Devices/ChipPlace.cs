@@ -11,9 +11,9 @@ public sealed class ChipPlace
     readonly IReadOnlyList<string>? _compatibleIds;
     FirmwareDevice? _device;
 
-    internal ChipPlace(BoardElement description)
+    internal ChipPlace(BoardElement description, string folder)
     {
-        Description = description;
+        (Description, Folder) = (description, folder);
         Chip = description.RequiredText("chip");
         Name = description.Text("name");
         Registers = description.Number("registers");
@@ -38,6 +38,9 @@ public sealed class ChipPlace
     public ushort? Ports { get; }
 
     public int? Line { get; }
+
+    /// <summary>From where the paths of files count.</summary>
+    public string Folder { get; }
 
     /// <summary>The whole description, for what else a chip wants to know.</summary>
     public BoardElement Description { get; }
@@ -83,9 +86,16 @@ public sealed class ChipPlace
                 throw Description.Wrong("registers", "memory is there, from 1 MiB to 2 GiB and 1 MiB.");
             Put("registers", () => Device.AddMemory(computer, address, bytes, registers));
         }
-        if (Ports is not { } first) return;
-        if (first + bytes > ushort.MaxValue + 1) throw Description.Wrong("ports", "the last port is 0xFFFF.");
-        Put("ports", () => Device.AddPorts(computer, first, bytes, registers));
+        if (Ports is { } first) PutPorts(computer, first, bytes, registers, "ports");
+    }
+
+    /// <summary>Puts registers at ports that are not, or not only, where <see cref="Ports"/> says.</summary>
+    /// <param name="property">The part of the description that says where.</param>
+    /// <exception cref="BoardException">Something else is there.</exception>
+    public void PutPorts(Computer computer, ushort first, ulong bytes, IMmioDevice registers, string property)
+    {
+        if (first + bytes > ushort.MaxValue + 1) throw Description.Wrong(property, "the last port is 0xFFFF.");
+        Put(property, () => Device.AddPorts(computer, first, bytes, registers));
     }
 
     void Put(string property, Action add)
@@ -99,6 +109,10 @@ public sealed class ChipPlace
             throw Description.Wrong(property, e.Message);
         }
     }
+
+    /// <summary>The chip's line.</summary>
+    /// <param name="usual">The one that it has if nothing is said.</param>
+    public InterruptLine FindLine(Computer computer, int usual) => Device.AddLine(computer, Line ?? usual);
 
     /// <summary>The chip's line; null if it has none.</summary>
     public InterruptLine? FindLine(Computer computer) => Line is { } line ? Device.AddLine(computer, line) : null;

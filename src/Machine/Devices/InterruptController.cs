@@ -1,7 +1,7 @@
 namespace Ringdown.Machine;
 
 /// <summary>Collects the lines of all devices, and tells which of them is to interrupt a processor next.</summary>
-public sealed class InterruptController
+public sealed class InterruptController : IChipState
 {
     readonly SortedDictionary<int, InterruptLine> _lines = [];
     bool _mayBePending;
@@ -40,6 +40,22 @@ public sealed class InterruptController
         }
         _mayBePending = any;
         return best;
+    }
+
+    public void Exchange(ChipState state)
+    {
+        InterruptLine[] lines = [.. _lines.Values];
+        int count = lines.Length;
+        state.Value(ref count);
+        // Those that are not among what was kept, nobody had asked for then.
+        if (state.IsRestoring) Array.ForEach(lines, l => l.Reset());
+        for (int i = 0; i < count; i++)
+        {
+            int number = state.IsRestoring ? 0 : lines[i].Number;
+            state.Value(ref number);
+            Line(number).Exchange(state);
+        }
+        OnChanged();
     }
 
     internal void OnChanged()

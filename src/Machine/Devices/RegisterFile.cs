@@ -2,7 +2,7 @@ namespace Ringdown.Machine;
 
 /// <summary>A chip that is described without code: registers with values, and what happens when bits of them are
 /// written.</summary>
-public sealed class RegisterFile
+public sealed class RegisterFile : ILosesState
 {
     const ulong MaximumBytes = 0x10000;
 
@@ -10,6 +10,7 @@ public sealed class RegisterFile
     readonly RegisterBlock _block = new();
     readonly Computer _computer;
     readonly InterruptLine? _line;
+    bool _asserts;
 
     RegisterFile(Computer computer, InterruptLine? line) => (_computer, _line) = (computer, line);
 
@@ -24,8 +25,9 @@ public sealed class RegisterFile
     sealed class Reaction
     {
         public ulong Bits;
-        public bool Raises, Lowers, IsWaiting;
+        public bool Raises, Lowers;
         public long AfterTicks;
+        public ChipTimer? Timer;
         public (Register Register, ulong Bits)? Sets, Clears;
     }
 
@@ -106,6 +108,7 @@ public sealed class RegisterFile
             if (reaction.Raises && reaction.Lowers) throw on.Wrong("lower", "the line is raised already.");
             if ((reaction.Raises || reaction.Lowers) && _line is null)
                 throw on.Wrong(reaction.Raises ? "raise" : "lower", "the device has no \"line\".");
+            if (reaction.AfterTicks > 0) reaction.Timer = new ChipTimer(_computer.Clock, () => Do(reaction));
             register.Reactions.Add(reaction);
         }
     }
@@ -127,20 +130,29 @@ public sealed class RegisterFile
         foreach (Reaction reaction in register.Reactions)
         {
             if (reaction.Bits != 0 && (value & reaction.Bits) == 0) continue;
-            if (reaction.AfterTicks == 0) Do(reaction);
-            else if (!reaction.IsWaiting)
-            {
-                reaction.IsWaiting = true;
-                _computer.Clock.After(reaction.AfterTicks, () => Do(reaction));
-            }
+            if (reaction.Timer is null) Do(reaction);
+            else if (!reaction.Timer.IsSet) reaction.Timer.Set(reaction.AfterTicks);
         }
     }
 
     void Do(Reaction reaction)
     {
-        reaction.IsWaiting = false;
         if (reaction.Sets is var (set, bits)) set.Value |= bits;
         if (reaction.Clears is var (clear, gone)) clear.Value &= ~gone;
-        if (reaction.Raises || reaction.Lowers) _line!.Set(this, reaction.Raises);
+        if (!reaction.Raises && !reaction.Lowers) return;
+        _asserts = reaction.Raises;
+        _line!.Set(this, _asserts);
+    }
+
+    public void Exchange(ChipState state)
+    {
+        foreach (Register register in _registers.Values)
+        {
+            state.Value(ref register.Value);
+            foreach (Reaction reaction in register.Reactions)
+                if (reaction.Timer is { } timer) state.Timer(timer);
+        }
+        state.Value(ref _asserts);
+        _line?.Set(this, _asserts);
     }
 }

@@ -10,5 +10,6 @@ public static class Rules
             new IrqlRule(reporter), new DispatchRule(reporter), new CompletionRule(reporter), new IrpRule(reporter),
             new DeviceRule(reporter), new RemoveLockRule(reporter), new FastIoRule(reporter),
             new SpinLockRule(reporter), new LockOrderRule(reporter), new WaitRule(reporter), new WorkItemRule(reporter),
+            new PowerRule(reporter),
         ];
 }

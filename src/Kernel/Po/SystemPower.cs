@@ -56,7 +56,7 @@ sealed partial class SystemPower(NtKernel nt)
     NtStatus TurnOff()
     {
         nt.Io.Shutdown();
-        TellAll(SystemState.Shutdown, childrenFirst: true);
+        TellAll(nt.Pnp.PowerLevels(), SystemState.Shutdown, childrenFirst: true);
         State = SystemState.Shutdown;
         nt.Computer.LosePower();
         return STATUS_SUCCESS;
@@ -65,18 +65,19 @@ sealed partial class SystemPower(NtKernel nt)
     NtStatus Sleep(SystemState target, long? wakeAfter)
     {
         Notify(isWorking: false);
-        NtStatus status = AskAll(target);
+        IReadOnlyList<IReadOnlyList<DeviceNode>> levels = nt.Pnp.PowerLevels();
+        NtStatus status = AskAll(levels, target);
         if (status.IsSuccess)
         {
             nt.Po.Settings.Set(PowerSettings.Display, 0);
             nt.Po.Settings.Set(PowerSettings.MonitorOn, 0);
-            TellAll(target, childrenFirst: true);
+            TellAll(levels, target, childrenFirst: true);
             (State, LastSleepTime) = (target, nt.Ke.Clock.Now);
             StayAsleep(target, wakeAfter);
             (State, LastWakeTime) = (SystemState.Working, nt.Ke.Clock.Now);
             LastUsed = nt.Ke.Clock.Now;
             Context = ContextOf(SystemState.Working, target);
-            TellAll(SystemState.Working, childrenFirst: false);
+            TellAll(levels, SystemState.Working, childrenFirst: false);
             nt.Po.Settings.Set(PowerSettings.Display, 1);
             nt.Po.Settings.Set(PowerSettings.MonitorOn, 1);
         }
@@ -92,11 +93,11 @@ sealed partial class SystemPower(NtKernel nt)
     }
 
     /// <summary>Asks each device in turn. If one refuses, all who were asked hear that the system stays in S0.</summary>
-    NtStatus AskAll(SystemState target)
+    NtStatus AskAll(IReadOnlyList<IReadOnlyList<DeviceNode>> levels, SystemState target)
     {
         List<DeviceNode> asked = [];
         NtStatus result = STATUS_SUCCESS;
-        foreach (IReadOnlyList<DeviceNode> level in nt.Pnp.PowerLevels().Reverse())
+        foreach (IReadOnlyList<DeviceNode> level in levels.Reverse())
         {
             foreach (DeviceNode node in level)
             {
@@ -113,9 +114,8 @@ sealed partial class SystemPower(NtKernel nt)
     }
 
     // What a driver says to this is not heard: it is told, not asked.
-    void TellAll(SystemState state, bool childrenFirst)
+    void TellAll(IReadOnlyList<IReadOnlyList<DeviceNode>> levels, SystemState state, bool childrenFirst)
     {
-        IReadOnlyList<IReadOnlyList<DeviceNode>> levels = nt.Pnp.PowerLevels();
         foreach (IReadOnlyList<DeviceNode> level in childrenFirst ? levels.Reverse() : levels)
             Send(level, PowerRequest.SetPower, state);
     }

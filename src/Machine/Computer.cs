@@ -19,6 +19,7 @@ public sealed class Computer : IDisposable
         _processors = new Processor[processors];
         for (int i = 0; i < processors; i++) _processors[i] = new Processor(Memory, code, Ports, i);
         Cpu = _processors[0];
+        Pci = new PciBus(this);
     }
 
     public Memory Memory { get; } = new();
@@ -32,6 +33,8 @@ public sealed class Computer : IDisposable
 
     /// <summary>What is told of the devices that are soldered in.</summary>
     public Firmware Firmware { get; } = new();
+
+    public PciBus Pci { get; }
 
     /// <summary>The devices' time; it is the system's that runs on the computer.</summary>
     public IDeviceClock Clock { get; set; } = null!;

@@ -21,7 +21,7 @@ public sealed class EduDevice : ILosesState
     // DMA_FAULT: why the last transfer did not happen.
     const uint NoFault = 0, AboveLimit = 1, OutsideBuffer = 2, NoMemory = 3;
 
-    readonly Memory _memory;
+    readonly IDeviceMemory _memory;
     readonly InterruptLine? _line;
     readonly Job[] _jobs = new Job[MaximumJobs];
     readonly ChipTimer _transfer;
@@ -37,7 +37,7 @@ public sealed class EduDevice : ILosesState
         public uint Id, Steps;
     }
 
-    public EduDevice(Memory memory, IDeviceClock clock, InterruptLine? line)
+    public EduDevice(IDeviceMemory memory, IDeviceClock clock, InterruptLine? line)
     {
         (_memory, _line) = (memory, line);
         _transfer = new ChipTimer(clock, EndTransfer);

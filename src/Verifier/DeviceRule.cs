@@ -39,5 +39,6 @@ public sealed class DeviceRule(Reporter reporter) : IObserver
     }
 
     void Report(NtKernel nt, DeviceObject device, string what, uint code) => reporter.Report(
-        nt, "Device", Severity.Error, $"The device ({nt.DescribeDevice(device.Address)}) {what}. (Driver Verifier: 0xC9/0x{code:X})");
+        nt, "Device", Severity.Error,
+        $"The device ({nt.DescribeDevice(device.Address)}) {what}. (Driver Verifier: 0xC9/0x{code:X})");
 }

@@ -92,6 +92,7 @@ mingw stress
 mingw measure
 mingw selftest
 mingw executive
+mingw wdm
 "$MINGW-windres" version.rc "$work/version.o"
 mingw quiet "$work/version.o"
 imports missing

@@ -89,7 +89,11 @@ public sealed class Board
     {
         object chip = maker(computer, place);
         place.End(computer);
-        if (chip is IChipState state) computer.Chips.Add(state);
+        if (chip is IChipState state)
+        {
+            computer.Chips.Add(state);
+            computer.NotePowerOn(state);
+        }
         return (place.Name, chip);
     }
 

@@ -7,6 +7,7 @@ public sealed class Computer : IDisposable
     public const int MaximumProcessors = 64;
 
     readonly Processor[] _processors;
+    readonly Dictionary<IChipState, byte[]> _powerOn = [];
     bool _disposed;
 
     /// <param name="processors">How many: 1 to <see cref="MaximumProcessors"/>.</param>
@@ -18,6 +19,7 @@ public sealed class Computer : IDisposable
         _processors = new Processor[processors];
         for (int i = 0; i < processors; i++) _processors[i] = new Processor(Memory, code, Ports, i);
         Cpu = _processors[0];
+        Pci = new PciBus(this);
     }
 
     public Memory Memory { get; } = new();
@@ -31,6 +33,8 @@ public sealed class Computer : IDisposable
 
     /// <summary>What is told of the devices that are soldered in.</summary>
     public Firmware Firmware { get; } = new();
+
+    public PciBus Pci { get; }
 
     /// <summary>The devices' time; it is the system's that runs on the computer.</summary>
     public IDeviceClock Clock { get; set; } = null!;
@@ -67,6 +71,19 @@ public sealed class Computer : IDisposable
         // The lines last: what chips do to them on the way is no interrupt.
         ChipState.Restore(snapshot.Chips, [.. Chips, Interrupts]);
         for (int i = 0; i < _processors.Length; i++) _processors[i].CopyFrom(snapshot.Processors[i]);
+    }
+
+    /// <summary>A chip is as it is when it gets power.</summary>
+    internal void NotePowerOn(IChipState chip)
+    {
+        if (chip is ILosesState) _powerOn[chip] = ChipState.Save([chip]);
+    }
+
+    /// <summary>Everything but the memory loses its power: chips are as they were at first, but for what a battery or a
+    /// disk keeps.</summary>
+    public void LosePower()
+    {
+        foreach ((IChipState chip, byte[] state) in _powerOn) ChipState.Restore(state, [chip]);
     }
 
     /// <summary>From now on it is another processor's turn.</summary>

@@ -44,16 +44,6 @@ sealed partial class Hal
     [Export]
     public bool HalMakeBeep(uint frequency) => false;
 
-    [Export(Support.Partial, "No slot of any bus is taken: there is nothing to assign resources to.")]
-    [IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus HalAssignSlotResources(
-        UnicodeString registryPath, UnicodeString driverClassName, DriverObject driverObject,
-        DeviceObject deviceObject, uint busType, uint busNumber, uint slotNumber, Va allocatedResources)
-    {
-        nt.Memory.Write(allocatedResources, Va.Null);
-        return STATUS_NO_SUCH_DEVICE;
-    }
-
     /// <summary>Performance counters of the processor, one owner at a time.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus HalAllocateHardwareCounters(Va groupAffinity, uint groupCount, Va resourceList, Va counterSetHandle)

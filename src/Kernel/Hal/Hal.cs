@@ -4,20 +4,25 @@ using static Ringdown.Kernel.Irql;
 namespace Ringdown.Kernel;
 
 /// <summary>The hardware abstraction layer: buses and their configuration.</summary>
-/// <remarks>The computer has one bus, PCI 0, on which no slot is taken: reading a slot finds nobody.</remarks>
+/// <remarks>The computer has one PCI bus, number 0.</remarks>
 [NtModule("hal.dll")]
 sealed partial class Hal(NtKernel nt)
 {
     const uint PCIConfiguration = 4;
 
+    /// <summary>Reads configuration space. <paramref name="slotNumber"/> is a PCI_SLOT_NUMBER: the device in the
+    /// lowest five bits, then the function in three.</summary>
+    /// <returns>How many bytes were read: 0 if there is no such bus, 2 (a vendor of FFFF) for an empty slot.</returns>
     [Export]
     public uint HalGetBusDataByOffset(
         uint busDataType, uint busNumber, uint slotNumber, Va buffer, uint offset, uint length)
     {
         if (busDataType != PCIConfiguration || busNumber != 0) return 0;
+        PciFunction? function = nt.Computer.Pci.Find(SlotOf(slotNumber));
         // An empty slot answers with all ones: a vendor of FFFF, which drivers look for. Only that much is returned.
-        uint given = Math.Min(2, length);
-        if (given > 0) nt.Memory.Fill(buffer, given, 0xFF);
+        uint given = Math.Min(function is null ? 2 : ConfigurationBytesFrom(offset), length);
+        if (function is not null) ReadConfiguration(function, buffer, offset, given);
+        else if (given > 0) nt.Memory.Fill(buffer, given, 0xFF);
         return given;
     }
 
@@ -27,13 +32,26 @@ sealed partial class Hal(NtKernel nt)
 
     [Export]
     public uint HalSetBusDataByOffset(
-        uint busDataType, uint busNumber, uint slotNumber, Va buffer, uint offset, uint length) => 0;
+        uint busDataType, uint busNumber, uint slotNumber, Va buffer, uint offset, uint length)
+    {
+        if (busDataType != PCIConfiguration || busNumber != 0
+            || nt.Computer.Pci.Find(SlotOf(slotNumber)) is not { } function) return 0;
+        uint given = Math.Min(ConfigurationBytesFrom(offset), length);
+        WriteConfiguration(function, buffer, offset, given);
+        return given;
+    }
+
+    [Export]
+    public uint HalSetBusData(uint busDataType, uint busNumber, uint slotNumber, Va buffer, uint length) =>
+        HalSetBusDataByOffset(busDataType, busNumber, slotNumber, buffer, 0, length);
 
     /// <summary>Bus addresses are physical addresses; which space (0 memory, 1 ports) stays as it was.</summary>
+    /// <returns>False for a PCI bus that is not there.</returns>
     [Export]
     public bool HalTranslateBusAddress(
         uint interfaceType, uint busNumber, ulong busAddress, Va addressSpace, Va translatedAddress)
     {
+        if (interfaceType == Wdm.PCIBus && busNumber != 0) return false;
         nt.Memory.Write(translatedAddress, busAddress);
         return true;
     }
@@ -44,10 +62,10 @@ sealed partial class Hal(NtKernel nt)
         uint interfaceType, uint busNumber, uint busInterruptLevel, uint busInterruptVector, Va irql, Va affinity)
     {
         const uint lines = 144;
-        if (busInterruptLevel >= lines) return 0;
+        if (busInterruptLevel >= lines || interfaceType == Wdm.PCIBus && busNumber != 0) return 0;
         uint vector = InterruptTable.VectorOf((int)busInterruptLevel);
         nt.Memory.Write(irql, (byte)(vector >> 4));
-        nt.Memory.Write(affinity, 1UL);
+        nt.Memory.Write(affinity, nt.Ke.KeQueryActiveProcessors());
         return vector;
     }
 }

@@ -77,14 +77,23 @@ public sealed class Board
 
     /// <summary>Makes the chips and builds them into a computer.</summary>
     /// <returns>The chips, in the document's order.</returns>
-    public IReadOnlyList<(string? Name, object Chip)> Attach(Computer computer) =>
-        [.. _chips.Select(c => Attach(computer, c.Maker, new ChipPlace(c.Description, _folder)))];
+    public IReadOnlyList<(string? Name, object Chip)> Attach(Computer computer)
+    {
+        List<(string? Name, object Chip)> chips =
+            [.. _chips.Select(c => Attach(computer, c.Maker, new ChipPlace(c.Description, _folder)))];
+        computer.Pci.Configure();
+        return chips;
+    }
 
     static (string? Name, object Chip) Attach(Computer computer, ChipMaker maker, ChipPlace place)
     {
         object chip = maker(computer, place);
         place.End(computer);
-        if (chip is IChipState state) computer.Chips.Add(state);
+        if (chip is IChipState state)
+        {
+            computer.Chips.Add(state);
+            computer.NotePowerOn(state);
+        }
         return (place.Name, chip);
     }
 
@@ -92,7 +101,7 @@ public sealed class Board
     {
         place.Only();
         place.Identify("RNG0001", "Device to learn with");
-        var edu = new EduDevice(computer.Memory, computer.Clock, place.FindLine(computer));
+        var edu = new EduDevice(place.FindMemory(computer), computer.Clock, place.FindLine(computer));
         place.Put(computer, EduDevice.RegisterBytes, edu.Registers);
         return edu;
     }

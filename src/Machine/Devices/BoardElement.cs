@@ -51,7 +51,8 @@ public readonly struct BoardElement
     {
         if (!_json.TryGetProperty(property, out JsonElement value)) return null;
         if (value.ValueKind == JsonValueKind.String) return [value.GetString()!];
-        if (value.ValueKind != JsonValueKind.Array || value.EnumerateArray().Any(e => e.ValueKind != JsonValueKind.String))
+        if (value.ValueKind != JsonValueKind.Array
+            || value.EnumerateArray().Any(e => e.ValueKind != JsonValueKind.String))
             throw Wrong(property, "an array of texts is expected.");
         return [.. value.EnumerateArray().Select(e => e.GetString()!)];
     }
@@ -88,10 +89,11 @@ public readonly struct BoardElement
             : throw me.Wrong(property, "an array of numbers is expected."))];
     }
 
-    /// <summary>True or false; false if it is not there.</summary>
-    public bool Flag(string property)
+    /// <summary>True or false.</summary>
+    /// <param name="otherwise">What it is if it is not there.</param>
+    public bool Flag(string property, bool otherwise = false)
     {
-        if (!_json.TryGetProperty(property, out JsonElement value)) return false;
+        if (!_json.TryGetProperty(property, out JsonElement value)) return otherwise;
         return value.ValueKind switch
         {
             JsonValueKind.True => true,

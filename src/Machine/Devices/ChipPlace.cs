@@ -9,6 +9,7 @@ public sealed class ChipPlace
 
     readonly string? _id;
     readonly IReadOnlyList<string>? _compatibleIds;
+    readonly PciPlace? _pci;
     FirmwareDevice? _device;
 
     internal ChipPlace(BoardElement description, string folder)
@@ -21,6 +22,12 @@ public sealed class ChipPlace
         Line = (int?)description.Number("line", LastLine);
         _id = description.Text("id");
         _compatibleIds = description.Texts("compatible");
+        if (description.Element("pci") is { } pci)
+        {
+            foreach (string fixedOnly in (string[])["registers", "ports", "id", "compatible", "removable"])
+                if (description.Has(fixedOnly)) throw description.Wrong(fixedOnly, "a PCI device has its own.");
+            _pci = new PciPlace(description, pci, Line);
+        }
         if (_id is not null && !FirmwareDevice.IsId(_id)) throw description.Wrong("id", NoId);
         if (_compatibleIds?.All(FirmwareDevice.IsId) == false) throw description.Wrong("compatible", NoId);
     }
@@ -48,7 +55,7 @@ public sealed class ChipPlace
     /// <summary>The description has no other properties than those of every chip and these.</summary>
     /// <exception cref="BoardException">It has.</exception>
     public void Only(params IReadOnlyList<string> properties) =>
-        Description.Only(["chip", "name", "registers", "ports", "line", "id", "compatible", .. properties]);
+        Description.Only(["chip", "name", "registers", "ports", "line", "id", "compatible", "removable", "pci", .. properties]);
 
     /// <summary>What firmware tells of the chip, unless the description says otherwise. Called before the chip gets
     /// addresses and lines; without it a chip is <c>RNG0003</c>, one of a user's own.</summary>
@@ -57,7 +64,11 @@ public sealed class ChipPlace
     public void Identify(string id, string name, params IReadOnlyList<string> compatibleIds)
     {
         if (_device is not null) throw new InvalidOperationException("The chip has addresses or lines already.");
-        _device = new FirmwareDevice(_id ?? id, name) { CompatibleIds = _compatibleIds ?? compatibleIds };
+        _device = new FirmwareDevice(_id ?? id, name) 
+        {
+            CompatibleIds = _compatibleIds ?? compatibleIds,
+            IsRemovable = Description.Flag("removable"),
+        };
     }
 
     /// <summary>What firmware will tell of the chip. What is added to it is the chip's.</summary>
@@ -71,12 +82,28 @@ public sealed class ChipPlace
     }
 
     /// <summary>The chip has all that it wants: firmware tells of it.</summary>
-    internal void End(Computer computer) => computer.Firmware.Add(Device);
+    internal void End(Computer computer)
+    {
+        if (_pci is not null) _pci.End(computer);
+        else computer.Firmware.Add(Device);
+    }
 
-    /// <summary>Puts registers where the description says: into memory, at ports, or both.</summary>
+    /// <summary>The chip's PCI function: messages, power, wake; null for a fixed device.</summary>
+    public PciFunction? Function => _pci?.Function;
+
+    /// <summary>Memory as the chip reaches it: by its PCI function, or directly.</summary>
+    public IDeviceMemory FindMemory(Computer computer) => Function is { } function ? function : computer.Memory;
+
+    /// <summary>Puts registers where the description says: into memory, at ports, or both. Those of a PCI device go
+    /// behind its next base address register.</summary>
     /// <exception cref="BoardException">It says neither, or something else is there.</exception>
     public void Put(Computer computer, ulong bytes, IMmioDevice registers)
     {
+        if (_pci is not null)
+        {
+            _pci.Put(bytes, registers);
+            return;
+        }
         if (Registers is null && Ports is null)
             throw Description.Wrong(
                 "registers", "it is missing, and so is \"ports\": one of them says where the chip is.");
@@ -112,8 +139,10 @@ public sealed class ChipPlace
 
     /// <summary>The chip's line.</summary>
     /// <param name="usual">The one that it has if nothing is said.</param>
-    public InterruptLine FindLine(Computer computer, int usual) => Device.AddLine(computer, Line ?? usual);
+    public InterruptLine? FindLine(Computer computer, int usual) =>
+        _pci is not null ? FindLine(computer) : Device.AddLine(computer, Line ?? usual);
 
-    /// <summary>The chip's line; null if it has none.</summary>
-    public InterruptLine? FindLine(Computer computer) => Line is { } line ? Device.AddLine(computer, line) : null;
+    /// <summary>The chip's line; null if it has none. Of a PCI device it is the wire of its function.</summary>
+    public InterruptLine? FindLine(Computer computer) => _pci is not null
+        ? _pci.Interrupts ? _pci.Function.Wire : null : Line is { } line ? Device.AddLine(computer, line) : null;
 }

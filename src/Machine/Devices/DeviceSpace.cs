@@ -16,6 +16,21 @@ public sealed class DeviceSpace
         _ranges.Add((first, bytes, device));
     }
 
+    /// <summary>Gives a range to a device that others may overlap, as registers that can be moved do: whoever came
+    /// first answers.</summary>
+    public void Overlay(ulong first, ulong bytes, IMmioDevice device) => _ranges.Add((first, bytes, device));
+
+    /// <summary>Nobody has any of the addresses.</summary>
+    public bool IsFree(ulong first, ulong bytes) =>
+        !_ranges.Exists(r => first - r.First < r.Bytes || r.First - first < bytes);
+
+    /// <summary>Takes one range from a device.</summary>
+    public void Remove(ulong first, IMmioDevice device)
+    {
+        int at = _ranges.FindIndex(r => r.First == first && r.Device == device);
+        if (at >= 0) _ranges.RemoveAt(at);
+    }
+
     public void Remove(IMmioDevice device) => _ranges.RemoveAll(r => r.Device == device);
 
     /// <summary>The device at an address, and the offset there; null if there is none.</summary>

@@ -2,7 +2,7 @@ namespace Ringdown.Machine;
 
 /// <summary>A device to learn with: jobs that take their time, interrupts, and transfers between physical memory and a
 /// buffer of its own. Its registers are described in docs/hardware.md.</summary>
-public sealed class EduDevice : IChipState
+public sealed class EduDevice : ILosesState
 {
     /// <summary>What the register ID reads: "RD", version 1.0.</summary>
     public const uint Identification = 0x5244_0100;
@@ -21,7 +21,7 @@ public sealed class EduDevice : IChipState
     // DMA_FAULT: why the last transfer did not happen.
     const uint NoFault = 0, AboveLimit = 1, OutsideBuffer = 2, NoMemory = 3;
 
-    readonly Memory _memory;
+    readonly IDeviceMemory _memory;
     readonly InterruptLine? _line;
     readonly Job[] _jobs = new Job[MaximumJobs];
     readonly ChipTimer _transfer;
@@ -37,7 +37,7 @@ public sealed class EduDevice : IChipState
         public uint Id, Steps;
     }
 
-    public EduDevice(Memory memory, IDeviceClock clock, InterruptLine? line)
+    public EduDevice(IDeviceMemory memory, IDeviceClock clock, InterruptLine? line)
     {
         (_memory, _line) = (memory, line);
         _transfer = new ChipTimer(clock, EndTransfer);

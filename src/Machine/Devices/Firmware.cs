@@ -49,6 +49,9 @@ public sealed class FirmwareDevice(string id, string name)
     /// <summary>In words.</summary>
     public string Name { get; } = name;
 
+    /// <summary>Somebody may take it out while the system runs.</summary>
+    public bool IsRemovable { get; set; }
+
     /// <summary>Which one it is of those with the same id, from 0.</summary>
     public int Number { get; internal set; }
 

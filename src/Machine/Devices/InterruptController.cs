@@ -3,7 +3,7 @@ namespace Ringdown.Machine;
 /// <summary>Collects the lines of all devices, and tells which of them is to interrupt a processor next.</summary>
 public sealed class InterruptController : IChipState
 {
-    readonly SortedDictionary<int, InterruptLine> _lines = [];
+    readonly SortedDictionary<int, InterruptLine> _lines = [], _messages = [];
     bool _mayBePending;
 
     /// <summary>Called when a line may have become pending.</summary>
@@ -16,7 +16,7 @@ public sealed class InterruptController : IChipState
         ArgumentOutOfRangeException.ThrowIfNegative(number);
         if (!_lines.TryGetValue(number, out InterruptLine? line))
         {
-            line = new InterruptLine(this, number)
+            line = new InterruptLine(OnChanged, number)
             {
                 Trigger = number < 16 ? InterruptTrigger.Edge : InterruptTrigger.Level,
             };
@@ -32,14 +32,17 @@ public sealed class InterruptController : IChipState
         if (!_mayBePending) return null;
         InterruptLine? best = null;
         bool any = false;
-        foreach (InterruptLine line in _lines.Values)
+        foreach (InterruptLine line in _lines.Values) Consider(line);
+        foreach (InterruptLine message in _messages.Values) Consider(message);
+        _mayBePending = any;
+        return best;
+
+        void Consider(InterruptLine line)
         {
-            if (!line.IsPending) continue;
+            if (!line.IsPending) return;
             any = true;
             if (line.Processor == processor && (best is null || line.Vector > best.Vector)) best = line;
         }
-        _mayBePending = any;
-        return best;
     }
 
     public void Exchange(ChipState state)
@@ -56,6 +59,26 @@ public sealed class InterruptController : IChipState
             Line(number).Exchange(state);
         }
         OnChanged();
+    }
+
+    /// <summary>A message: interrupts a processor by a vector, as an edge does. Sent again before it was serviced it
+    /// is one.</summary>
+    public void Send(int processor, byte vector)
+    {
+        int key = processor << 8 | vector;
+        if (!_messages.TryGetValue(key, out InterruptLine? line))
+        {
+            line = new InterruptLine(OnChanged, -1)
+            {
+                Trigger = InterruptTrigger.Edge,
+                Vector = vector,
+                Processor = processor,
+                IsMasked = false,
+            };
+            _messages.Add(key, line);
+        }
+        line.Set(this, true);
+        line.Set(this, false);
     }
 
     internal void OnChanged()

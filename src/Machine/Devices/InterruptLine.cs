@@ -15,10 +15,12 @@ public enum InterruptTrigger
 public sealed class InterruptLine
 {
     readonly HashSet<object> _asserting = [];
-    readonly InterruptController _controller;
+    readonly Action _changed;
 
-    internal InterruptLine(InterruptController controller, int number) => (_controller, Number) = (controller, number);
+    internal InterruptLine(Action changed, int number) => (_changed, Number) = (changed, number);
 
+    /// <summary>Negative for one that no pin of the controller has: messages, and the wire of a PCI
+    /// function.</summary>
     public int Number { get; }
     public InterruptTrigger Trigger { get; set; }
 
@@ -36,7 +38,7 @@ public sealed class InterruptLine
         set
         {
             field = value;
-            _controller.OnChanged();
+            _changed();
         }
     } = true;
 
@@ -54,7 +56,7 @@ public sealed class InterruptLine
         if (asserted) _asserting.Add(device);
         else _asserting.Remove(device);
         if (!was && IsAsserted) IsLatched = true;
-        if (was != IsAsserted) _controller.OnChanged();
+        if (was != IsAsserted) _changed();
     }
 
     internal void Exchange(ChipState state)

@@ -78,3 +78,13 @@ public interface IDeviceClock
 
     void Cancel(object scheduled);
 }
+
+/// <summary>Memory as a device that is a bus master sees it: physical addresses.</summary>
+public interface IDeviceMemory
+{
+    /// <returns>False if some of it is not there, or the device cannot reach it: then nothing was read.</returns>
+    bool TryReadPhysical(ulong address, Span<byte> bytes);
+
+    /// <returns>False if some of it is not there, or the device cannot reach it: then nothing was written.</returns>
+    bool TryWritePhysical(ulong address, ReadOnlySpan<byte> bytes);
+}

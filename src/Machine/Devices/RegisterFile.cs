@@ -2,17 +2,19 @@ namespace Ringdown.Machine;
 
 /// <summary>A chip that is described without code: registers with values, and what happens when bits of them are
 /// written.</summary>
-public sealed class RegisterFile : IChipState
+public sealed class RegisterFile : ILosesState
 {
     const ulong MaximumBytes = 0x10000;
 
     readonly Dictionary<string, Register> _registers = new(StringComparer.Ordinal);
-    readonly RegisterBlock _block = new();
+    readonly List<(RegisterBlock Block, ulong Bytes)> _blocks = [];
     readonly Computer _computer;
     readonly InterruptLine? _line;
+    readonly PciFunction? _function;
     bool _asserts;
 
-    RegisterFile(Computer computer, InterruptLine? line) => (_computer, _line) = (computer, line);
+    RegisterFile(Computer computer, InterruptLine? line, PciFunction? function) =>
+        (_computer, _line, _function) = (computer, line, function);
 
     sealed class Register
     {
@@ -26,6 +28,7 @@ public sealed class RegisterFile : IChipState
     {
         public ulong Bits;
         public bool Raises, Lowers;
+        public int? Message;
         public long AfterTicks;
         public ChipTimer? Timer;
         public (Register Register, ulong Bits)? Sets, Clears;
@@ -35,14 +38,18 @@ public sealed class RegisterFile : IChipState
     {
         place.Only("map");
         place.Identify("RNG0002", "Registers");
-        var file = new RegisterFile(computer, place.FindLine(computer));
+        var file = new RegisterFile(computer, place.FindLine(computer), place.Function);
         IReadOnlyList<BoardElement> map = place.Description.Elements("map");
         if (map.Count == 0) throw place.Description.Wrong("map", "there are no registers.");
-        ulong bytes = 0;
-        foreach (BoardElement element in map) bytes = Math.Max(bytes, file.Declare(element));
+        foreach (BoardElement element in map) file.Declare(element);
         // Reactions may name registers further down.
         foreach (BoardElement element in map) file.AddReactions(element);
-        place.Put(computer, bytes, file._block);
+        for (int i = 0; i < file._blocks.Count; i++)
+        {
+            (RegisterBlock block, ulong bytes) = file._blocks[i];
+            if (bytes == 0) throw place.Description.Wrong("map", $"there are no registers with \"bar\": {i}.");
+            place.Put(computer, bytes, block);
+        }
         return file;
     }
 
@@ -54,10 +61,9 @@ public sealed class RegisterFile : IChipState
         set => _registers[name].Value = value & _registers[name].Mask;
     }
 
-    /// <returns>Where the register ends.</returns>
-    ulong Declare(BoardElement element)
+    void Declare(BoardElement element)
     {
-        element.Only("name", "offset", "size", "value", "access", "onWrite");
+        element.Only("name", "bar", "offset", "size", "value", "access", "onWrite");
         string name = element.RequiredText("name");
         int size = (int)(element.Number("size", 8) ?? 4);
         if (size is not (1 or 2 or 4 or 8)) throw element.Wrong("size", "it is 1, 2, 4 or 8.");
@@ -78,14 +84,23 @@ public sealed class RegisterFile : IChipState
         try
         {
             // What is not written of a register that clears must not clear.
-            _block.Add(name, offset, size, () => register.IsReadable ? register.Value : 0, v => Write(register, v),
-                writeOnly: access is "wo" or "w1c");
+            Block(element, offset + (ulong)size).Add(name, offset, size, () => register.IsReadable ? register.Value : 0,
+                v => Write(register, v), writeOnly: access is "wo" or "w1c");
         }
         catch (ArgumentException)
         {
             throw element.Wrong("offset", $"{name} overlaps another register.");
         }
-        return offset + (ulong)size;
+    }
+
+    // The registers behind one base address register; a fixed device has one block.
+    RegisterBlock Block(BoardElement element, ulong end)
+    {
+        int bar = (int)(element.Number("bar", 5) ?? 0);
+        if (bar != 0 && _function is null) throw element.Wrong("bar", "only a device with \"pci\" has several.");
+        while (_blocks.Count <= bar) _blocks.Add((new RegisterBlock(), 0));
+        _blocks[bar] = (_blocks[bar].Block, ulong.Max(_blocks[bar].Bytes, end));
+        return _blocks[bar].Block;
     }
 
     void AddReactions(BoardElement element)
@@ -93,7 +108,7 @@ public sealed class RegisterFile : IChipState
         Register register = _registers[element.RequiredText("name")];
         foreach (BoardElement on in element.Elements("onWrite"))
         {
-            on.Only("bit", "raise", "lower", "after", "set", "clear");
+            on.Only("bit", "raise", "lower", "message", "after", "set", "clear");
             if (!register.IsWritable) throw on.Wrong("bit", "the register cannot be written.");
             var reaction = new Reaction
             {
@@ -101,6 +116,7 @@ public sealed class RegisterFile : IChipState
                     ? 1UL << (int)bit : 0,
                 Raises = on.Flag("raise"),
                 Lowers = on.Flag("lower"),
+                Message = (int?)on.Number("message", 2047),
                 AfterTicks = on.Time("after"),
                 Sets = BitsOf(on, "set"),
                 Clears = BitsOf(on, "clear"),
@@ -109,6 +125,8 @@ public sealed class RegisterFile : IChipState
             if ((reaction.Raises || reaction.Lowers) && _line is null)
                 throw on.Wrong(reaction.Raises ? "raise" : "lower", "the device has no \"line\".");
             if (reaction.AfterTicks > 0) reaction.Timer = new ChipTimer(_computer.Clock, () => Do(reaction));
+            if (reaction.Message is not null && _function is null)
+                throw on.Wrong("message", "only a device with \"pci\" has messages.");
             register.Reactions.Add(reaction);
         }
     }
@@ -139,6 +157,7 @@ public sealed class RegisterFile : IChipState
     {
         if (reaction.Sets is var (set, bits)) set.Value |= bits;
         if (reaction.Clears is var (clear, gone)) clear.Value &= ~gone;
+        if (reaction.Message is { } message) _function!.Signal(message);
         if (!reaction.Raises && !reaction.Lowers) return;
         _asserts = reaction.Raises;
         _line!.Set(this, _asserts);

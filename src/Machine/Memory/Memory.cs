@@ -8,7 +8,7 @@ namespace Ringdown.Machine;
 /// not
 /// hold is decided here. Not safe for two host threads at once: one machine runs on one thread at a time.
 /// </remarks>
-public sealed unsafe partial class Memory : IDisposable
+public sealed unsafe partial class Memory : IDeviceMemory, IDisposable
 {
     readonly AddressSpace _kernel = new();
     readonly List<Tlb> _tlbs = [];

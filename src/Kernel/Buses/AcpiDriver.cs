@@ -1,0 +1,120 @@
+using Ringdown.Machine;
+
+namespace Ringdown.Kernel;
+
+/// <summary>ACPI's bus driver: finds what firmware tells of, and the root of PCI if the computer has such
+/// devices.</summary>
+public sealed class AcpiDriver : BusDriver
+{
+    readonly object _pciRoot = new();
+
+    private protected override IEnumerable<object> Present
+    {
+        get
+        {
+            foreach (FirmwareDevice device in Nt.Computer.Firmware.Devices)
+                if (device.IsPresent) yield return device;
+            if (Nt.Computer.Pci.Known.Count > 0) yield return _pciRoot;
+        }
+    }
+
+    private protected override BusChild Describe(object device) =>
+        device is FirmwareDevice told ? new AcpiChild(told) : new AcpiPciRoot(device);
+
+    private protected override Action Watch(Action changed, Action<object> eject, Action<object> wake)
+    {
+        Firmware firmware = Nt.Computer.Firmware;
+        PciBus pci = Nt.Computer.Pci;
+        bool hasRoot = pci.Known.Count > 0;
+        void OnFirmware(FirmwareDevice device) => changed();
+        void OnPci()
+        {
+            // What is on the bus is not ACPI's business, but that there is one.
+            if (!hasRoot) changed();
+            hasRoot = true;
+        }
+        firmware.Changed += OnFirmware;
+        pci.Changed += OnPci;
+        return () =>
+        {
+            firmware.Changed -= OnFirmware;
+            pci.Changed -= OnPci;
+        };
+    }
+}
+
+/// <summary>A device that firmware tells of.</summary>
+sealed class AcpiChild(FirmwareDevice device) : BusChild(device)
+{
+    internal static readonly Guid BusType = new("d7b46895-001a-4942-891f-a7d46610a843");
+
+    readonly FirmwareDevice _device = device;
+
+    public override (Guid Type, uint Legacy) Bus => (BusType, Wdm.ACPIBus);
+    public override string DeviceId => $@"ACPI\{_device.Id}";
+    public override IReadOnlyList<string> HardwareIds => [.. Ids(_device.Id)];
+    public override IReadOnlyList<string> CompatibleIds => [.. _device.CompatibleIds.SelectMany(Ids)];
+    public override string InstanceId => $"{_device.Number:X}";
+    public override string Description => _device.Name;
+
+    internal static string[] Ids(string id) => [$@"ACPI\VEN_{id[..^4]}&DEV_{id[^4..]}", $@"ACPI\{id}", $"*{id}"];
+
+    public override void Fill(DeviceCapabilities capabilities)
+    {
+        capabilities.Flags |= CapabilityFlags.UniqueId
+            | (_device.IsRemovable ? CapabilityFlags.Removable | CapabilityFlags.EjectSupported : 0);
+        capabilities.UINumber = uint.MaxValue;
+    }
+
+    public override IReadOnlyList<Resource> BootResources =>
+    [
+        .. _device.Ports.Select(r => new Resource(
+            ResourceType.Port, r.First, r.Bytes, Flags: Wdm.CM_RESOURCE_PORT_IO | Wdm.CM_RESOURCE_PORT_16_BIT_DECODE)),
+        .. _device.Memory.Select(r => new Resource(ResourceType.Memory, r.First, r.Bytes)),
+        .. _device.Lines.Select(l => new Resource(ResourceType.Interrupt, (ulong)l.Number, 1,
+            WantedResource.ShareOf(l), WantedResource.FlagsOf(l))),
+        .. _device.DmaChannels.Select(c => new Resource(ResourceType.Dma, (ulong)c, 1)),
+    ];
+
+    // It is soldered in: nothing else would do.
+    public override IReadOnlyList<IReadOnlyList<WantedResource>> Requirements =>
+    [
+        [
+            .. _device.Ports.Select(r => WantedResource.Fixed(
+                ResourceType.Port, Wdm.CM_RESOURCE_PORT_IO | Wdm.CM_RESOURCE_PORT_16_BIT_DECODE, r)),
+            .. _device.Memory.Select(r => WantedResource.Fixed(ResourceType.Memory, 0, r)),
+            .. _device.Lines.Select(WantedResource.Line),
+            .. _device.DmaChannels.Select(c => new WantedResource(ResourceType.Dma, 0,
+                ShareDisposition.DeviceExclusive, (uint)c, (uint)c, 0, 0)),
+        ],
+    ];
+
+    public override bool Eject()
+    {
+        if (!_device.IsRemovable) return false;
+        _device.IsPresent = false;
+        return true;
+    }
+}
+
+/// <summary>The root of PCI: below it is bus 0.</summary>
+sealed class AcpiPciRoot(object device) : BusChild(device)
+{
+    public override (Guid Type, uint Legacy) Bus => (AcpiChild.BusType, Wdm.ACPIBus);
+    public override string DeviceId => @"ACPI\PNP0A08";
+    public override IReadOnlyList<string> HardwareIds => AcpiChild.Ids("PNP0A08");
+    public override IReadOnlyList<string> CompatibleIds => AcpiChild.Ids("PNP0A03");
+    public override string InstanceId => "0";
+    public override string Description => "PCI Express Root Complex";
+
+    public override void Fill(DeviceCapabilities capabilities)
+    {
+        capabilities.Flags |= CapabilityFlags.UniqueId;
+        capabilities.UINumber = uint.MaxValue;
+    }
+
+    public override IReadOnlyList<Resource> BootResources => [new(ResourceType.BusNumber, 0, 1)];
+
+    public override IReadOnlyList<IReadOnlyList<WantedResource>> Requirements =>
+        [[new(ResourceType.BusNumber, 0, ShareDisposition.DeviceExclusive, 1, 0, 0, 0)]];
+}

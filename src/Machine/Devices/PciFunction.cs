@@ -1,0 +1,208 @@
+namespace Ringdown.Machine;
+
+/// <summary>What a function says that it is.</summary>
+/// <param name="Class">Class, subclass and programming interface, a byte each.</param>
+public readonly record struct PciIdentity(
+    ushort Vendor, ushort Device, uint Class = 0xFF0000, byte Revision = 0, ushort SubsystemVendor = 0,
+    ushort Subsystem = 0);
+
+/// <summary>A base address register: how large its registers are, and where they are now.</summary>
+public sealed class PciBar
+{
+    internal PciBar(
+        PciFunction function, int index, ulong bytes, IMmioDevice registers, bool isPort, bool is64,
+        bool isPrefetchable)
+    {
+        (Function, Index, Bytes, Registers, IsPort, Is64) = (function, index, bytes, registers, isPort, is64);
+        IsPrefetchable = isPrefetchable;
+    }
+
+    public PciFunction Function { get; }
+
+    /// <summary>Its number, 0 to 5. One of 64 bits takes two.</summary>
+    public int Index { get; }
+
+    /// <summary>A power of two.</summary>
+    public ulong Bytes { get; }
+
+    public IMmioDevice Registers { get; }
+    public bool IsPort { get; }
+    public bool Is64 { get; }
+    public bool IsPrefetchable { get; }
+
+    /// <summary>Its offset in configuration space.</summary>
+    public int Offset => 0x10 + 4 * Index;
+
+    /// <summary>What it is programmed to; 0: nothing.</summary>
+    public ulong Address => Function.Read(Offset, Is64 ? 8 : 4) & (IsPort ? ~3UL : ~0xFUL);
+
+    /// <summary>Where the registers are decoded now.</summary>
+    internal ulong? Decoded { get; set; }
+}
+
+/// <summary>A function of a PCI Express device: configuration space of 4 KiB, registers that it decodes where it is
+/// told to, capabilities, interrupts, and a way to memory.</summary>
+/// <remarks>Its chip sees a wire (<see cref="Wire"/>) or messages (<see cref="Signal"/>), and memory
+/// (<see cref="IDeviceMemory"/>); what becomes of them, configuration space decides.</remarks>
+public sealed partial class PciFunction : IDeviceMemory
+{
+    public const int ConfigurationBytes = 0x1000;
+
+    /// <summary>Where the command register is.</summary>
+    public const int CommandOffset = 4;
+
+    /// <summary>Bits of the command register.</summary>
+    public const uint PortsEnable = 1, MemoryEnable = 2, MasterEnable = 4, WireDisable = 0x400;
+
+    const int StatusOffset = 6, BarCount = 6, CapabilityPointer = 0x34;
+    const ulong StatusWire = 8, StatusCapabilities = 0x10, StatusMasterAbort = 0x2000;
+
+    readonly ConfigurationSpace _space = new(ConfigurationBytes);
+    readonly List<PciBar> _bars = [];
+    Computer? _computer;
+    int _nextBar;
+
+    /// <param name="pin">The interrupt pin, 1 to 4; 0: it has none.</param>
+    public PciFunction(PciSlot slot, PciIdentity identity, int pin = 1)
+    {
+        (Slot, Identity, Pin) = (slot, identity, pin);
+        Wire = new InterruptLine(UpdateWire, -1);
+        _space[0x00, 2] = identity.Vendor;
+        _space[0x02, 2] = identity.Device;
+        _space[0x08, 1] = identity.Revision;
+        _space[0x09, 3] = identity.Class;
+        _space[0x2C, 2] = identity.SubsystemVendor;
+        _space[0x2E, 2] = identity.Subsystem;
+        _space[0x3D, 1] = (ulong)pin;
+        _space.Allow(CommandOffset, 2, 0x547);
+        _space.AllowClearing(StatusOffset, 2, 0xF900);
+        _space.Allow(0x0C, 1, 0xFF);
+        _space.Allow(0x3C, 1, 0xFF);
+    }
+
+    /// <summary>By what a test finds it.</summary>
+    public string? Name { get; init; }
+
+    public PciSlot Slot { get; }
+    public PciIdentity Identity { get; }
+    public int Pin { get; }
+
+    /// <summary>Somebody may take it out while the system runs.</summary>
+    public bool IsRemovable { get; init; }
+
+    /// <summary>The line that its pin is wired to; null: the one of its slot.</summary>
+    public int? Line { get; init; }
+
+    /// <summary>The highest address that it can put out.</summary>
+    public ulong HighestAddress { get; init; } = ulong.MaxValue;
+
+    /// <summary>Its device has other functions.</summary>
+    internal bool IsMultifunction
+    {
+        set => _space[0x0E, 1] = value ? 0x80u : 0;
+    }
+
+    public IReadOnlyList<PciBar> Bars => _bars;
+
+    /// <summary>The bus in which it is; null: it is not plugged in.</summary>
+    public PciBus? Bus { get; private set; }
+
+    uint Command => (uint)_space[CommandOffset, 2];
+
+    /// <summary>It answers, and may act: plugged in and in D0.</summary>
+    bool IsAwake => Bus is not null && PowerState == 0;
+
+    /// <summary>Gives it registers in memory or at ports, by the next base address register.</summary>
+    /// <param name="bytes">A power of two; 16 to 2 GiB in memory, 4 to 256 at ports.</param>
+    /// <exception cref="ArgumentException">There is no such size, or no register left.</exception>
+    public PciBar AddBar(
+        ulong bytes, IMmioDevice registers, bool isPort = false, bool is64 = false, bool isPrefetchable = false)
+    {
+        if (!ulong.IsPow2(bytes) || bytes < (isPort ? 4u : 16) || isPort && bytes > 256 || bytes > 0x8000_0000)
+            throw new ArgumentException($"no base address register has {bytes} bytes.", nameof(bytes));
+        if (isPort && is64) throw new ArgumentException("ports have no 64 bits.", nameof(is64));
+        if (_nextBar + (is64 ? 2 : 1) > BarCount)
+            throw new ArgumentException("a function has six base address registers; one of 64 bits takes two.");
+        var bar = new PciBar(this, _nextBar, bytes, registers, isPort, is64, isPrefetchable);
+        ulong kind = isPort ? 1u : (is64 ? 4u : 0) | (isPrefetchable ? 8u : 0);
+        _space[bar.Offset, 4] = kind;
+        _space.Allow(bar.Offset, is64 ? 8 : 4, ~(bytes - 1));
+        _nextBar += is64 ? 2 : 1;
+        _bars.Add(bar);
+        return bar;
+    }
+
+    /// <summary>Reads configuration space: of any width at any offset.</summary>
+    public ulong Read(int offset, int size) => _space[offset, size];
+
+    public void Write(int offset, int size, ulong value)
+    {
+        int state = PowerState;
+        _space.Write(offset, size, value);
+        if (PowerState != state) ChangePower(state);
+        Update();
+        if (offset < _power + 6 && offset + size > _power + 4) TellWake();
+    }
+
+    internal void Enter(PciBus bus, Computer computer, int line)
+    {
+        (Bus, _computer) = (bus, computer);
+        // What a device was told is gone with its power.
+        foreach (PciBar bar in _bars) _space.Write(bar.Offset, bar.Is64 ? 8 : 4, 0);
+        _space[CommandOffset, 2] = 0;
+        _space[0x3C, 1] = Pin == 0 ? 0xFFu : (byte)line;
+        ResetPower();
+        ResetMessages();
+        _line = Pin == 0 ? null : computer.Interrupts.Line(line);
+        if (_line is { } wired) wired.Trigger = InterruptTrigger.Level;
+        Update();
+    }
+
+    internal void Leave()
+    {
+        Bus = null;
+        Update();
+    }
+
+    // Brings what is outside in line with configuration space.
+    void Update()
+    {
+        foreach (PciBar bar in _bars) Decode(bar);
+        UpdateWire();
+        SendPending();
+    }
+
+    void Decode(PciBar bar)
+    {
+        bool isEnabled = IsAwake && (Command & (bar.IsPort ? PortsEnable : MemoryEnable)) != 0 && bar.Address != 0;
+        ulong? wanted = isEnabled ? bar.Address : null;
+        if (wanted == bar.Decoded || _computer is null) return;
+        DeviceSpace space = bar.IsPort ? _computer.Ports.Devices : _computer.Registers.Devices;
+        if (bar.Decoded is { } old) space.Remove(old, bar.Registers);
+        if (wanted is { } first) space.Overlay(first, bar.Bytes, bar.Registers);
+        bar.Decoded = wanted;
+    }
+
+    /// <summary>How often it was kept from memory.</summary>
+    public int MasterAborts { get; private set; }
+
+    /// <summary>The function reads memory, past all mappings.</summary>
+    /// <returns>False if it may not, cannot put out the address, or nothing is there.</returns>
+    public bool TryReadPhysical(ulong address, Span<byte> bytes) =>
+        MayReach(address, bytes.Length) && _computer!.Memory.TryReadPhysical(address, bytes) || Abort();
+
+    /// <summary>The function writes memory.</summary>
+    /// <returns>False if it may not, cannot put out the address, or nothing is there.</returns>
+    public bool TryWritePhysical(ulong address, ReadOnlySpan<byte> bytes) =>
+        MayReach(address, bytes.Length) && _computer!.Memory.TryWritePhysical(address, bytes) || Abort();
+
+    bool MayReach(ulong address, int bytes) => IsAwake && (Command & MasterEnable) != 0
+        && (bytes == 0 || address + (ulong)(bytes - 1) is var last && last >= address && last <= HighestAddress);
+
+    bool Abort()
+    {
+        MasterAborts++;
+        _space.Set(StatusOffset, 2, StatusMasterAbort, true);
+        return false;
+    }
+}

@@ -695,6 +695,43 @@ static void PowerDown(PDISK x, DEVICE_POWER_STATE to)
     PoSetPowerState(x->Self, DevicePowerState, state);
 }
 
+static void NTAPI DevicePowered(PDEVICE_OBJECT device, UCHAR minor, POWER_STATE state, PVOID context,
+    PIO_STATUS_BLOCK result)
+{
+    PIRP irp = context;
+    PDISK x = IoGetCurrentIrpStackLocation(irp)->DeviceObject->DeviceExtension;
+    PoStartNextPowerIrp(irp);
+    irp->IoStatus.Status = result->Status;
+    IoCompleteRequest(irp, IO_NO_INCREMENT);
+    IoReleaseRemoveLock(&x->RemoveLock, irp);
+}
+
+// The system's power is known below: the device follows, and then the system's request ends.
+static NTSTATUS NTAPI SystemPowered(PDEVICE_OBJECT device, PIRP irp, PVOID context)
+{
+    PDISK x = context;
+    PIO_STACK_LOCATION at = IoGetCurrentIrpStackLocation(irp);
+    POWER_STATE state = { .DeviceState =
+        at->Parameters.Power.State.SystemState == PowerSystemWorking ? PowerDeviceD0 : PowerDeviceD3 };
+    if (NT_SUCCESS(irp->IoStatus.Status)) {
+        IoMarkIrpPending(irp);
+        if (NT_SUCCESS(PoRequestPowerIrp(x->Physical, at->MinorFunction, state, DevicePowered, irp, NULL)))
+            return STATUS_MORE_PROCESSING_REQUIRED;
+    } else if (irp->PendingReturned) IoMarkIrpPending(irp);
+    PoStartNextPowerIrp(irp);
+    IoReleaseRemoveLock(&x->RemoveLock, irp);
+    return STATUS_CONTINUE_COMPLETION;
+}
+
+static NTSTATUS Follow(PDISK x, PIRP irp, PIO_COMPLETION_ROUTINE routine)
+{
+    IoCopyCurrentIrpStackLocationToNext(irp);
+    IoSetCompletionRoutine(irp, routine, x, TRUE, TRUE, TRUE);
+    IoMarkIrpPending(irp);
+    PoCallDriver(x->Lower, irp);
+    return STATUS_PENDING;
+}
+
 static NTSTATUS NTAPI Power(PDEVICE_OBJECT device, PIRP irp)
 {
     PDISK x = device->DeviceExtension;
@@ -704,16 +741,10 @@ static NTSTATUS NTAPI Power(PDEVICE_OBJECT device, PIRP irp)
         PoStartNextPowerIrp(irp);
         return Complete(irp, status, 0);
     }
-    if (at->MinorFunction == IRP_MN_SET_POWER && at->Parameters.Power.Type == DevicePowerState) {
-        if (at->Parameters.Power.State.DeviceState == PowerDeviceD0) {
-            IoCopyCurrentIrpStackLocationToNext(irp);
-            IoSetCompletionRoutine(irp, PoweredUp, x, TRUE, TRUE, TRUE);
-            IoMarkIrpPending(irp);
-            PoCallDriver(x->Lower, irp);
-            return STATUS_PENDING;
-        }
-        PowerDown(x, at->Parameters.Power.State.DeviceState);
-    }
+    BOOLEAN isSet = at->MinorFunction == IRP_MN_SET_POWER, isQuery = at->MinorFunction == IRP_MN_QUERY_POWER;
+    if ((isSet || isQuery) && at->Parameters.Power.Type == SystemPowerState) return Follow(x, irp, SystemPowered);
+    if (isSet && at->Parameters.Power.State.DeviceState == PowerDeviceD0) return Follow(x, irp, PoweredUp);
+    if (isSet) PowerDown(x, at->Parameters.Power.State.DeviceState);
     PoStartNextPowerIrp(irp);
     IoSkipCurrentIrpStackLocation(irp);
     status = PoCallDriver(x->Lower, irp);

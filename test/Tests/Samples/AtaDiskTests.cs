@@ -6,14 +6,14 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Tests;
 
-/// <summary>The disk driver of samples, with an ATA channel.</summary>
+/// <summary>The disk drivers of samples, in C and in C#, with an ATA channel.</summary>
 public sealed class AtaDiskTests
 {
     const int Sector = 512;
 
     sealed class Rig : IDisposable
     {
-        public Rig(bool dma, long sectors = 0x1_0000, long seekTicks = 1000)
+        public Rig(string language, bool dma, long sectors = 0x1_0000, long seekTicks = 1000)
         {
             Machine = new TestMachine(new KernelOptions
             {
@@ -27,7 +27,8 @@ public sealed class AtaDiskTests
                     Channel.Connect(0, new AtaDrive(new MemoryDisk(sectors), "SERIAL", seekTicks));
                 },
             });
-            Driver = Machine.Load(Repository.Sample("atadisk"));
+            Driver = language == "c" ? Machine.Load(Repository.Sample("atadisk"))
+                : Machine.Nt.Loader.Load("atadisk", new Ringdown.Samples.AtaDisk());
             string[] ports = ["ports 1F0-1F7", "ports 3F6-3F6"];
             Node = Machine.Nt.User.Devices.AddRootDevice(@"Root\Ata", "atadisk", RequirementText.Parse(
                 dma ? [.. ports, "ports C000-C007", "line 14-14"] : [.. ports, "line 14-14"]));
@@ -60,12 +61,13 @@ public sealed class AtaDiskTests
         public void Dispose() => Machine.Dispose();
     }
 
-    static byte[] Bytes(int count, int seed) => [.. Enumerable.Range(0, count).Select(i => (byte)(i * 13 + (i >> 8) + seed))];
+    static byte[] Bytes(int count, int seed) =>
+        [.. Enumerable.Range(0, count).Select(i => (byte)(i * 13 + (i >> 8) + seed))];
 
-    [Theory, InlineData(true), InlineData(false)]
-    public void What_is_written_is_read_back_in_one_piece_and_in_many(bool dma)
+    [Theory, InlineData("c", true), InlineData("c", false), InlineData("c#", true), InlineData("c#", false)]
+    public void What_is_written_is_read_back_in_one_piece_and_in_many(string language, bool dma)
     {
-        using var rig = new Rig(dma);
+        using var rig = new Rig(language, dma);
         byte[] bytes = Bytes(300_032, 1);
         UserRequest written = rig.File.Write(bytes, 7 * Sector);
         Assert.Equal((STATUS_SUCCESS, 300_032UL), (written.Status, written.Information));
@@ -76,10 +78,10 @@ public sealed class AtaDiskTests
         rig.End();
     }
 
-    [Fact]
-    public void It_tells_its_size_and_what_it_is()
+    [Theory, InlineData("c"), InlineData("c#")]
+    public void It_tells_its_size_and_what_it_is(string language)
     {
-        using var rig = new Rig(dma: true);
+        using var rig = new Rig(language, dma: true);
         byte[] geometry = rig.File.DeviceIoControl(0x70000, [], 24).Output.ToArray();
         Assert.Equal((4L, 12u, 255u, 63u, 512u), (BitConverter.ToInt64(geometry), BitConverter.ToUInt32(geometry, 8),
             BitConverter.ToUInt32(geometry, 12), BitConverter.ToUInt32(geometry, 16),
@@ -87,16 +89,16 @@ public sealed class AtaDiskTests
         Assert.Equal(0x200_0000L, BitConverter.ToInt64(rig.File.DeviceIoControl(0x700A0, [], 64).Output, 24));
         Assert.Equal(0x200_0000L, BitConverter.ToInt64(rig.File.DeviceIoControl(0x7405C, [], 8).Output));
         byte[] property = rig.File.DeviceIoControl(0x2D1400, new byte[12], 100).Output.ToArray();
-        Assert.Equal((3u, "RINGDOWN ATA DISK"), (BitConverter.ToUInt32(property, 28), System.Text.Encoding.ASCII.GetString(
-            property, BitConverter.ToInt32(property, 16), 17)));
+        string model = System.Text.Encoding.ASCII.GetString(property, BitConverter.ToInt32(property, 16), 17);
+        Assert.Equal((3u, "RINGDOWN ATA DISK"), (BitConverter.ToUInt32(property, 28), model));
         Assert.Equal(STATUS_BUFFER_TOO_SMALL, rig.File.DeviceIoControl(0x70000, [], 23).Status);
         rig.End();
     }
 
-    [Theory, InlineData(true), InlineData(false)]
-    public void A_bad_sector_fails_a_read_after_some_tries_and_a_verify_finds_it(bool dma)
+    [Theory, InlineData("c", true), InlineData("c", false), InlineData("c#", true), InlineData("c#", false)]
+    public void A_bad_sector_fails_a_read_after_some_tries_and_a_verify_finds_it(string language, bool dma)
     {
-        using var rig = new Rig(dma);
+        using var rig = new Rig(language, dma);
         rig.Channel.Drive(0)!.Spoil(50);
         Assert.Equal(STATUS_DEVICE_DATA_ERROR, rig.File.Read(8 * Sector, 48 * Sector).Status);
         byte[] range = [.. BitConverter.GetBytes(40L * Sector), .. BitConverter.GetBytes(20L * Sector)];
@@ -106,11 +108,11 @@ public sealed class AtaDiskTests
         rig.End();
     }
 
-    [Fact]
-    public void What_was_flushed_outlives_power_cycles_and_random_work_is_read_back()
+    [Theory, InlineData("c"), InlineData("c#")]
+    public void What_was_flushed_outlives_power_cycles_and_random_work_is_read_back(string language)
     {
         // 64 MiB, written and read here and there; power is lost between.
-        using var rig = new Rig(dma: true, sectors: 0x2_0000);
+        using var rig = new Rig(language, dma: true, sectors: 0x2_0000);
         var chance = new Chance(5);
         var model = new Dictionary<long, byte>();
         for (int round = 0; round < 8; round++)
@@ -135,10 +137,10 @@ public sealed class AtaDiskTests
         rig.End();
     }
 
-    [Fact]
-    public void Power_down_holds_the_queue_and_puts_the_cache_on_the_disk()
+    [Theory, InlineData("c"), InlineData("c#")]
+    public void Power_down_holds_the_queue_and_puts_the_cache_on_the_disk(string language)
     {
-        using var rig = new Rig(dma: true);
+        using var rig = new Rig(language, dma: true);
         Assert.Equal(STATUS_SUCCESS, rig.File.Write(Bytes(Sector, 3)).Status);
         Assert.Equal(1, rig.Channel.Drive(0)!.Unflushed);
         rig.SetPower(4);
@@ -155,10 +157,10 @@ public sealed class AtaDiskTests
         rig.End();
     }
 
-    [Fact]
-    public void A_drive_that_does_not_answer_is_reset_and_asked_again()
+    [Theory, InlineData("c"), InlineData("c#")]
+    public void A_drive_that_does_not_answer_is_reset_and_asked_again(string language)
     {
-        using var rig = new Rig(dma: true);
+        using var rig = new Rig(language, dma: true);
         Assert.Equal(STATUS_SUCCESS, rig.File.Write(Bytes(Sector, 4)).Status);
         // Somebody has switched its interrupts off.
         rig.Channel.Control.Write(0, 1, 2);
@@ -170,10 +172,10 @@ public sealed class AtaDiskTests
         rig.End();
     }
 
-    [Theory, InlineData(true), InlineData(false)]
-    public void A_drive_that_is_pulled_out_ends_what_is_under_way(bool dma)
+    [Theory, InlineData("c", true), InlineData("c", false), InlineData("c#", true), InlineData("c#", false)]
+    public void A_drive_that_is_pulled_out_ends_what_is_under_way(string language, bool dma)
     {
-        using var rig = new Rig(dma);
+        using var rig = new Rig(language, dma);
         rig.SetPower(4);
         UserRequest[] reads = [.. Enumerable.Range(0, 50).Select(i => rig.File.Read(Sector, i * Sector))];
         rig.Channel.Connect(0, null);

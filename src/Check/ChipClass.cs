@@ -16,7 +16,7 @@ public static class ChipClass
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         try
         {
-            return Board.Parse(File.ReadAllText(path), chip => Find(folder, chip));
+            return Board.Parse(File.ReadAllText(path), chip => Find(folder, chip), folder);
         }
         catch (BoardException e)
         {

@@ -7,13 +7,13 @@ namespace Ringdown.Check;
 /// driver in C#.</summary>
 public sealed class DriverFile
 {
-    const string AssemblyEnding = ".dll";
+    const string AssemblyEnding = ".dll", PackageEnding = ".inf";
 
     DriverFile(string path, string name) => (Path, Name) = (path, name);
 
     public string Path { get; }
 
-    /// <summary>The service name: the file's name without its ending.</summary>
+    /// <summary>The service name: the file's name without its ending, or as a package names it.</summary>
     public string Name { get; }
 
     /// <summary>The .sys file's image; null for an assembly.</summary>
@@ -23,15 +23,25 @@ public sealed class DriverFile
     /// <summary>The driver's class in an assembly; null for a .sys file.</summary>
     public DriverClass? Class { get; private init; }
 
+    /// <summary>The package that brings it; null for a driver that is loaded as it is.</summary>
+    public DriverPackage? Package { get; private init; }
+
+    /// <summary>With a package: the hardware ID of a device that the machine gets for it; null: the board or the package
+    /// says which there are.</summary>
+    public string? Device { get; private init; }
+
     /// <summary>What the machines have decoded of it.</summary>
     public CodeCache Code { get; } = new();
 
     /// <summary>Opens a .sys file, or an assembly: <c>My.dll</c>, <c>Samples.dll:Echo</c> if there are several drivers
-    /// in it.</summary>
+    /// in it; or a package: <c>echo.inf</c>.</summary>
+    /// <param name="device">With a package: the hardware ID of a device to make.</param>
     /// <exception cref="BadImageException">The file is no driver.</exception>
+    /// <exception cref="InfException">The package cannot be used.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static DriverFile Open(string path)
+    public static DriverFile Open(string path, string? device = null)
     {
+        if (path.EndsWith(PackageEnding, StringComparison.OrdinalIgnoreCase)) return OpenPackage(path, device);
         int ending = path.IndexOf(AssemblyEnding + ":", StringComparison.OrdinalIgnoreCase);
         string? wanted = ending < 0 ? null : path[(ending + AssemblyEnding.Length + 1)..];
         string file = wanted is null ? path : path[..(ending + AssemblyEnding.Length)];
@@ -47,12 +57,39 @@ public sealed class DriverFile
         return new DriverFile(path, NameOf(file)) { Image = image, Symbols = symbols };
     }
 
+    // The driver is that of the first service whose image the package brings.
+    static DriverFile OpenPackage(string path, string? device)
+    {
+        string name = System.IO.Path.GetFileName(path);
+        var folder = new PackageFolder(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!);
+        DriverPackage package = DriverPackage.Open(name, File.ReadAllBytes(path), folder);
+        foreach (PackageService service in package.Services)
+            foreach ((string source, string target) in package.Copies)
+            {
+                if (!target.Equals(service.Binary, StringComparison.OrdinalIgnoreCase)) continue;
+                if (folder.FindFile(source) is not { } driver)
+                    throw new InfException(name, 0, $"{source} of the service {service.Name} is not beside it, "
+                        + "or it is no driver.");
+                return new DriverFile(path, service.Name)
+                {
+                    Image = driver.Image,
+                    Symbols = driver.Symbols,
+                    Class = driver.Class,
+                    Package = package,
+                    Device = device,
+                };
+            }
+        throw new InfException(name, 0, "It makes no service whose driver it brings.");
+    }
+
     static string NameOf(string file) => System.IO.Path.GetFileNameWithoutExtension(file);
 
     /// <summary>Loads it into a machine.</summary>
     /// <exception cref="MachineStop">DriverEntry stopped the machine.</exception>
+    /// <exception cref="InfException">The package cannot be installed, or there is no device for it.</exception>
     public Driver Load(NtKernel nt, IReadOnlyList<(string Name, RegistryValue Value)>? registry = null) =>
-        Class is { } driver ? nt.Loader.Load(Name, driver.New(), registry)
+        Package is not null ? PackageSetup.Load(nt, this, registry ?? [])
+            : Class is { } driver ? nt.Loader.Load(Name, driver.New(), registry)
             : nt.Loader.Load(Name, Image!, Symbols, registry);
 
     /// <summary>The I/O control codes that it knows, ascending.</summary>

@@ -61,6 +61,9 @@ public sealed class DriverSession : IDisposable
     public NtKernel Nt { get; }
     public Reporter Reporter { get; }
 
+    /// <summary>The package that brings the driver; null for none.</summary>
+    public DriverPackage? Package => _file.Package;
+
     /// <summary>The driver, as soon as <see cref="Load"/> was called.</summary>
     public Driver? Driver { get; private set; }
 

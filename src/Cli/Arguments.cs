@@ -8,7 +8,12 @@ namespace Ringdown.Cli;
 /// <summary>Arguments that several verbs have, and what all of them do with a mistake.</summary>
 static class Arguments
 {
-    public static Argument<string> Driver() => new("driver") { Description = "The driver: a .sys file, or the .dll of one in C#." };
+    public static Argument<string> Driver() => new("driver") { Description = "The driver: a .sys file, the .dll of one in C#, or a package (.inf)." };
+
+    public static Option<string?> Device() => new("--device")
+    {
+        Description = "With a package: make a device with this hardware ID, whatever the board has.",
+    };
 
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document and nothing else." };
 
@@ -72,17 +77,24 @@ static class Arguments
         Description = "The machine's devices: a JSON file, as docs/hardware.md describes it.",
     };
 
-    public static Action<Computer>? OpenBoard(string? path)
+    /// <param name="host">Where wires go; null: nowhere, and images of disks are copies.</param>
+    public static Action<Computer>? OpenBoard(string? path, IBoardHost? host = null)
     {
         if (path is null) return null;
         Board board = ChipClass.OpenBoard(path);
-        return computer => board.Attach(computer);
+        return computer =>
+        {
+            computer.Host = host;
+            board.Attach(computer);
+            // Whoever has no wire to the outside waits for nobody there.
+            if (host is IHostInput { HasWires: true } input) computer.HostInput = input;
+        };
     }
 
     public static Option<string[]> Before() =>
         new("--with") { Description = "A driver to load first; may be given several times." };
 
-    public static DriverFile[] OpenAll(string[]? paths) => [.. (paths ?? []).Select(DriverFile.Open)];
+    public static DriverFile[] OpenAll(string[]? paths) => [.. (paths ?? []).Select(p => DriverFile.Open(p))];
 
     public static (string Name, RegistryValue Value)[] ParseRegistry(string[]? given) =>
         [.. (given ?? []).Select(text =>
@@ -100,7 +112,7 @@ static class Arguments
             return action();
         }
         catch (Exception e) when (
-            e is UsageException or BadImageException or BoardException or IOException or UnauthorizedAccessException)
+            e is UsageException or BadImageException or InfException or BoardException or IOException or UnauthorizedAccessException)
         {
             Console.Error.WriteLine(e.Message);
             return Program.Unusable;

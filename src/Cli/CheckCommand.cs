@@ -19,14 +19,15 @@ static class CheckCommand
         var registryFiles = Arguments.RegistryFiles();
         var before = Arguments.Before();
         var board = Arguments.Board();
+        var device = Arguments.Device();
         var processors = Arguments.Processors();
         var schedule = Arguments.Schedule();
         var command = new Command(
             "check", "Exercise all of a driver and report what it does wrong.") { driver, json, seed, timeout, registry,
-                registryFiles, before, board, processors, schedule };
+                registryFiles, before, board, device, processors, schedule };
         command.SetAction(parsed => Arguments.Guard(() =>
         {
-            var run = new CheckRun(DriverFile.Open(parsed.GetValue(driver)!), new SessionOptions
+            var run = new CheckRun(DriverFile.Open(parsed.GetValue(driver)!, parsed.GetValue(device)), new SessionOptions
             {
                 Seed = parsed.GetValue(seed),
                 InstructionLimit = parsed.GetValue(timeout),
@@ -50,6 +51,7 @@ static class CheckCommand
         console.MarkupLineInterpolated($"[bold]ringdown check[/] {Path.GetFileName(run.File.Path)}");
         run.Progress = name => console.MarkupLineInterpolated($"[grey]  {name} ...[/]");
         run.Run();
+        PackageText.WriteNotes(console, run.File.Package);
         foreach (MissingImport missing in run.MissingImports)
             console.MarkupLineInterpolated(
                 $"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
@@ -77,6 +79,7 @@ static class CheckCommand
         RunJson.Print(new JsonObject
         {
             ["driver"] = run.File.Name,
+            ["package"] = PackageText.Notes(run.File.Package),
             ["driverEntry"] = run.EntryStatus?.ToString(),
             ["devices"] = RunJson.Array(
                 run.Surface?.Devices ?? [], d => new JsonObject { ["name"] = d.Name, ["openedBy"] = d.OpenedBy }),

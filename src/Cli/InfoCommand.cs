@@ -20,7 +20,8 @@ static class InfoCommand
         command.SetAction(parsed => Arguments.Guard(() =>
         {
             DriverFile file = DriverFile.Open(parsed.GetValue(driver)!);
-            if (file.Class is { } managed) WriteClass(file, managed, parsed.GetValue(json));
+            if (file.Package is { } package) PackageText.Write(package, parsed.GetValue(json));
+            else if (file.Class is { } managed) WriteClass(file, managed, parsed.GetValue(json));
             else if (parsed.GetValue(json)) WriteJson(file, file.Image!);
             else WriteText(file, file.Image!);
             return Program.Ran;

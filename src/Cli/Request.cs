@@ -26,9 +26,10 @@ abstract record Request(string Text)
             "ioctl" => ParseIoctl(text, rest),
             "flush" when rest.Length == 0 => new Flush(text),
             "cancel" when rest.Length == 0 => new Cancel(text),
+            "serve" when rest.Length == 0 => new Serve(text),
             "close" when rest.Length == 0 => new Close(text),
             _ => throw new UsageException($"\"{text}\" is no request. There are: open PATH, read LENGTH, write HEX, "
-                + "ioctl CODE [in=HEX] [out=LENGTH], flush, cancel, close."),
+                + "ioctl CODE [in=HEX] [out=LENGTH], flush, cancel, serve, close."),
         };
     }
 
@@ -118,6 +119,16 @@ abstract record Request(string Text)
         {
             // CancelIoEx: nothing to cancel is an error, ERROR_NOT_FOUND.
             status = Opened(file).Cancel() > 0 ? Status.STATUS_SUCCESS : Status.STATUS_NOT_FOUND;
+            return null;
+        }
+    }
+
+    sealed record Serve(string Text) : Request(Text)
+    {
+        public override UserRequest? Send(NtKernel nt, ref UserFile? file, out NtStatus status)
+        {
+            nt.User.Serve();
+            status = Status.STATUS_SUCCESS;
             return null;
         }
     }

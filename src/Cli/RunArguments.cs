@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Ringdown.Check;
+using Ringdown.Host;
 using Ringdown.Kernel;
 using Ringdown.Machine;
 using Ringdown.Verifier;
@@ -13,7 +14,8 @@ sealed class RunArguments
     readonly Argument<string[]> _requests = new("requests")
     {
         Description = "In order, each one quoted word: \"open \\\\.\\Echo\", \"read 64\", \"write 48656c6c6f\", "
-            + "\"ioctl 0x222004 in=cafe out=64\", \"flush\", \"cancel\", \"close\".",
+            + "\"ioctl 0x222004 in=cafe out=64\", \"flush\", \"cancel\", "
+            + "\"serve\", \"close\".",
         Arity = ArgumentArity.ZeroOrMore,
     };
     readonly Option<bool> _json = Arguments.Json();
@@ -27,14 +29,18 @@ sealed class RunArguments
         Description = "Write HKEY_LOCAL_MACHINE as it is at the end to a .reg file.",
     };
     readonly Option<string[]> _before = Arguments.Before();
-    readonly Option<string?> _board = Arguments.Board();
+    readonly Option<string?> _board = Arguments.Board(), _device = Arguments.Device();
     readonly Option<int> _processors = Arguments.Processors();
     readonly Option<string> _schedule = Arguments.Schedule();
     readonly Option<string?> _record = new("--record")
     {
-        Description = "Write the decisions of the schedule to a file.",
+        Description = "Write the decisions of the schedule, and what came from outside by a board's wires, to a file.",
     };
-    readonly Option<string?> _replay = new("--replay") { Description = "Decide as a file of decisions says." };
+    readonly Option<string?> _replay = new("--replay") { Description = "Run as such a file says." };
+    readonly Option<bool> _pace = new("--pace")
+    {
+        Description = "Let the machine's time pass no faster than the host's, for who talks to it by a wire.",
+    };
 
     public void AddTo(Command command)
     {
@@ -42,7 +48,7 @@ sealed class RunArguments
         command.Add(_requests);
         foreach (Option option in (Option[])
             [_json, _pool, _noUnload, _seed, _timeout, _registry, _registryFiles, _saveRegistry, _before, _processors,
-                _schedule, _record, _replay, _board])
+                _schedule, _record, _replay, _pace, _board, _device])
             command.Add(option);
     }
 
@@ -55,9 +61,12 @@ sealed class RunArguments
     {
         Request[] script = [.. (parsed.GetValue(_requests) ?? []).Select(Request.Parse)];
         RecordingSchedule? recorded = null;
-        Func<Chance, Schedule> inner = parsed.GetValue(_replay) is { } decisions
-            ? Replay(decisions) : Schedules.Find(parsed.GetValue(_schedule)!)!;
-        DriverFile file = DriverFile.Open(parsed.GetValue(_driver)!);
+        RunRecord? replayed = parsed.GetValue(_replay) is { } played ? RunRecord.Open(played) : null;
+        Func<Chance, Schedule> inner = replayed is not null
+            ? _ => new ReplaySchedule(replayed.Decisions) : Schedules.Find(parsed.GetValue(_schedule)!)!;
+        using var live = new HostSide(parsed.GetValue(_pace)) { Connected = Tell };
+        IBoardHost host = replayed is null ? live : new RecordedHost(replayed.Input);
+        DriverFile file = DriverFile.Open(parsed.GetValue(_driver)!, parsed.GetValue(_device));
         var options = new SessionOptions
         {
             Seed = parsed.GetValue(_seed),
@@ -65,7 +74,7 @@ sealed class RunArguments
             Registry = Arguments.ParseRegistry(parsed.GetValue(_registry)),
             RegistryFiles = Arguments.OpenRegistry(parsed.GetValue(_registryFiles)),
             Before = Arguments.OpenAll(parsed.GetValue(_before)),
-            Board = Arguments.OpenBoard(parsed.GetValue(_board)),
+            Board = Arguments.OpenBoard(parsed.GetValue(_board), host),
             Processors = parsed.GetValue(_processors),
             Schedule = chance => recorded = new RecordingSchedule(inner(chance)),
         };
@@ -86,20 +95,11 @@ sealed class RunArguments
         // UTF-16, as the registry editor writes and reads it.
         if (parsed.GetValue(_saveRegistry) is { } path)
             File.WriteAllText(path, session.Nt.SaveRegistry().ToString(), System.Text.Encoding.Unicode);
-        if (parsed.GetValue(_record) is { } kept) File.WriteAllText(kept, Schedules.Write(recorded!.Decisions));
+        if (parsed.GetValue(_record) is { } kept) new RunRecord(
+            recorded!.Decisions, replayed?.Input ?? live.Record).Save(kept);
         return findings.Count > 0 || !session.IsRunning ? Program.Found : Program.Ran;
     }
 
-    static Func<Chance, Schedule> Replay(string path)
-    {
-        try
-        {
-            IReadOnlyList<long> decisions = Schedules.Read(File.ReadAllText(path));
-            return _ => new ReplaySchedule(decisions);
-        }
-        catch (FormatException)
-        {
-            throw new UsageException($"{path} is no record of a schedule.");
-        }
-    }
+    // Whoever is to connect must know where before the run goes on.
+    static void Tell(string address) => Console.Error.WriteLine($"wire: {address}");
 }

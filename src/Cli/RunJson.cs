@@ -16,6 +16,7 @@ static class RunJson
         var document = new JsonObject
         {
             ["driver"] = driver?.Name,
+            ["package"] = PackageText.Notes(outcome.Session.Package),
             ["driverEntry"] = driver is null || driver.EntryStatus == Status.STATUS_PENDING ? null
                 : StatusNode(driver.EntryStatus),
             ["devices"] = Array(outcome.Devices, d => new JsonObject

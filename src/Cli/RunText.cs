@@ -14,6 +14,7 @@ static class RunText
     {
         IAnsiConsole console = AnsiConsole.Console;
         Driver? driver = outcome.Session.Driver;
+        PackageText.WriteNotes(console, outcome.Session.Package);
         foreach (MissingImport missing in driver?.MissingImports ?? [])
             console.MarkupLineInterpolated(
                 $"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");

@@ -16,10 +16,10 @@ public sealed partial class Loader
         foreach (string library in LibrariesOf(importer))
         {
             if (DriverNamed(library) is not null) continue;
-            if (_nt.Options.DriverFiles?.Invoke($@"\SystemRoot\System32\drivers\{library}") is not { } bytes) continue;
             try
             {
-                LoadLibrary(Path.GetFileNameWithoutExtension(library), PeImage.Parse(bytes));
+                if (FindFile($@"\SystemRoot\System32\drivers\{library}") is { Image: { } image } file)
+                    LoadLibrary(Path.GetFileNameWithoutExtension(library), image, file.Symbols);
             }
             catch (BadImageException)
             {
@@ -28,9 +28,9 @@ public sealed partial class Loader
         }
     }
 
-    void LoadLibrary(string name, PeImage image)
+    void LoadLibrary(string name, PeImage image, Symbols symbols)
     {
-        LoadedImage mapped = Map(name + ".sys", image, Symbols.None);
+        LoadedImage mapped = Map(name + ".sys", image, symbols);
         var missing = new List<MissingImport>();
         LoadLibraries(mapped);
         BindImports(mapped, missing);

@@ -16,16 +16,34 @@ public sealed partial class Loader
         if (_drivers.Exists(d => d.IsLoaded && IsNamed(d, name))) return STATUS_IMAGE_ALREADY_LOADED;
         string path = key.Node.FindValue("ImagePath") is { } image ? image.Text
             : $@"\SystemRoot\System32\drivers\{name}.sys";
-        if (_nt.Options.DriverFiles?.Invoke(path) is not { } bytes) return STATUS_OBJECT_NAME_NOT_FOUND;
         try
         {
-            Driver driver = Load(name, PeImage.Parse(bytes), Symbols.None);
+            if (FindFile(path) is not { } file) return STATUS_OBJECT_NAME_NOT_FOUND;
+            Driver driver = file.Create is { } create ? Load(name, create()) : Load(name, file.Image!, file.Symbols);
             return driver.IsLoaded ? STATUS_SUCCESS : driver.EntryStatus;
         }
         catch (BadImageException)
         {
             return STATUS_INVALID_IMAGE_FORMAT;
         }
+    }
+
+    /// <summary>The driver of a service, if it is loaded.</summary>
+    internal Driver? FindLoaded(string service) => _drivers.Find(d => d.IsLoaded && IsNamed(d, service));
+
+    readonly Dictionary<string, DriverImage> _files = new(StringComparer.Ordinal);
+
+    /// <summary>Puts a driver on the machine's disk: services whose ImagePath says so load it.</summary>
+    /// <param name="path">C:\Windows\System32\drivers\x.sys, in any of the forms that ImagePath has.</param>
+    public void AddFile(string path, DriverImage image) => _files[InfDirectories.Normalize(path)] = image;
+
+    /// <summary>The driver at a path of the machine's disk, or that the host has; null if there is none.</summary>
+    /// <exception cref="BadImageException">The host's file is no driver.</exception>
+    DriverImage? FindFile(string path)
+    {
+        if (_files.TryGetValue(InfDirectories.Normalize(path), out DriverImage? file)) return file;
+        byte[]? bytes = _nt.Options.DriverFiles?.Invoke(path);
+        return bytes is null ? null : new DriverImage(PeImage.Parse(bytes), Symbols.None);
     }
 
     /// <summary>Unloads the driver of a service: now, or as soon as nobody has its devices open.</summary>

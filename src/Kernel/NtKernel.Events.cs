@@ -133,6 +133,19 @@ public sealed partial class NtKernel
         foreach (IObserver observer in _observers) observer.DeviceUsed(this, use, device);
     }
 
+    internal void OnDeviceAdded(DeviceNode node, Driver driver, NtStatus status, DeviceObject before)
+    {
+        var added = new DeviceAdded(node, driver, status, before);
+        foreach (IObserver observer in _observers) observer.DeviceAdded(this, added);
+    }
+
+    internal void OnDeviceRemoved(
+        DeviceNode node, IReadOnlyList<DeviceObject> stack, NtStatus status, bool isSurprise = false)
+    {
+        foreach (IObserver observer in _observers)
+            observer.DeviceRemoved(this, new DeviceRemoved(node, stack, status, isSurprise));
+    }
+
     internal void OnRemoveLockUsed(RemoveLockUse use, Va removeLock, Va tag)
     {
         foreach (IObserver observer in _observers) observer.RemoveLockUsed(this, use, removeLock, tag);

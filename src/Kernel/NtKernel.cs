@@ -80,6 +80,7 @@ public sealed partial class NtKernel : IDisposable
         Etw = new Etw(this);
         Pcw = new Pcw(this);
         Wmi = new Wmi(this);
+        Pnp = new Pnp(this);
         Po = new Po(this);
         Hal = new Hal(this);
         Seh = new Seh(this);
@@ -87,6 +88,7 @@ public sealed partial class NtKernel : IDisposable
         FsRtl = new FsRtl(this);
         Cc = new Cc(this);
         Loader = new Loader(this);
+        Drivers = new DriverStore(this);
         User = new UserSide(this);
         Ke.Boot();
         Ob.Boot();
@@ -102,6 +104,9 @@ public sealed partial class NtKernel : IDisposable
     public Processor Cpu => Computer.Cpu;
     public Routines Routines { get; }
     public Loader Loader { get; }
+
+    /// <summary>The driver packages that devices get their drivers from.</summary>
+    public DriverStore Drivers { get; }
 
     /// <summary>The user's side: opens files and sends requests as a program does.</summary>
     public UserSide User { get; }
@@ -123,6 +128,7 @@ public sealed partial class NtKernel : IDisposable
     internal Etw Etw { get; }
     internal Pcw Pcw { get; }
     internal Wmi Wmi { get; }
+    internal Pnp Pnp { get; }
     internal Po Po { get; }
     internal Hal Hal { get; }
     internal Seh Seh { get; }

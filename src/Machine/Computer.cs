@@ -33,6 +33,7 @@ public sealed class Computer : IDisposable
     /// <summary>What is told of the devices that are soldered in.</summary>
     public Firmware Firmware { get; } = new();
 
+    /// <summary>The PCI bus, and what is plugged in.</summary>
     public PciBus Pci { get; }
 
     /// <summary>The devices' time; it is the system's that runs on the computer.</summary>
@@ -43,6 +44,37 @@ public sealed class Computer : IDisposable
     public Processor Cpu { get; private set; }
     public Chance Chance { get; }
 
+    /// <summary>The chips that are built in, and keep a state.</summary>
+    public IList<IChipState> Chips { get; } = [];
+
+    /// <summary>Connects chips to something of the host's. Null: what chips have of the host is a copy, and nothing is
+    /// at the other end of their wires.</summary>
+    public IBoardHost? Host { get; set; }
+
+    /// <summary>What comes from outside of the process; null: nothing does.</summary>
+    public IHostInput? HostInput { get; set; }
+
+    /// <summary>Remembers the present state, as <see cref="Memory.Snapshot"/> does for memory alone.</summary>
+    public ComputerSnapshot Snapshot() => new(Memory.Snapshot(), ChipState.Save([.. Chips, Pci, Interrupts]),
+        [.. _processors.Select(p =>
+        {
+            var context = new CpuContext();
+            p.CopyTo(context);
+            return context;
+        })]);
+
+    /// <summary>Goes back to a snapshot, which stays usable. The clock goes on: what chips had planned is as far away
+    /// as it was then.</summary>
+    public void Restore(ComputerSnapshot snapshot)
+    {
+        Memory.Restore(snapshot.Memory);
+        // The lines last: what chips do to them on the way is no interrupt, and no message.
+        Pci.IsRestoring = true;
+        ChipState.Restore(snapshot.Chips, [.. Chips, Pci, Interrupts]);
+        Pci.IsRestoring = false;
+        for (int i = 0; i < _processors.Length; i++) _processors[i].CopyFrom(snapshot.Processors[i]);
+    }
+
     /// <summary>From now on it is another processor's turn.</summary>
     public void Select(int number) => Cpu = _processors[number];
 
@@ -51,6 +83,7 @@ public sealed class Computer : IDisposable
         // What is freed here is native memory: a second time would be our own corruption.
         if (_disposed) return;
         _disposed = true;
+        foreach (IDisposable chip in Chips.OfType<IDisposable>()) chip.Dispose();
         foreach (Processor processor in _processors) processor.Dispose();
         Memory.Dispose();
     }

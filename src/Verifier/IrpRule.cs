@@ -45,7 +45,9 @@ public sealed class IrpRule(Reporter reporter) : IObserver
     public void Dispatching(NtKernel nt, Irp irp, IrpMajor major, Va routine)
     {
         IoStackLocation here = irp.CurrentStackLocation;
-        bool isFirst = irp.CurrentLocation == irp.StackCount, hasAbove = !isFirst;
+        bool isTop = irp.CurrentLocation == irp.StackCount, hasAbove = !isTop;
+        // A driver that skips its location passes down in the topmost one, too.
+        bool isFirst = isTop && nt.IrpRecordOf(irp.Address) is { WasSent: false };
         if (!irp.CancelRoutine.IsNull)
             Report(nt, irp, $"{major} is passed down with a cancel routine set, which could be called while a lower "
                 + "driver has the IRP", 0x203);

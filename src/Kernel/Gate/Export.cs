@@ -111,8 +111,8 @@ static partial class Thunks;
 public sealed record DataExport(string Module, string Name, int Words, Func<NtKernel, ulong[]> Value);
 
 /// <summary>Sees what passes the gate, from guest code and from C# drivers alike, and what becomes of IRPs.</summary>
-/// <remarks>The steps of IRPs and what processors do are told to those that are an <see cref="IIrpObserver"/> or an <see
-/// cref="IProcessorObserver"/> as well.</remarks>
+/// <remarks>The steps of IRPs and what processors do are told to those that are an <see cref="IIrpObserver"/> or an
+/// <see cref="IProcessorObserver"/> as well.</remarks>
 public interface IObserver
 {
     /// <summary>It looks at <see cref="IrpRecord.Events"/>, which are kept only for those who do.</summary>
@@ -157,6 +157,16 @@ public interface IObserver
     }
 
     /// <summary>Something is about to be done with a remove lock.</summary>
+    /// <summary>A driver's AddDevice routine has returned.</summary>
+    void DeviceAdded(NtKernel nt, DeviceAdded added)
+    {
+    }
+
+    /// <summary>A stack has seen IRP_MN_REMOVE_DEVICE or IRP_MN_SURPRISE_REMOVAL.</summary>
+    void DeviceRemoved(NtKernel nt, DeviceRemoved removed)
+    {
+    }
+
     void RemoveLockUsed(NtKernel nt, RemoveLockUse use, Va removeLock, Va tag)
     {
     }

@@ -46,7 +46,19 @@ sealed partial class Io
         return request.Status;
     }
 
-    long Deadline(bool givesUp) => givesUp || nt.Ke.Scheduler.Current == nt.Ke.Scheduler.Owner
+    /// <summary>Waits until nothing can happen any more.</summary>
+    public NtStatus AwaitNothing()
+    {
+        KEvent never = TakeEvent();
+        never.SignalState = 0;
+        NtStatus status = nt.Ke.WaitFor([never.Header], all: false, deadline: null, idle: STATUS_SUCCESS);
+        _freeEvents.Push(never);
+        return status;
+    }
+
+    // What is outside of the process may take its time.
+    long Deadline(bool givesUp) => nt.Computer.HostInput is null
+        && (givesUp || nt.Ke.Scheduler.Current == nt.Ke.Scheduler.Owner)
         ? nt.Ke.Clock.Now + PatienceTicks : Wait.Forever;
 
     KEvent TakeEvent()

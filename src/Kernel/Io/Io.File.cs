@@ -68,6 +68,7 @@ sealed partial class Io
         DriverObject driver = device.DriverObject;
         if (IsDeletePending(device)) CompleteDelete(device);
         else if (IsUnloadPending(device)) nt.Loader.UnloadPending(driver);
+        nt.Pnp.OnClosed(device);
     }
 
     /// <summary>Whether a handle's access allows a control code: its bits 14 and 15 ask for reading and

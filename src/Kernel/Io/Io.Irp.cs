@@ -128,6 +128,7 @@ sealed partial class Io
         int depth = DepthOf(irp);
         if (nt.WatchesIrps) Note(record, address, depth, Step(IrpEventKind.Dispatch, default));
         nt.OnDispatching(irp, major, dispatch);
+        record.WasSent = true;
         Irql before = nt.Ke.Irql;
         var status = new NtStatus((uint)nt.Routines.Call(dispatch, deviceObject.Address.Value, address.Value));
         if (nt.WatchesIrps) Note(record, address, depth, Step(IrpEventKind.Return, status));

@@ -4,65 +4,16 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>What drivers ask of plug and play, and notifications that they register for.</summary>
-/// <remarks>No bus enumerates devices yet, so no device object is a physical one, and these answer as NT does for
-/// others.</remarks>
+/// <summary>DMA adapters, power IRPs, and what drivers keep with their driver objects.</summary>
 sealed partial class Io
 {
-    const string NoDevices = "No device is enumerated yet, so every device object is refused as not a physical one.";
-    const string NotRaised = "Registered; nothing raises it yet.";
     const uint NotifyTag = 0x794E_6F49;
-
-    [Export(Support.Partial, NoDevices), IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoRegisterDeviceInterface(
-        DeviceObject physicalDeviceObject, Va interfaceClassGuid, UnicodeString referenceString,
-            UnicodeString symbolicLinkName) =>
-        STATUS_INVALID_DEVICE_REQUEST;
-
-    [Export(Support.Partial, "No interface can be registered yet, so none has the name.")]
-    [IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoSetDeviceInterfaceState(UnicodeString symbolicLinkName, bool enable) =>
-        STATUS_OBJECT_NAME_NOT_FOUND;
-
-    [Export(Support.Partial, NoDevices), IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoGetDeviceProperty(
-        DeviceObject deviceObject, uint deviceProperty, uint bufferLength, Va propertyBuffer,
-            Va resultLength) => STATUS_INVALID_DEVICE_REQUEST;
-
-    [Export(Support.Partial, NoDevices), IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoOpenDeviceRegistryKey(
-        DeviceObject deviceObject, uint devInstKeyType, uint desiredAccess, Va deviceRegKey) =>
-        STATUS_INVALID_DEVICE_REQUEST;
-
-    [Export(Support.Partial, "Nothing is enumerated yet, so there is nothing to ask again.")]
-    [IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void IoInvalidateDeviceRelations(DeviceObject deviceObject, uint type)
-    {
-    }
 
     /// <summary>An adapter for a device as it describes itself, or null.</summary>
     [Export(Support.Partial, "Bus masters with descriptions of version 0 to 2.")]
     [IrqlRequiresMax(PASSIVE_LEVEL)]
     public Va IoGetDmaAdapter(DeviceObject physicalDeviceObject, Va deviceDescription, Va numberOfMapRegisters) =>
         nt.Hal.GetAdapter(deviceDescription, numberOfMapRegisters);
-
-    [Export(Support.Partial, NotRaised), IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoRegisterPlugPlayNotification(
-        uint eventCategory, uint eventCategoryFlags, Va eventCategoryData, DriverObject driverObject,
-            Va callbackRoutine,
-        Va context, Va notificationEntry)
-    {
-        nt.Memory.Write(notificationEntry,
-            nt.Mm.Pool.Allocate(0x40, PoolKind.NonPaged, NotifyTag, nt.Caller, zero: true));
-        return STATUS_SUCCESS;
-    }
-
-    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoUnregisterPlugPlayNotification(Va notificationEntry)
-    {
-        nt.Mm.Pool.Free(notificationEntry);
-        return STATUS_SUCCESS;
-    }
 
     /// <summary>A power IRP whose completion is told to the one who asked for it.</summary>
     public Irp NewPowerIrp(DeviceObject top, byte minor, uint state, Action<IoStatusBlock> completed)

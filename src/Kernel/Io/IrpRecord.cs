@@ -84,6 +84,9 @@ public sealed class IrpRecord(Va address, int stackCount)
     /// <summary>Its current location when it was last sent by who has it; 0: never sent.</summary>
     internal int SentFrom { get; set; }
 
+    /// <summary>Some driver has had it.</summary>
+    public bool WasSent { get; internal set; }
+
     /// <summary>The thread on whose list it is.</summary>
     internal NtThread? Thread { get; set; }
 

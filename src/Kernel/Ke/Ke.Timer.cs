@@ -52,6 +52,7 @@ sealed partial class Ke
     {
         Clock.AdvanceTo(Clock.Now + ticks);
         // The clock interrupts whoever stalls, as it would whoever runs.
+        LookOutside();
         if (!(Timers.NextDue <= Clock.Now)) return;
         Timers.Expire();
         Scheduler.Notice();

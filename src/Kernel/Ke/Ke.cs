@@ -9,7 +9,11 @@ sealed partial class Ke
 {
     static readonly Va s_sharedData = new(0xFFFF_F780_0000_0000), s_userSharedData = new(0x7FFE_0000);
 
+    // 100 us.
+    const long LookTicks = 1000;
+
     readonly NtKernel _nt;
+    long _nextLook;
 
     public Ke(NtKernel nt, Schedule schedule)
     {
@@ -97,6 +101,7 @@ sealed partial class Ke
         {
             case StopKind.Budget:
                 Clock.OnSliceEnd();
+                LookOutside();
                 Timers.Expire();
                 Scheduler.Active.Dpcs.Request();
                 Scheduler.OnSliceEnd();
@@ -111,6 +116,22 @@ sealed partial class Ke
                 _nt.Seh.OnTrap(stop);
                 break;
         }
+    }
+
+    /// <summary>What has come from outside of the process enters, at moments of the machine's time.</summary>
+    void LookOutside()
+    {
+        if (_nt.Computer.HostInput is not { } host || Clock.Now < _nextLook) return;
+        _nextLook = Clock.Now + LookTicks;
+        if (host.Look(Clock.Now)) OnEntered();
+    }
+
+    /// <summary>Something has come from outside: what it causes is as a new request.</summary>
+    public void OnEntered()
+    {
+        _nt.BeginRequest();
+        Timers.Expire();
+        Scheduler.Notice();
     }
 
     // The guest has set CR8 itself, as KeRaiseIrql and KeLowerIrql do inline: the PCR still has the IRQL of before.

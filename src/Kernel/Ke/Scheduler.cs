@@ -307,12 +307,31 @@ sealed partial class Scheduler
         return any;
     }
 
-    // With nothing to run: on to the next timer.
+    // With nothing to run: on to the next timer, or to what comes from outside before.
     bool PassTime()
     {
+        if (_nt.Computer.HostInput is { } host && Enters(host)) return true;
         if (_nt.Ke.Timers.NextDue is not { } due) return false;
         _nt.Ke.Clock.AdvanceTo(due);
         _nt.Ke.Timers.Expire();
+        return true;
+    }
+
+    // Whoever lets the machine run until it is idle does not wait for what is outside.
+    bool Enters(IHostInput host)
+    {
+        long now = _nt.Ke.Clock.Now;
+        if (Owner.Wait is { Objects.Length: 0 })
+        {
+            if (!host.Look(now)) return false;
+        }
+        else
+        {
+            if (host.Wait(now, _nt.Ke.Timers.NextDue) is not { } time) return false;
+            _nt.Ke.Clock.AdvanceTo(time);
+            host.Enter();
+        }
+        _nt.Ke.OnEntered();
         return true;
     }
 

@@ -17,6 +17,14 @@ sealed partial class Rtl(NtKernel nt)
         target.Set(buffer, text.Length * 2, text.Length * 2 + 2);
     }
 
+    /// <summary>The same for a driver, which frees it.</summary>
+    public void AllocateFor(UnicodeString target, string text, Va owner)
+    {
+        Va buffer = nt.Mm.Pool.Allocate((ulong)text.Length * 2 + 2, PoolKind.Paged, StringTag, owner, zero: true);
+        nt.Memory.Write(buffer, MemoryMarshal.AsBytes(text.AsSpan()));
+        target.Set(buffer, text.Length * 2, text.Length * 2 + 2);
+    }
+
     /// <summary>A UNICODE_STRING of its own, from the kernel's pool.</summary>
     public Va AllocateString(string text)
     {

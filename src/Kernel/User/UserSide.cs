@@ -10,10 +10,13 @@ public sealed partial class UserSide
 {
     readonly NtKernel _nt;
 
-    internal UserSide(NtKernel nt) => (_nt, Win32) = (nt, new Win32(nt, this));
+    internal UserSide(NtKernel nt) => (_nt, Win32, Devices) = (nt, new Win32(nt, this), new DeviceTree(nt));
 
     /// <summary>The same as a program of Windows sees it.</summary>
     public Win32 Win32 { get; }
+
+    /// <summary>Devices and their drivers, as a setup program handles them.</summary>
+    public DeviceTree Devices { get; }
 
     /// <summary>CreateFile on a Win32 path such as <c>\\.\Echo</c>, or on a path of the object namespace.</summary>
     public NtStatus CreateFile(string path, out UserFile? file, OpenOptions? options = null)
@@ -43,6 +46,14 @@ public sealed partial class UserSide
     {
         _nt.BeginRequest();
         AsUser(() => _nt.Ke.RunUntilIdle());
+    }
+
+    /// <summary>Runs the machine as long as something may come from outside of the process; without that, until nothing
+    /// more happens.</summary>
+    public void Serve()
+    {
+        _nt.BeginRequest();
+        AsUser(() => _nt.Computer.HostInput is null ? _nt.Ke.RunUntilIdle() : _nt.Io.AwaitNothing());
     }
 
     /// <summary>Cancels what the user's threads have under way, as the end of their process does, and lets the machine

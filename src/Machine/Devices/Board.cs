@@ -22,22 +22,29 @@ public sealed class Board
 {
     static readonly FrozenDictionary<string, ChipMaker> s_makers = new Dictionary<string, ChipMaker>
     {
-        ["uart16550"] = MakeUart,
+        ["uart16550"] = Uart16550.Make,
         ["edu"] = MakeEdu,
         ["registers"] = RegisterFile.Make,
+        ["ata"] = AtaChannel.Make,
+        ["pit"] = Pit8254.Make,
+        ["rtc"] = Rtc146818.Make,
+        ["ps2"] = Ps2Controller.Make,
     }.ToFrozenDictionary(StringComparer.Ordinal);
 
     readonly IReadOnlyList<(ChipMaker Maker, BoardElement Description)> _chips;
+    readonly string _folder;
 
-    Board(IReadOnlyList<(ChipMaker Maker, BoardElement Description)> chips) => _chips = chips;
+    Board(IReadOnlyList<(ChipMaker Maker, BoardElement Description)> chips, string folder) =>
+        (_chips, _folder) = (chips, folder);
 
     /// <summary>The names of the chips that need no assembly.</summary>
     public static IReadOnlyList<string> Chips => [.. s_makers.Keys.Order(StringComparer.Ordinal)];
 
     /// <summary>Reads a description, and tries it on a computer that never runs.</summary>
     /// <param name="find">Finds chips of other names than <see cref="Chips"/>; null: there are none.</param>
+    /// <param name="folder">From where the paths of images count.</param>
     /// <exception cref="BoardException">It cannot be used.</exception>
-    public static Board Parse(string json, Func<string, ChipMaker?>? find = null)
+    public static Board Parse(string json, Func<string, ChipMaker?>? find = null, string folder = "")
     {
         JsonDocument document;
         try
@@ -57,7 +64,8 @@ public sealed class Board
         var root = new BoardElement(document.RootElement, "");
         root.Only("devices");
         if (!root.Has("devices")) throw root.Wrong("devices", "it is missing.");
-        var board = new Board([.. root.Elements("devices").Select(e => (Find(new ChipPlace(e), find), e))]);
+        var board = new Board(
+            [.. root.Elements("devices").Select(e => (Find(new ChipPlace(e, folder), find), e))], folder);
         using var computer = new Computer(1, new CodeCache()) { Clock = new StoppedClock() };
         board.Attach(computer);
         return board;
@@ -72,7 +80,7 @@ public sealed class Board
     public IReadOnlyList<(string? Name, object Chip)> Attach(Computer computer)
     {
         List<(string? Name, object Chip)> chips =
-            [.. _chips.Select(c => Attach(computer, c.Maker, new ChipPlace(c.Description)))];
+            [.. _chips.Select(c => Attach(computer, c.Maker, new ChipPlace(c.Description, _folder)))];
         computer.Pci.Configure();
         return chips;
     }
@@ -80,23 +88,9 @@ public sealed class Board
     static (string? Name, object Chip) Attach(Computer computer, ChipMaker maker, ChipPlace place)
     {
         object chip = maker(computer, place);
+        if (chip is IChipState state) computer.Chips.Add(state);
         place.End(computer);
         return (place.Name, chip);
-    }
-
-    static Uart16550 MakeUart(Computer computer, ChipPlace place)
-    {
-        place.Only("plug");
-        place.Identify("PNP0501", "16550A-compatible COM port", "PNP0500");
-        var uart = new Uart16550(computer.Clock, place.FindLine(computer));
-        place.Put(computer, 8, uart.Registers);
-        if (place.Description.Text("plug") is not { } plug) return uart;
-        if (plug != "loopback")
-            throw place.Description.Wrong("plug", $"\"{plug}\" is none: \"loopback\" is the only one.");
-        uart.Sent = uart.Receive;
-        uart.ControlChanged = () => uart.Inputs = (uart.RequestToSend ? ModemInputs.ClearToSend : 0)
-            | (uart.DataTerminalReady ? ModemInputs.DataSetReady | ModemInputs.CarrierDetect : 0);
-        return uart;
     }
 
     static EduDevice MakeEdu(Computer computer, ChipPlace place)
@@ -112,7 +106,7 @@ public sealed class Board
     {
         public long Now => 0;
 
-        public object After(long ticks, Action action) => action;
+        public object After(long ticks, Action action) => 0L;
 
         public void Cancel(object scheduled)
         {

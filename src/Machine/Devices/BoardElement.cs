@@ -77,6 +77,18 @@ public readonly struct BoardElement
         ? ulong.TryParse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out number)
         : ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
 
+    /// <summary>An array of numbers; none if it is not there.</summary>
+    public IReadOnlyList<ulong> Numbers(string property)
+    {
+        if (!_json.TryGetProperty(property, out JsonElement value)) return [];
+        if (value.ValueKind != JsonValueKind.Array) throw Wrong(property, "an array of numbers is expected.");
+        BoardElement me = this;
+        return [.. value.EnumerateArray().Select(e =>
+            e.ValueKind == JsonValueKind.Number && e.TryGetUInt64(out ulong number)
+            || e.ValueKind == JsonValueKind.String && TryNumber(e.GetString()!, out number) ? number
+            : throw me.Wrong(property, "an array of numbers is expected."))];
+    }
+
     /// <summary>True or false.</summary>
     /// <param name="otherwise">What it is if it is not there.</param>
     public bool Flag(string property, bool otherwise = false)

@@ -12,9 +12,9 @@ public sealed class ChipPlace
     readonly PciPlace? _pci;
     FirmwareDevice? _device;
 
-    internal ChipPlace(BoardElement description)
+    internal ChipPlace(BoardElement description, string folder)
     {
-        Description = description;
+        (Description, Folder) = (description, folder);
         Chip = description.RequiredText("chip");
         Name = description.Text("name");
         Registers = description.Number("registers");
@@ -46,6 +46,9 @@ public sealed class ChipPlace
 
     public int? Line { get; }
 
+    /// <summary>From where the paths of files count.</summary>
+    public string Folder { get; }
+
     /// <summary>The whole description, for what else a chip wants to know.</summary>
     public BoardElement Description { get; }
 
@@ -61,7 +64,7 @@ public sealed class ChipPlace
     public void Identify(string id, string name, params IReadOnlyList<string> compatibleIds)
     {
         if (_device is not null) throw new InvalidOperationException("The chip has addresses or lines already.");
-        _device = new FirmwareDevice(_id ?? id, name) 
+        _device = new FirmwareDevice(_id ?? id, name)
         {
             CompatibleIds = _compatibleIds ?? compatibleIds,
             IsRemovable = Description.Flag("removable"),
@@ -110,9 +113,21 @@ public sealed class ChipPlace
                 throw Description.Wrong("registers", "memory is there, from 1 MiB to 2 GiB and 1 MiB.");
             Put("registers", () => Device.AddMemory(computer, address, bytes, registers));
         }
-        if (Ports is not { } first) return;
-        if (first + bytes > ushort.MaxValue + 1) throw Description.Wrong("ports", "the last port is 0xFFFF.");
-        Put("ports", () => Device.AddPorts(computer, first, bytes, registers));
+        if (Ports is { } first) PutPorts(computer, first, bytes, registers, "ports");
+    }
+
+    /// <summary>Puts registers at ports that are not, or not only, where <see cref="Ports"/> says.</summary>
+    /// <param name="property">The part of the description that says where.</param>
+    /// <exception cref="BoardException">Something else is there.</exception>
+    public void PutPorts(Computer computer, ushort first, ulong bytes, IMmioDevice registers, string property)
+    {
+        if (_pci is not null)
+        {
+            _pci.Put(bytes, registers, arePorts: true);
+            return;
+        }
+        if (first + bytes > ushort.MaxValue + 1) throw Description.Wrong(property, "the last port is 0xFFFF.");
+        Put(property, () => Device.AddPorts(computer, first, bytes, registers));
     }
 
     void Put(string property, Action add)
@@ -126,6 +141,11 @@ public sealed class ChipPlace
             throw Description.Wrong(property, e.Message);
         }
     }
+
+    /// <summary>The chip's line, if it has one by itself.</summary>
+    /// <param name="usual">The one that it has if nothing is said.</param>
+    public InterruptLine FindLine(Computer computer, int usual) =>
+        _pci is not null ? _pci.Function.Wire : Device.AddLine(computer, Line ?? usual);
 
     /// <summary>The chip's line; null if it has none. Of a PCI device it is the wire of its function.</summary>
     public InterruptLine? FindLine(Computer computer) => _pci is not null

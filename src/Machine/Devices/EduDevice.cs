@@ -2,7 +2,7 @@ namespace Ringdown.Machine;
 
 /// <summary>A device to learn with: jobs that take their time, interrupts, and transfers between physical memory and a
 /// buffer of its own. Its registers are described in docs/hardware.md.</summary>
-public sealed class EduDevice
+public sealed class EduDevice : IChipState
 {
     /// <summary>What the register ID reads: "RD", version 1.0.</summary>
     public const uint Identification = 0x5244_0100;
@@ -22,17 +22,30 @@ public sealed class EduDevice
     const uint NoFault = 0, AboveLimit = 1, OutsideBuffer = 2, NoMemory = 3;
 
     readonly IDeviceMemory _memory;
-    readonly IDeviceClock _clock;
     readonly InterruptLine? _line;
+    readonly Job[] _jobs = new Job[MaximumJobs];
+    readonly ChipTimer _transfer;
     readonly Queue<(uint Id, ulong Result)> _done = [];
     uint _liveness, _raised, _enabled, _argument, _stepTicks = 100, _bufferOffset, _length, _fault, _addressBits = 28;
     ulong _address;
-    int _running;
-    bool _refused, _transfers;
+    bool _refused;
+    (ulong Address, uint Offset, uint Length, bool ToMemory) _transferred;
+
+    sealed class Job
+    {
+        public required ChipTimer Timer { get; init; }
+        public uint Id, Steps;
+    }
 
     public EduDevice(IDeviceMemory memory, IDeviceClock clock, InterruptLine? line)
     {
-        (_memory, _clock, _line) = (memory, clock, line);
+        (_memory, _line) = (memory, line);
+        _transfer = new ChipTimer(clock, EndTransfer);
+        for (int i = 0; i < MaximumJobs; i++)
+        {
+            int number = i;
+            _jobs[i] = new Job { Timer = new ChipTimer(clock, () => End(_jobs[number])) };
+        }
         Registers = new RegisterBlock()
             .Add("ID", 0x00, 4, () => Identification, _ => { })
             .Add("LIVENESS", 0x04, 4, () => ~_liveness, v => _liveness = (uint)v, writeOnly: true)
@@ -51,7 +64,7 @@ public sealed class EduDevice
             .Add("DMA_ADDRESS", 0x50, 8, () => _address, v => _address = v)
             .Add("DMA_OFFSET", 0x58, 4, () => _bufferOffset, v => _bufferOffset = (uint)v)
             .Add("DMA_LENGTH", 0x5C, 4, () => _length, v => _length = (uint)v)
-            .Add("DMA_COMMAND", 0x60, 4, () => _transfers ? 1u : 0, v => StartTransfer((uint)v), writeOnly: true)
+            .Add("DMA_COMMAND", 0x60, 4, () => _transfer.IsSet ? 1u : 0, v => StartTransfer((uint)v), writeOnly: true)
             .Add("DMA_FAULT", 0x64, 4, () => _fault, _ => { })
             .Add("DMA_BITS", 0x68, 4, () => _addressBits, v => _addressBits = (uint)Math.Clamp(v, 12, 64));
     }
@@ -61,10 +74,11 @@ public sealed class EduDevice
     /// <summary>What it transfers from and to. Drivers reach it by DMA only.</summary>
     public byte[] Buffer { get; } = new byte[BufferBytes];
 
-    uint Status => (_running > 0 ? 1u : 0) | (IsFull ? 2u : 0) | (_transfers ? 4u : 0) | (_fault != NoFault ? 8u : 0)
-        | (_refused ? 0x10u : 0);
+    uint Status => (Running > 0 ? 1u : 0) | (IsFull ? 2u : 0) | (_transfer.IsSet ? 4u : 0)
+        | (_fault != NoFault ? 8u : 0) | (_refused ? 0x10u : 0);
 
-    bool IsFull => _running + _done.Count >= MaximumJobs;
+    int Running => _jobs.Count(j => j.Timer.IsSet);
+    bool IsFull => Running + _done.Count >= MaximumJobs;
 
     void Update(uint raised, uint enabled)
     {
@@ -76,33 +90,32 @@ public sealed class EduDevice
     {
         _refused = IsFull;
         if (_refused) return;
-        _running++;
-        uint argument = _argument;
+        Job job = Array.Find(_jobs, j => !j.Timer.IsSet)!;
         // All jobs run at once: a short one overtakes a long one. From 66! on nothing is left in 64 bits.
-        uint steps = Math.Min(argument, 66);
-        _clock.After(Math.Max(1, steps) * (long)_stepTicks, () =>
-        {
-            ulong result = 1;
-            for (uint i = 2; i <= steps; i++) result *= i;
-            _running--;
-            _done.Enqueue((id, result));
-            Update(_raised | JobDone, _enabled);
-        });
+        (job.Id, job.Steps) = (id, Math.Min(_argument, 66));
+        job.Timer.Set(Math.Max(1, job.Steps) * (long)_stepTicks);
+    }
+
+    void End(Job job)
+    {
+        ulong result = 1;
+        for (uint i = 2; i <= job.Steps; i++) result *= i;
+        _done.Enqueue((job.Id, result));
+        Update(_raised | JobDone, _enabled);
     }
 
     void StartTransfer(uint command)
     {
-        if ((command & 1) == 0 || _transfers) return;
-        _transfers = true;
-        bool toMemory = (command & 2) != 0;
-        (ulong address, uint offset, uint length) = (_address, _bufferOffset, _length);
+        if ((command & 1) == 0 || _transfer.IsSet) return;
+        _transferred = (_address, _bufferOffset, _length, (command & 2) != 0);
         // 1 us, and 100 ns for each 64 bytes.
-        _clock.After(10 + Math.Min(length, BufferBytes) / 64, () =>
-        {
-            _transfers = false;
-            _fault = Transfer(address, offset, length, toMemory);
-            Update(_raised | (_fault == NoFault ? TransferDone : TransferFault), _enabled);
-        });
+        _transfer.Set(10 + Math.Min(_length, BufferBytes) / 64);
+    }
+
+    void EndTransfer()
+    {
+        _fault = Transfer(_transferred.Address, _transferred.Offset, _transferred.Length, _transferred.ToMemory);
+        Update(_raised | (_fault == NoFault ? TransferDone : TransferFault), _enabled);
     }
 
     uint Transfer(ulong address, uint offset, uint length, bool toMemory)
@@ -113,5 +126,31 @@ public sealed class EduDevice
         Span<byte> bytes = Buffer.AsSpan((int)offset, (int)length);
         return (toMemory ? _memory.TryWritePhysical(address, bytes) : _memory.TryReadPhysical(address, bytes))
             ? NoFault : NoMemory;
+    }
+
+    public void Exchange(ChipState state)
+    {
+        state.Value(ref _liveness);
+        state.Value(ref _raised);
+        state.Value(ref _enabled);
+        state.Value(ref _argument);
+        state.Value(ref _stepTicks);
+        state.Value(ref _bufferOffset);
+        state.Value(ref _length);
+        state.Value(ref _fault);
+        state.Value(ref _addressBits);
+        state.Value(ref _address);
+        state.Value(ref _refused);
+        state.Value(ref _transferred);
+        state.Bytes(Buffer);
+        state.Items(_done);
+        state.Timer(_transfer);
+        foreach (Job job in _jobs)
+        {
+            state.Value(ref job.Id);
+            state.Value(ref job.Steps);
+            state.Timer(job.Timer);
+        }
+        Update(_raised, _enabled);
     }
 }

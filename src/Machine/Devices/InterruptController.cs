@@ -1,7 +1,7 @@
 namespace Ringdown.Machine;
 
 /// <summary>Collects the lines of all devices, and tells which of them is to interrupt a processor next.</summary>
-public sealed class InterruptController
+public sealed class InterruptController : IChipState
 {
     readonly SortedDictionary<int, InterruptLine> _lines = [], _messages = [];
     bool _mayBePending;
@@ -63,6 +63,38 @@ public sealed class InterruptController
         }
         line.Set(this, true);
         line.Set(this, false);
+    }
+
+    public void Exchange(ChipState state)
+    {
+        InterruptLine[] lines = [.. _lines.Values];
+        int count = lines.Length;
+        state.Value(ref count);
+        // Those that are not among what was kept, nobody had asked for then.
+        if (state.IsRestoring) Array.ForEach(lines, l => l.Reset());
+        for (int i = 0; i < count; i++)
+        {
+            int number = state.IsRestoring ? 0 : lines[i].Number;
+            state.Value(ref number);
+            Line(number).Exchange(state);
+        }
+        ExchangeMessages(state);
+        OnChanged();
+    }
+
+    void ExchangeMessages(ChipState state)
+    {
+        int[] waiting = [.. _messages.Where(m => m.Value.IsLatched).Select(m => m.Key)];
+        int count = waiting.Length;
+        state.Value(ref count);
+        if (state.IsRestoring)
+            foreach (InterruptLine message in _messages.Values) message.Accept();
+        for (int i = 0; i < count; i++)
+        {
+            int key = state.IsRestoring ? 0 : waiting[i];
+            state.Value(ref key);
+            if (state.IsRestoring) Send(key >> 8, (byte)key);
+        }
     }
 
     void OnChanged()

@@ -59,6 +59,20 @@ public sealed class InterruptLine
         if (was != IsAsserted) _changed();
     }
 
+    internal void Exchange(ChipState state)
+    {
+        (InterruptTrigger trigger, byte vector, int processor, bool masked, bool latched) =
+            (Trigger, Vector, Processor, IsMasked, IsLatched);
+        state.Value(ref trigger);
+        state.Value(ref vector);
+        state.Value(ref processor);
+        state.Value(ref masked);
+        state.Value(ref latched);
+        (Trigger, Vector, Processor, IsMasked, IsLatched) = (trigger, vector, processor, masked, latched);
+    }
+
+    internal void Reset() => (IsMasked, IsLatched) = (true, false);
+
     /// <summary>The processor has taken it.</summary>
     public void Accept() => IsLatched = false;
 }

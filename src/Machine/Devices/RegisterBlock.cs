@@ -73,7 +73,7 @@ public interface IDeviceClock
 
     /// <summary>Does something so much later. What is due at the same time is done in the order in which it was
     /// asked for.</summary>
-    /// <returns>By which it can be taken back.</returns>
+    /// <returns>By which it can be taken back. Of two, the one that is done first compares as the smaller.</returns>
     object After(long ticks, Action action);
 
     void Cancel(object scheduled);

@@ -2,7 +2,7 @@ namespace Ringdown.Machine;
 
 /// <summary>A chip that is described without code: registers with values, and what happens when bits of them are
 /// written.</summary>
-public sealed class RegisterFile
+public sealed class RegisterFile : IChipState
 {
     const ulong MaximumBytes = 0x10000;
 
@@ -11,6 +11,7 @@ public sealed class RegisterFile
     readonly Computer _computer;
     readonly InterruptLine? _line;
     readonly PciFunction? _function;
+    bool _asserts;
 
     RegisterFile(Computer computer, InterruptLine? line, PciFunction? function) =>
         (_computer, _line, _function) = (computer, line, function);
@@ -26,9 +27,10 @@ public sealed class RegisterFile
     sealed class Reaction
     {
         public ulong Bits;
-        public bool Raises, Lowers, IsWaiting;
+        public bool Raises, Lowers;
         public int? Message;
         public long AfterTicks;
+        public ChipTimer? Timer;
         public (Register Register, ulong Bits)? Sets, Clears;
     }
 
@@ -124,6 +126,7 @@ public sealed class RegisterFile
                 throw on.Wrong(reaction.Raises ? "raise" : "lower", "the device has no \"line\".");
             if (reaction.Message is not null && _function is null)
                 throw on.Wrong("message", "only a device with \"pci\" has messages.");
+            if (reaction.AfterTicks > 0) reaction.Timer = new ChipTimer(_computer.Clock, () => Do(reaction));
             register.Reactions.Add(reaction);
         }
     }
@@ -145,21 +148,30 @@ public sealed class RegisterFile
         foreach (Reaction reaction in register.Reactions)
         {
             if (reaction.Bits != 0 && (value & reaction.Bits) == 0) continue;
-            if (reaction.AfterTicks == 0) Do(reaction);
-            else if (!reaction.IsWaiting)
-            {
-                reaction.IsWaiting = true;
-                _computer.Clock.After(reaction.AfterTicks, () => Do(reaction));
-            }
+            if (reaction.Timer is null) Do(reaction);
+            else if (!reaction.Timer.IsSet) reaction.Timer.Set(reaction.AfterTicks);
         }
     }
 
     void Do(Reaction reaction)
     {
-        reaction.IsWaiting = false;
         if (reaction.Sets is var (set, bits)) set.Value |= bits;
         if (reaction.Clears is var (clear, gone)) clear.Value &= ~gone;
-        if (reaction.Raises || reaction.Lowers) _line!.Set(this, reaction.Raises);
         if (reaction.Message is { } message) _function!.Signal(message);
+        if (!reaction.Raises && !reaction.Lowers) return;
+        _asserts = reaction.Raises;
+        _line!.Set(this, _asserts);
+    }
+
+    public void Exchange(ChipState state)
+    {
+        foreach (Register register in _registers.Values)
+        {
+            state.Value(ref register.Value);
+            foreach (Reaction reaction in register.Reactions)
+                if (reaction.Timer is { } timer) state.Timer(timer);
+        }
+        state.Value(ref _asserts);
+        _line?.Set(this, _asserts);
     }
 }

@@ -34,15 +34,15 @@ public sealed partial class Uart16550
 
     void StartArrival()
     {
-        if (_arrival is not null || _outside.Count == 0 || CharacterTicks == 0) return;
-        _arrival = _clock.After(CharacterTicks, () =>
-        {
-            _arrival = null;
-            byte value = _outside.Dequeue();
-            StartArrival();
-            // The chip does not listen.
-            if (!IsLoop) Arrive(value, 0);
-        });
+        if (!_arrival.IsSet && _outside.Count > 0 && CharacterTicks != 0) _arrival.Set(CharacterTicks);
+    }
+
+    void EndArrival()
+    {
+        byte value = _outside.Dequeue();
+        StartArrival();
+        // The chip does not listen.
+        if (!IsLoop) Arrive(value, 0);
     }
 
     void Arrive(byte value, byte errors)
@@ -70,30 +70,29 @@ public sealed partial class Uart16550
 
     void RestartTimer()
     {
-        Cancel(ref _timer);
-        if (!HasFifo || _received.Count == 0 || CharacterTicks == 0) return;
-        _timer = _clock.After(4 * CharacterTicks, () =>
-        {
-            _timer = null;
-            _timedOut = true;
-            Update();
-        });
+        _timer.Cancel();
+        if (HasFifo && _received.Count > 0 && CharacterTicks != 0) _timer.Set(4 * CharacterTicks);
+    }
+
+    void TimeOut()
+    {
+        _timedOut = true;
+        Update();
     }
 
     // An idle transmitter begins a bit's time after the write.
     void StartSending()
     {
-        if (_sending is null && _transmit.Count > 0 && _divisor != 0) _sending = _clock.After(Ticks(2), Shift);
+        if (!_sending.IsSet && _transmit.Count > 0 && _divisor != 0) _sending.Set(Ticks(2));
     }
 
     void Shift()
     {
-        _sending = null;
         if (_isShifting) End((byte)(_shifting & DataMask));
         _isShifting = _transmit.TryDequeue(out _shifting);
         if (_isShifting)
         {
-            _sending = _clock.After(Math.Max(1, CharacterTicks), Shift);
+            _sending.Set(Math.Max(1, CharacterTicks));
             if (_transmit.Count == 0) _emptied = true;
         }
         Update();
@@ -104,5 +103,31 @@ public sealed partial class Uart16550
         if ((_format & SetBreak) != 0) return;
         if (IsLoop) Arrive(value, 0);
         else Sent?.Invoke(value);
+    }
+
+    /// <summary>Bytes that have come and wait for the line.</summary>
+    public int Waiting => _outside.Count;
+
+    public void Exchange(ChipState state)
+    {
+        foreach (ChipTimer timer in (ChipTimer[])[_arrival, _sending, _timer, _breaking]) state.Timer(timer);
+        state.Items(_outside);
+        state.Items(_transmit);
+        state.Items(_received);
+        state.Value(ref _shifting);
+        state.Value(ref _enable);
+        state.Value(ref _fifo);
+        state.Value(ref _format);
+        state.Value(ref _control);
+        state.Value(ref _errors);
+        state.Value(ref _inputs);
+        state.Value(ref _modem);
+        state.Value(ref _scratch);
+        state.Value(ref _divisor);
+        state.Value(ref _isShifting);
+        state.Value(ref _timedOut);
+        state.Value(ref _emptied);
+        state.Value(ref _outer);
+        Update();
     }
 }

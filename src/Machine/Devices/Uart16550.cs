@@ -15,7 +15,7 @@ public enum ModemInputs : byte
 /// <remarks>Characters take their time: start, data, parity and stop bits at the rate that the divisor gives; with a
 /// divisor of 0 nothing moves. Parity is not computed. OUT2 lets the interrupt through, as it is wired in a PC: so
 /// not in loopback, where the pin is off.</remarks>
-public sealed partial class Uart16550
+public sealed partial class Uart16550 : IChipState
 {
     const byte ReceiveEnable = 1, TransmitEnable = 2, LineEnable = 4, ModemEnable = 8;
     const byte Ready = 1, Overrun = 2, Break = 0x10, Empty = 0x20, Idle = 0x40, ErrorInFifo = 0x80;
@@ -23,18 +23,22 @@ public sealed partial class Uart16550
     const byte ShownErrors = 0x1E;
     const int FifoBytes = 16;
 
-    readonly IDeviceClock _clock;
     readonly InterruptLine? _line;
+    readonly ChipTimer _arrival, _sending, _timer, _breaking;
     readonly Queue<byte> _outside = [], _transmit = [];
     readonly List<(byte Value, byte Errors)> _received = [];
-    object? _arrival, _sending, _timer, _breaking;
     byte _shifting, _enable, _fifo, _format, _control, _errors, _inputs, _modem, _scratch;
+    ModemInputs _outer;
     ushort _divisor = 12;
     bool _isShifting, _timedOut, _emptied;
 
     public Uart16550(IDeviceClock clock, InterruptLine? line)
     {
-        (_clock, _line) = (clock, line);
+        _line = line;
+        _arrival = new ChipTimer(clock, EndArrival);
+        _sending = new ChipTimer(clock, Shift);
+        _timer = new ChipTimer(clock, TimeOut);
+        _breaking = new ChipTimer(clock, EndBreak);
         Registers = new RegisterBlock()
             .Add("RBR/THR", 0, 1, () => IsLatch ? (byte)_divisor : Take(), v => WriteFirst((byte)v))
             .Add("IER", 1, 1, () => IsLatch ? (byte)(_divisor >> 8) : _enable, v => WriteSecond((byte)v))
@@ -61,10 +65,10 @@ public sealed partial class Uart16550
     /// <summary>What the modem, or whatever is at the other end, asserts.</summary>
     public ModemInputs Inputs
     {
-        get;
+        get => _outer;
         set
         {
-            field = value;
+            _outer = value;
             UpdateModem();
         }
     }
@@ -134,7 +138,7 @@ public sealed partial class Uart16550
         {
             _transmit.Clear();
             _emptied = true;
-            if (!_isShifting) Cancel(ref _sending);
+            if (!_isShifting) _sending.Cancel();
         }
         // Without the enable bit the others are not taken.
         _fifo = (byte)((value & 1) == 0 ? 0 : value & 0xC1);
@@ -145,20 +149,20 @@ public sealed partial class Uart16550
     {
         _received.Clear();
         _timedOut = false;
-        Cancel(ref _timer);
+        _timer.Cancel();
     }
 
     void SetFormat(byte value)
     {
         bool begins = (value & ~_format & SetBreak) != 0;
         _format = value;
-        if ((value & SetBreak) == 0) Cancel(ref _breaking);
-        if (begins && IsLoop && CharacterTicks != 0)
-            _breaking = _clock.After(CharacterTicks, () =>
-            {
-                _breaking = null;
-                if (IsLoop) Arrive(0, Break);
-            });
+        if ((value & SetBreak) == 0) _breaking.Cancel();
+        if (begins && IsLoop && CharacterTicks != 0) _breaking.Set(CharacterTicks);
+    }
+
+    void EndBreak()
+    {
+        if (IsLoop) Arrive(0, Break);
     }
 
     void SetControl(byte value)
@@ -217,10 +221,4 @@ public sealed partial class Uart16550
         : (_enable & ModemEnable) != 0 && _modem != 0 ? (byte)0 : (byte)1;
 
     void Update() => _line?.Set(this, (_control & (Out2 | Loop)) == Out2 && Pending != 1);
-
-    void Cancel(ref object? scheduled)
-    {
-        if (scheduled is not null) _clock.Cancel(scheduled);
-        scheduled = null;
-    }
 }

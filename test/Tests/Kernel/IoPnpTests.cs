@@ -40,9 +40,10 @@ public sealed class IoPnpTests
         m.Nt.IoInvalidateDeviceState(d);
         m.Nt.IoRequestDeviceEject(d);
         Assert.True(m.Nt.IoGetDmaAdapter(d, p, p).IsNull);
-        Assert.Equal(STATUS_NOT_SUPPORTED,
+        // Its driver has no service.
+        Assert.Equal(STATUS_INVALID_PARAMETER,
             m.Nt.IoReportDetectedDevice(d.DriverObject, 0, 0, 0, p, p, false, p));
-        Assert.Equal(STATUS_NOT_SUPPORTED, m.Nt.IoReportRootDevice(d.DriverObject));
+        Assert.Equal(STATUS_INVALID_PARAMETER, m.Nt.IoReportRootDevice(d.DriverObject));
         Assert.Equal(STATUS_NOT_SUPPORTED, m.Nt.IoAssignResources(name, name, d.DriverObject, d, p, p));
     }
 

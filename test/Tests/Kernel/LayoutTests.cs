@@ -22,6 +22,7 @@ public sealed class LayoutTests(ITestOutputHelper output)
         ("_OBJECT_TYPE", "Opaque."),
         ("KSPIN_LOCK", "A number, no structure."),
         ("_OBJECT_HEADER", "Private: lies before the object."),
+        ("_DEVICE_CAPABILITIES.Flags", "Bits that have a name each."),
         ("_DEVOBJ_EXTENSION.PowerFlags", "Private part."),
         ("_DEVOBJ_EXTENSION.ExtensionFlags", "Private part."),
         ("_DEVOBJ_EXTENSION.DeviceNode", "Private part."),

@@ -95,7 +95,7 @@ public sealed class BoardTests
     [InlineData("{ \"devices\": [ 3 ] }", "devices[0]: an object is expected.")]
     [InlineData("{ \"devices\": [ { \"chip\": \"edu\" } ] }", "devices[0].registers: it is missing, and so is")]
     [InlineData("{ \"devices\": [ { \"chip\": \"8259\" } ] }",
-        "devices[0].chip: there is no chip \"8259\"; there are edu, ")]
+        "devices[0].chip: there is no chip \"8259\"; there are ata, ")]
     [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"registers\": \"0x200000\" } ] }",
         "devices[0].registers: memory")]
     [InlineData("{ \"devices\": [ { \"chip\": \"edu\", \"ports\": \"0xFFF0\" } ] }", "devices[0].ports: the last port")]

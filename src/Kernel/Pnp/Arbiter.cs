@@ -1,0 +1,136 @@
+using static Ringdown.Kernel.ResourceType;
+
+namespace Ringdown.Kernel;
+
+/// <summary>Gives devices the ports, memory, interrupts and channels that they can do with, each to one of them, or to
+/// several that share.</summary>
+/// <remarks>
+/// One arbiter serves the whole machine. It looks for the first place from the lowest: of memory that is not fixed from
+/// 2 GiB and 1 MiB, behind what is memory; of ports from 0x1000. Messages get vectors from the highest IRQL, and there
+/// from the highest index, so that they meet lines last.
+/// </remarks>
+sealed class Arbiter
+{
+    const ulong FirstFreePort = 0x1000;
+
+    /// <summary>A list may have so many combinations that nobody waits for the last one.</summary>
+    const int MostTries = 10_000;
+
+    static readonly Resource[] s_reserved =
+    [
+        new(ResourceType.Memory, MemoryStart, MemoryEnd - MemoryStart),
+        new(ResourceType.Memory, 0xFEE0_0000, 0x10_0000),
+        new(Port, 0xCF8, 8), new(Dma, 4, 1),
+    ];
+
+    const ulong MemoryStart = (ulong)Machine.PhysicalMemory.FirstFrame << 12,
+        MemoryEnd = (ulong)Machine.PhysicalMemory.EndFrame << 12;
+
+    readonly Dictionary<DeviceNode, IReadOnlyList<Resource>> _taken = [];
+
+    public void Take(DeviceNode node, IReadOnlyList<Resource> resources) => _taken[node] = resources;
+
+    public void Release(DeviceNode node) => _taken.Remove(node);
+
+    /// <summary>A set of resources for a device.</summary>
+    /// <param name="without">Devices whose resources count as free.</param>
+    /// <returns>Null if there is none.</returns>
+    public IReadOnlyList<Resource>? Find(DeviceNode node, IReadOnlySet<DeviceNode> without)
+    {
+        var others = _taken.Where(t => t.Key != node && !without.Contains(t.Key)).SelectMany(t => t.Value).ToList();
+        foreach (IReadOnlyList<IReadOnlyList<Requirement>> list in Wanted(node))
+        {
+            var found = new List<Resource>();
+            int tries = MostTries;
+            if (Find(list, 0, others, found, ref tries)) return found;
+        }
+        return null;
+    }
+
+    /// <summary>What a device wants; one without requirements wants what it has been set to.</summary>
+    static IReadOnlyList<IReadOnlyList<IReadOnlyList<Requirement>>> Wanted(DeviceNode node)
+    {
+        var lists = RequirementLists.Read(node.Requirements);
+        if (lists.Count > 0) return lists;
+        return [[.. node.BootResources.Select(r => (IReadOnlyList<Requirement>)[Requirement.Of(r)])]];
+    }
+
+    // One after the other, and back if the next one finds no place.
+    static bool Find(
+        IReadOnlyList<IReadOnlyList<Requirement>> list, int at, List<Resource> others, List<Resource> found,
+        ref int tries)
+    {
+        if (at == list.Count) return true;
+        foreach (Requirement requirement in list[at])
+        {
+            if (--tries < 0) return false;
+            if (Place(requirement, r => Conflict(r, others) ?? Conflict(r, found)) is not { } place) continue;
+            found.Add(place);
+            if (Find(list, at + 1, others, found, ref tries)) return true;
+            found.RemoveAt(found.Count - 1);
+        }
+        return false;
+    }
+
+    static Resource? Conflict(Resource wanted, List<Resource> taken)
+    {
+        foreach (Resource other in taken)
+            if (wanted.Conflicts(other)) return other;
+        return null;
+    }
+
+    static Resource? Place(Requirement wanted, Func<Resource, Resource?> conflict)
+    {
+        if (wanted.Type == DevicePrivate)
+            return new Resource(DevicePrivate, 0, 1, wanted.Share, wanted.Flags) { Private = wanted.Private };
+        if (wanted.IsMessage) return PlaceMessages(wanted, conflict);
+        if (wanted.Length == 0 || wanted.Maximum < wanted.Minimum) return null;
+        ulong start = wanted.IsFixed ? wanted.Minimum : wanted.Type switch
+        {
+            ResourceType.Memory or MemoryLarge => Math.Max(wanted.Minimum, MemoryEnd),
+            Port when wanted.Maximum > FirstFreePort => Math.Max(wanted.Minimum, FirstFreePort),
+            _ => wanted.Minimum,
+        };
+        while (true)
+        {
+            start = Align(start, wanted.Alignment);
+            ulong last = start + (wanted.Length - 1);
+            if (last < start || last > wanted.Maximum) return null;
+            var place = new Resource(wanted.Type, start, wanted.Length, wanted.Share, wanted.Flags);
+            if ((conflict(place) ?? Reserved(place)) is not { } other) return place;
+            if (wanted.IsFixed) return null;
+            // Of what lies in its way the next place is behind it; lines are tried one by one.
+            ulong next = wanted.Type == Interrupt ? start + 1 : other.Start + other.Length;
+            if (next <= start) return null;
+            start = next;
+        }
+    }
+
+    static Resource? Reserved(Resource place)
+    {
+        foreach (Resource reserved in s_reserved)
+            if (place.Conflicts(reserved)) return reserved;
+        return place.Type == Interrupt && place.Start >= InterruptTable.Lines ? place : null;
+    }
+
+    static ulong Align(ulong value, ulong alignment)
+    {
+        if (alignment <= 1 || (alignment & (alignment - 1)) != 0) return value;
+        ulong aligned = (value + (alignment - 1)) & ~(alignment - 1);
+        return aligned < value ? ulong.MaxValue : aligned;
+    }
+
+    static Resource? PlaceMessages(Requirement wanted, Func<Resource, Resource?> conflict)
+    {
+        const int highestLevel = 11, lowestLevel = 3, perLevel = 16;
+        int step = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)wanted.Length);
+        for (int level = highestLevel; level >= lowestLevel; level--)
+            for (int index = perLevel - step; index >= 0; index -= step)
+            {
+                var place = new Resource(
+                    Interrupt, (ulong)(level * perLevel + index), wanted.Length, wanted.Share, wanted.Flags);
+                if (conflict(place) is null) return place;
+            }
+        return null;
+    }
+}

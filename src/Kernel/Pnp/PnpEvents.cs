@@ -1,0 +1,11 @@
+namespace Ringdown.Kernel;
+
+/// <summary>A driver's AddDevice routine has returned.</summary>
+/// <param name="Before">The top of the stack before it was called.</param>
+public readonly record struct DeviceAdded(DeviceNode Node, Driver Driver, NtStatus Status, DeviceObject Before);
+
+/// <summary>A stack has seen IRP_MN_REMOVE_DEVICE, or IRP_MN_SURPRISE_REMOVAL.</summary>
+/// <param name="Stack">The devices of the stack before, the physical one first.</param>
+/// <param name="Status">How the IRP was completed.</param>
+public readonly record struct DeviceRemoved(
+    DeviceNode Node, IReadOnlyList<DeviceObject> Stack, NtStatus Status, bool IsSurprise);

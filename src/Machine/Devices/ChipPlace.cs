@@ -55,7 +55,8 @@ public sealed class ChipPlace
     /// <summary>The description has no other properties than those of every chip and these.</summary>
     /// <exception cref="BoardException">It has.</exception>
     public void Only(params IReadOnlyList<string> properties) =>
-        Description.Only(["chip", "name", "registers", "ports", "line", "id", "compatible", "removable", "pci", .. properties]);
+        Description.Only(["chip", "name", "registers", "ports", "line", "id", "compatible", "removable", "pci",
+            .. properties]);
 
     /// <summary>What firmware tells of the chip, unless the description says otherwise. Called before the chip gets
     /// addresses and lines; without it a chip is <c>RNG0003</c>, one of a user's own.</summary>

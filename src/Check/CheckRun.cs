@@ -18,10 +18,13 @@ public sealed record Surface(
         IReadOnlyList<IrpMajor> Majors,
     IReadOnlyList<uint> ControlCodes)
 {
-    /// <summary>A path for each device that has a name; its link's, if it has one.</summary>
+    /// <summary>Links of the interfaces of the driver's devices.</summary>
+    public IReadOnlyList<string> Interfaces { get; init; } = [];
+
+    /// <summary>A path for each device that has a name; its link's, if it has one. And each interface.</summary>
     public IReadOnlyList<string> Paths =>
         [.. Devices.Where(d => d.Name.Length > 0).Select(
-            d => Links.FirstOrDefault(l => l.Target == d.Name).Link ?? d.Name)];
+            d => Links.FirstOrDefault(l => l.Target == d.Name).Link ?? d.Name), .. Interfaces];
 }
 
 /// <summary>What a phase did.</summary>
@@ -32,7 +35,7 @@ public sealed class CheckRun
 {
     static readonly IPhase[] s_phases =
         [new LoadPhase(), new OpenPhase(), new TransferPhase(), new ControlPhase(), new ConcurrentPhase(),
-            new UnloadPhase()];
+            new PnpPhase(), new UnloadPhase()];
 
     readonly SessionOptions _options;
     readonly List<PhaseResult> _phases = [];
@@ -47,6 +50,8 @@ public sealed class CheckRun
 
     /// <summary>Set by the first phase; null if the driver did not load.</summary>
     public Surface? Surface { get; internal set; }
+    /// <summary>It has devices under plug and play, which have started.</summary>
+    public bool HasDevices { get; internal set; }
     public NtStatus? EntryStatus { get; internal set; }
     public IReadOnlyList<MissingImport> MissingImports { get; internal set; } = [];
 
@@ -76,6 +81,9 @@ public sealed class CheckRun
         _machines++;
         return new DriverSession(File, change is null ? _options : change(_options), Findings);
     }
+
+    /// <summary>Something was done that counts as a request.</summary>
+    internal void Count() => _requests++;
 
     /// <summary>Does something with a file opened at a path, on a machine that lives on until something stops
     /// it.</summary>

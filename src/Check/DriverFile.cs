@@ -26,8 +26,8 @@ public sealed class DriverFile
     /// <summary>The package that brings it; null for a driver that is loaded as it is.</summary>
     public DriverPackage? Package { get; private init; }
 
-    /// <summary>With a package: the hardware ID of a device that the machine gets for it; null: the board or the package
-    /// says which there are.</summary>
+    /// <summary>The hardware ID, or the path, of the device that it is for: made, if the machine has none; null: the
+    /// board or the package says which there are.</summary>
     public string? Device { get; private init; }
 
     /// <summary>What the machines have decoded of it.</summary>
@@ -35,7 +35,7 @@ public sealed class DriverFile
 
     /// <summary>Opens a .sys file, or an assembly: <c>My.dll</c>, <c>Samples.dll:Echo</c> if there are several drivers
     /// in it; or a package: <c>echo.inf</c>.</summary>
-    /// <param name="device">With a package: the hardware ID of a device to make.</param>
+    /// <param name="device">The hardware ID of the device that it is for.</param>
     /// <exception cref="BadImageException">The file is no driver.</exception>
     /// <exception cref="InfException">The package cannot be used.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
@@ -49,12 +49,12 @@ public sealed class DriverFile
         if (DriverClass.IsAssembly(bytes))
         {
             var found = DriverClass.Find(file, wanted);
-            return new DriverFile(path, wanted is null ? NameOf(file) : found.Name) { Class = found };
+            return new DriverFile(path, wanted is null ? NameOf(file) : found.Name) { Class = found, Device = device };
         }
         PeImage image = PeImage.Parse(bytes);
         string pdb = System.IO.Path.ChangeExtension(file, ".pdb");
         var symbols = new Symbols(image, File.Exists(pdb) ? File.ReadAllBytes(pdb) : null);
-        return new DriverFile(path, NameOf(file)) { Image = image, Symbols = symbols };
+        return new DriverFile(path, NameOf(file)) { Image = image, Symbols = symbols, Device = device };
     }
 
     // The driver is that of the first service whose image the package brings.

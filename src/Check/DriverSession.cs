@@ -64,6 +64,9 @@ public sealed class DriverSession : IDisposable
     /// <summary>The package that brings the driver; null for none.</summary>
     public DriverPackage? Package => _file.Package;
 
+    /// <summary>The devices of a plug and play driver.</summary>
+    public IReadOnlyList<DeviceNode> Devices { get; private set; } = [];
+
     /// <summary>The driver, as soon as <see cref="Load"/> was called.</summary>
     public Driver? Driver { get; private set; }
 
@@ -81,7 +84,15 @@ public sealed class DriverSession : IDisposable
             Driver = _file.Load(Nt, _options.Registry);
         });
         Driver ??= Nt.Loader.Drivers.LastOrDefault(d => d.Name == _file.Name);
+        if (Driver is { IsLoaded: true }) Do("the start of its devices", StartDevices);
         return IsRunning && Driver is { IsLoaded: true };
+    }
+
+    void StartDevices()
+    {
+        Devices = Package is null ? DeviceSetup.Attach(Nt, Driver!, _file.Device)
+            : [.. Nt.User.Devices.All.Where(d => _file.Name.Equals(d.Service, StringComparison.OrdinalIgnoreCase))];
+        DeviceSetup.Report(Devices, Driver!, Reporter);
     }
 
     /// <summary>Does something with the machine, if it still runs.</summary>
@@ -109,6 +120,9 @@ public sealed class DriverSession : IDisposable
     {
         bool unloaded = false;
         Do("the end of the program", Nt.User.CancelPending);
+        foreach (DeviceNode device in Devices)
+            if (device.State is not (DeviceNodeState.Removed or DeviceNodeState.Deleted))
+                Do($"the removal of {device}", () => Nt.User.Devices.Uninstall(device));
         Do("DriverUnload", () =>
         {
             unloaded = Nt.Loader.Unload(Driver!);

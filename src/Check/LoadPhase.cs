@@ -28,6 +28,10 @@ sealed class LoadPhase : IPhase
         }
         run.Surface = new Surface(
             session.Nt.DevicesOf(session.Driver), session.Nt.Links(),
-            [.. session.Nt.HandledBy(session.Driver).Select(h => h.Major)], run.File.FindControlCodes());
+            [.. session.Nt.HandledBy(session.Driver).Select(h => h.Major)], run.File.FindControlCodes())
+        {
+            Interfaces = [.. session.Devices.SelectMany(d => d.Interfaces)],
+        };
+        run.HasDevices = session.Devices.Any(d => d.IsStarted);
     }
 }

@@ -12,7 +12,7 @@ static class Arguments
 
     public static Option<string?> Device() => new("--device")
     {
-        Description = "With a package: make a device with this hardware ID, whatever the board has.",
+        Description = "The hardware ID of the device that the driver is for; made, if the board has none.",
     };
 
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document and nothing else." };

@@ -26,6 +26,7 @@ static class RunJson
                 ["flags"] = d.Flags,
                 ["stackSize"] = d.StackSize,
             }),
+            ["drives"] = Array(outcome.Nodes, n => n),
             ["links"] = Array(outcome.Links, l => new JsonObject { ["name"] = l.Link, ["target"] = l.Target }),
             ["requests"] = Array(outcome.Results, Result),
             ["unloaded"] = outcome.Unloaded,

@@ -13,6 +13,8 @@ sealed class RunOutcome(DriverSession session, FindingList findings)
     public DriverSession Session { get; } = session;
     public FindingList Findings { get; } = findings;
     public List<RequestResult> Results { get; } = [];
+    /// <summary>What plug and play has of the driver's.</summary>
+    public IReadOnlyList<string> Nodes { get; private set; } = [];
     public IReadOnlyList<DeviceInfo> Devices { get; private set; } = [];
     public IReadOnlyList<(string Link, string Target)> Links { get; private set; } = [];
     public bool? Unloaded { get; private set; }
@@ -37,6 +39,7 @@ sealed class RunOutcome(DriverSession session, FindingList findings)
     {
         Say("DriverEntry");
         if (!Session.Load()) return;
+        Nodes = [.. Session.Devices.Select(Describe)];
         Devices = Session.Nt.DevicesOf(Session.Driver!);
         Links = Session.Nt.Links();
         UserFile? open = null;
@@ -59,6 +62,9 @@ sealed class RunOutcome(DriverSession session, FindingList findings)
         bool unloaded = Session.Unload();
         if (Session.IsRunning) Unloaded = unloaded;
     }
+
+    static string Describe(DeviceNode node) => node.IsStarted
+        ? $"{node}  {string.Join(", ", node.Resources)}".TrimEnd() : $"{node}  {node.Problem}, {node.ProblemStatus}";
 
     void Say(string during)
     {

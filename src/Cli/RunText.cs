@@ -22,6 +22,7 @@ static class RunText
         foreach (string line in outcome.Calls?.Lines ?? []) console.WriteLine(line.Clean());
         if (driver is not null && driver.EntryStatus != Status.STATUS_PENDING)
             console.MarkupLineInterpolated($"[bold]DriverEntry[/] {driver.EntryStatus}");
+        foreach (string node in outcome.Nodes) console.MarkupLineInterpolated($"[bold]drives[/]      {node.Clean()}");
         foreach (DeviceInfo device in outcome.Devices)
             console.MarkupLineInterpolated($"[bold]device[/]      {(device.Name.Length == 0 ? "(unnamed)" : device.Name.Clean())}");
         foreach ((string link, string target) in outcome.Links)

@@ -140,7 +140,7 @@ public sealed partial class NtKernel
     }
 
     internal void OnDeviceRemoved(
-        DeviceNode node, IReadOnlyList<DeviceObject> stack, NtStatus status, bool isSurprise = false)
+        DeviceNode node, IReadOnlyList<StackedDevice> stack, NtStatus status, bool isSurprise = false)
     {
         foreach (IObserver observer in _observers)
             observer.DeviceRemoved(this, new DeviceRemoved(node, stack, status, isSurprise));

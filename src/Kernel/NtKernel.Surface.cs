@@ -38,6 +38,9 @@ public sealed partial class NtKernel
     public string NameOf(DeviceObject device) =>
         Ob.Find(device.Address) is { Parent: not null } named ? named.Path : "";
 
+    /// <summary>A device object is there, deleted or not.</summary>
+    public bool IsDevice(DeviceObject device) => Ob.Find(device.Address)?.Type == Ob.DeviceType;
+
     /// <summary>A device in words: its name in the namespace, else whose it is. Whatever the address.</summary>
     public string DescribeDevice(Va device)
     {

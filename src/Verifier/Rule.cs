@@ -11,12 +11,14 @@ public sealed class Reporter(FindingList findings, ulong seed)
     /// <summary>What is being done now; stands in each finding.</summary>
     public string? During { get; set; }
 
-    public void Report(NtKernel nt, string rule, Severity severity, string message, Machine.Va? irp = null)
+    /// <param name="driver">Who did it; null: the innermost driver on the stack.</param>
+    public void Report(NtKernel nt, string rule, Severity severity, string message, Machine.Va? irp = null,
+        string? driver = null)
     {
         IReadOnlyList<StackFrame> stack = nt.Stack();
         Findings.Add(new Finding(rule, severity, message)
         {
-            Driver = stack.FirstOrDefault(f => nt.Loader.IsDriver(f.Module))?.Module,
+            Driver = driver ?? stack.FirstOrDefault(f => nt.Loader.IsDriver(f.Module))?.Module,
             During = During,
             Stack = stack,
             IrpHistory = irp is { } address ? IrpHistory.Of(nt, address) : [],

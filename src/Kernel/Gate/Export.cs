@@ -156,7 +156,6 @@ public interface IObserver
     {
     }
 
-    /// <summary>Something is about to be done with a remove lock.</summary>
     /// <summary>A driver's AddDevice routine has returned.</summary>
     void DeviceAdded(NtKernel nt, DeviceAdded added)
     {
@@ -167,6 +166,7 @@ public interface IObserver
     {
     }
 
+    /// <summary>Something is about to be done with a remove lock.</summary>
     void RemoveLockUsed(NtKernel nt, RemoveLockUse use, Va removeLock, Va tag)
     {
     }

@@ -84,6 +84,9 @@ sealed partial class Pnp
         for (int i = 0; i < 256 && !device.IsNull; i++, device = device.AttachedDevice) yield return device;
     }
 
+    IReadOnlyList<StackedDevice> Stacked(DeviceNode node) =>
+        [.. StackOf(node).Select(d => new StackedDevice(d, nt.DriverOfDevice(d.Address)))];
+
     /// <summary>Takes a device and all below it out of the system, after everybody has agreed.</summary>
     void Remove(DeviceNode node, DeviceProblem problem)
     {
@@ -118,7 +121,7 @@ sealed partial class Pnp
 
     void SendRemove(DeviceNode node)
     {
-        DeviceObject[] stack = [.. StackOf(node)];
+        IReadOnlyList<StackedDevice> stack = Stacked(node);
         NtStatus status = Send(node, IRP_MN_REMOVE_DEVICE);
         nt.OnDeviceRemoved(node, stack, status);
     }
@@ -157,8 +160,9 @@ sealed partial class Pnp
 
     void SendSurprise(DeviceNode node)
     {
+        IReadOnlyList<StackedDevice> stack = Stacked(node);
         NtStatus status = Send(node, IRP_MN_SURPRISE_REMOVAL);
-        nt.OnDeviceRemoved(node, [.. StackOf(node)], status, isSurprise: true);
+        nt.OnDeviceRemoved(node, stack, status, isSurprise: true);
         node.State = SurpriseRemoved;
         DisableInterfaces(node);
         NotifyTarget(node, s_removeComplete);

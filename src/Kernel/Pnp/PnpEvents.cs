@@ -8,4 +8,7 @@ public readonly record struct DeviceAdded(DeviceNode Node, Driver Driver, NtStat
 /// <param name="Stack">The devices of the stack before, the physical one first.</param>
 /// <param name="Status">How the IRP was completed.</param>
 public readonly record struct DeviceRemoved(
-    DeviceNode Node, IReadOnlyList<DeviceObject> Stack, NtStatus Status, bool IsSurprise);
+    DeviceNode Node, IReadOnlyList<StackedDevice> Stack, NtStatus Status, bool IsSurprise);
+
+/// <summary>A device in a stack, and whose it is.</summary>
+public readonly record struct StackedDevice(DeviceObject Device, string? Driver);

@@ -19,6 +19,18 @@ public readonly record struct Resource(
     /// <summary>The vector of an interrupt's line, or of the first message.</summary>
     public uint Vector => IsMessage ? (uint)Start : InterruptTable.VectorOf((int)Start);
 
+    /// <summary>As a device manager shows it.</summary>
+    public override string ToString() => Type switch
+    {
+        Interrupt when IsMessage => Length == 1 ? $"message {Start:X}" : $"messages {Start:X}-{Last:X}",
+        Interrupt => $"line {Start}",
+        Dma => $"DMA {Start}",
+        Port => $"ports {Start:X}-{Last:X}",
+        ResourceType.Memory or MemoryLarge => $"memory {Start:X}-{Last:X}",
+        BusNumber => $"buses {Start}-{Last}",
+        _ => Type.ToString(),
+    };
+
     ulong Last => Start + (Length - 1);
 
     internal bool Conflicts(Resource other)

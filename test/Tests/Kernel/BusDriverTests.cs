@@ -315,7 +315,8 @@ public sealed class BusDriverTests
         driver.Seen.Clear();
         bus.Remove(function);
         m.RunOthers();
-        Assert.Equal(["wdm 17", "wdm 02"], driver.Seen);
+        // Who goes with it, that it is gone, and the end.
+        Assert.Equal(["wdm 07", "wdm 17", "wdm 02"], driver.Seen);
         Assert.Null(m.Nt.User.Devices.Find(path));
 
         // Its key still names its driver.

@@ -16,6 +16,12 @@ public abstract class MachineStop(string message) : Exception(message)
     /// <summary>The .NET exception behind it, thrown by a driver in C#.</summary>
     public Exception? Thrown { get; internal init; }
 
+    /// <summary>What is known of it that its parameters do not say.</summary>
+    internal string? Known { get; init; }
+
+    /// <summary>The driver to look at first, where it is none on the stack.</summary>
+    internal string? Blamed { get; init; }
+
     /// <summary>Whose context that is; null: the current thread's.</summary>
     internal NtThread? Culprit { get; init; }
 }

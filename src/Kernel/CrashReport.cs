@@ -49,14 +49,14 @@ public sealed record CrashReport
             Title = stop.Message,
             Code = (uint)(bugCheck?.Code ?? 0),
             Parameters = bugCheck?.Parameters ?? [],
-            Driver = stack.FirstOrDefault(f => nt.Loader.IsDriver(f.Module))?.Module,
+            Driver = stop.Blamed ?? stack.FirstOrDefault(f => nt.Loader.IsDriver(f.Module))?.Module,
             Stack = stack,
             Registers = Read(context),
             Disassembly = Disassemble(nt, DriverAddress(nt, context, stack)),
             Irql = nt.Ke.Irql,
             Thread = thread.Name,
             Note = stop.Thrown is { } thrown ? $"{thrown.GetType().FullName}: {thrown.Message}"
-                : bugCheck is null ? null : NoteOn(nt, bugCheck),
+                : stop.Known is { } known ? known : bugCheck is null ? null : NoteOn(nt, bugCheck),
         };
     }
 

@@ -129,6 +129,32 @@ public sealed partial class NtKernel
         });
     }
 
+    /// <summary>Puts the system to sleep, or turns it off, as its user does: devices are asked and told. From a state of
+    /// sleep it is awake again when this returns.</summary>
+    /// <param name="wakeAfter">In 100 ns: when the user wakes it. Null: in an hour, if nothing else does.</param>
+    /// <returns>What a driver said that refused, or success.</returns>
+    public NtStatus SetSystemState(SystemState state, long? wakeAfter = null)
+    {
+        BeginRequest();
+        return User.AsUser(() => Po.SetSystemState(state, null, wakeAfter));
+    }
+
+    /// <summary>The same for want of work: not if a driver needs the system.</summary>
+    /// <returns>False if the system stays awake.</returns>
+    public bool SleepIfIdle(long? wakeAfter = null) =>
+        !Po.IsHeldAwake && SetSystemState(SystemState.Sleeping3, wakeAfter).IsSuccess;
+
+    /// <summary>Gives a power setting another value; drivers that registered for it are told.</summary>
+    public void SetPowerSetting(Guid setting, byte[] value)
+    {
+        BeginRequest();
+        User.AsUser(() =>
+        {
+            Po.Settings.Set(setting, value);
+            return Status.STATUS_SUCCESS;
+        });
+    }
+
     /// <summary>The registry at a path of the kernel and below, but what is volatile, as a .reg file has it.</summary>
     public RegistryDocument SaveRegistry(string path = @"\Registry\Machine") => Cm.Save(path);
 

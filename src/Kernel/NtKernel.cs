@@ -89,6 +89,7 @@ public sealed partial class NtKernel : IDisposable
         Cc = new Cc(this);
         Loader = new Loader(this);
         Drivers = new DriverStore(this);
+        Pnp.Drivers = Drivers;
         User = new UserSide(this);
         Ke.Boot();
         Ob.Boot();

@@ -7,6 +7,7 @@ public sealed class Computer : IDisposable
     public const int MaximumProcessors = 64;
 
     readonly Processor[] _processors;
+    readonly Dictionary<IChipState, byte[]> _powerOn = [];
     bool _disposed;
 
     /// <param name="processors">How many: 1 to <see cref="MaximumProcessors"/>.</param>
@@ -73,6 +74,19 @@ public sealed class Computer : IDisposable
         ChipState.Restore(snapshot.Chips, [.. Chips, Pci, Interrupts]);
         Pci.IsRestoring = false;
         for (int i = 0; i < _processors.Length; i++) _processors[i].CopyFrom(snapshot.Processors[i]);
+    }
+
+    /// <summary>A chip is as it is when it gets power.</summary>
+    internal void NotePowerOn(IChipState chip)
+    {
+        if (chip is ILosesState) _powerOn[chip] = ChipState.Save([chip]);
+    }
+
+    /// <summary>Everything but the memory loses its power: chips are as they were at first, but for what a battery or a
+    /// disk keeps.</summary>
+    public void LosePower()
+    {
+        foreach ((IChipState chip, byte[] state) in _powerOn) ChipState.Restore(state, [chip]);
     }
 
     /// <summary>From now on it is another processor's turn.</summary>

@@ -129,6 +129,7 @@ sealed partial class Io
     {
         DeviceObject gone = DeviceObject.At(nt.Memory, device.Body);
         if (!gone.Vpb.IsNull) FreeVpb(gone);
+        nt.Po.OnDeleted(gone);
     }
 
     /// <summary>Whether IoDeleteDevice was called for it.</summary>

@@ -43,7 +43,7 @@ sealed partial class Io
         irp.ThreadListEntry.Initialize();
     }
 
-    void FreeIrp(Irp irp)
+    public void FreeIrp(Irp irp)
     {
         if (_irps.Remove(irp.Address, out IrpRecord? record)) Delist(irp, record);
         NoteFree(irp.Address);

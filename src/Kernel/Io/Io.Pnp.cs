@@ -15,42 +15,6 @@ sealed partial class Io
     public Va IoGetDmaAdapter(DeviceObject physicalDeviceObject, Va deviceDescription, Va numberOfMapRegisters) =>
         nt.Hal.GetAdapter(deviceDescription, numberOfMapRegisters);
 
-    /// <summary>A power IRP whose completion is told to the one who asked for it.</summary>
-    public Irp NewPowerIrp(DeviceObject top, byte minor, uint state, Action<IoStatusBlock> completed)
-    {
-        // One location more than the stack has: completion of the topmost driver's is seen there.
-        Irp irp = AllocateIrp(top.StackSize + 1, Va.Null);
-        irp.IoStatus = new(STATUS_NOT_SUPPORTED, 0);
-        irp.CurrentLocation--;
-        irp.CurrentStackLocation = irp.CurrentStackLocation.Below;
-        IoStackLocation own = irp.CurrentStackLocation, location = own.Below;
-        own.DeviceObject = top;
-        (location.MajorFunction, location.MinorFunction) = (IrpMajor.IRP_MJ_POWER, minor);
-        (location.Parameter2, location.Parameter3) = (1, state);     // DevicePowerState
-        location.Control = StackControl.SL_INVOKE_ALWAYS;
-        location.CompletionRoutine = PowerCompletion;
-        _powerCompletions.Add(irp.Address, completed);
-        return irp;
-    }
-
-    readonly Dictionary<Va, Action<IoStatusBlock>> _powerCompletions = [];
-
-    Va PowerCompletion
-    {
-        get
-        {
-            if (field.IsNull) field = nt.Routines.Add("PopRequestCompletion", static (kernel, call) =>
-            {
-                Irp done = Irp.At(kernel.Memory, new Va(call.Argument(1)));
-                if (kernel.Io._powerCompletions.Remove(done.Address, out Action<IoStatusBlock>? completed))
-                    completed(done.IoStatus);
-                kernel.Io.FreeIrp(done);
-                call.Return(STATUS_MORE_PROCESSING_REQUIRED.Value);
-            });
-            return field;
-        }
-    }
-
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public NtStatus IoAllocateDriverObjectExtension(
         DriverObject driverObject, Va clientIdentificationAddress, uint driverObjectExtensionSize,

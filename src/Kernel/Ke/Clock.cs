@@ -75,6 +75,16 @@ sealed class Clock(NtKernel nt, Schedule schedule)
         Publish();
     }
 
+    /// <summary>For how long the system has slept since boot.</summary>
+    public long SleptTicks { get; private set; }
+
+    /// <summary>The same while the system sleeps.</summary>
+    public void SleepTo(long time)
+    {
+        SleptTicks += Math.Max(0, time - Now);
+        AdvanceTo(time);
+    }
+
     /// <summary>Counts what the active processor has executed; before it is another's turn.</summary>
     public void Settle()
     {

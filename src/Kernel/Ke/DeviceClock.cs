@@ -12,7 +12,7 @@ sealed class DeviceClock(Ke ke) : IDeviceClock
         // Far ahead there is no need to count instructions, and not enough numbers.
         long due = ke.Clock.Now + Math.Clamp(ticks, 0, long.MaxValue / 4);
         if (ticks < Schedule.LongestSlice) ke.Clock.EndSliceAt(due);
-        return ke.Timers.Add(due, action);
+        return ke.Timers.Add(due, action, isDevice: true);
     }
 
     public void Cancel(object scheduled) => ke.Timers.Remove(((long, long))scheduled);

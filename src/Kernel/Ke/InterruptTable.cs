@@ -23,7 +23,18 @@ sealed class InterruptTable
     {
         (_nt, _controller) = (nt, nt.Computer.Interrupts);
         _passive = new WorkerPool(nt, "interrupt", PassivePriority);
-        _controller.Raised = () => nt.Ke.Scheduler.Notice();
+        _controller.Raised = OnRaised;
+    }
+
+    /// <summary>While the system sleeps: told of each line that interrupts nobody.</summary>
+    public Action<InterruptLine>? Ignored { get; set; }
+
+    void OnRaised()
+    {
+        _nt.Ke.Scheduler.Notice();
+        if (Ignored is not { } ignored) return;
+        for (int i = 0; i < _nt.Ke.Scheduler.Processors.Count; i++)
+            if (_controller.Next(i) is { } line) ignored(line);
     }
 
     /// <summary>The vector of a line.</summary>

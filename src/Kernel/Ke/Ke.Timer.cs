@@ -79,12 +79,13 @@ sealed partial class Ke
         return (ulong)Clock.Now;
     }
 
-    /// <summary>Interrupt time without the time asleep; the machine never sleeps.</summary>
+    /// <summary>Interrupt time without the time asleep.</summary>
     [Export]
-    public ulong KeQueryUnbiasedInterruptTime() => (ulong)Clock.Now;
+    public ulong KeQueryUnbiasedInterruptTime() => (ulong)(Clock.Now - Clock.SleptTicks);
 
     [Export]
-    public ulong KeQueryUnbiasedInterruptTimePrecise(Va qpcTimeStamp) => KeQueryInterruptTimePrecise(qpcTimeStamp);
+    public ulong KeQueryUnbiasedInterruptTimePrecise(Va qpcTimeStamp) =>
+        KeQueryInterruptTimePrecise(qpcTimeStamp) - (ulong)Clock.SleptTicks;
 
     [Export]
     public void KeQuerySystemTimePrecise(Va currentTime) => _nt.Memory.Write(currentTime, Clock.SystemTime);

@@ -11,17 +11,25 @@ sealed class TimerQueue(NtKernel nt)
     readonly PriorityQueue<Action, (long Due, long Order)> _due = new();
     readonly HashSet<(long Due, long Order)> _live = [];
     readonly Dictionary<Va, (long Due, long Order)> _timers = [];
+    readonly SortedSet<(long Due, long Order)> _devices = [], _waking = [];
     long _order;
 
     /// <summary>When the next one is due, in the clock's units.</summary>
     public long? NextDue { get; private set; }
 
+    /// <summary>When the next thing is due that a device has planned; when the next timer that wakes the
+    /// system.</summary>
+    public long? NextDeviceDue => _devices.Count == 0 ? null : _devices.Min.Due;
+    public long? NextWakeDue => _waking.Count == 0 ? null : _waking.Min.Due;
+
     /// <summary>Calls back once at a time; the returned key takes it back.</summary>
-    public (long Due, long Order) Add(long due, Action expired)
+    /// <param name="isDevice">A device has planned it: it happens while the system sleeps too.</param>
+    public (long Due, long Order) Add(long due, Action expired, bool isDevice = false)
     {
         (long Due, long Order) key = (due, _order++);
         _due.Enqueue(expired, key);
         _live.Add(key);
+        if (isDevice) _devices.Add(key);
         if (NextDue is null || due < NextDue) NextDue = due;
         return key;
     }
@@ -30,6 +38,7 @@ sealed class TimerQueue(NtKernel nt)
     {
         // What was taken back stays in the heap until it comes to the top, or until most of the heap is such.
         if (!_live.Remove(key)) return;
+        Forget(key);
         if (_due.Count > 2 * _live.Count + Slack) Compact();
         if (key.Due == NextDue) UpdateNext();
     }
@@ -71,9 +80,35 @@ sealed class TimerQueue(NtKernel nt)
             nt.Ke.Clock.Spend();
             _due.TryDequeue(out Action? expired, out var key);
             bool live = _live.Remove(key);
+            Forget(key);
             UpdateNext();
             if (live) expired!();
         }
+    }
+
+    /// <summary>The same for what devices have planned alone.</summary>
+    public void ExpireDevices()
+    {
+        while (NextDeviceDue <= nt.Ke.Clock.Now)
+        {
+            nt.Ke.Clock.Spend();
+            var key = _devices.Min;
+            Action expired = _due.UnorderedItems.First(i => i.Priority == key).Element;
+            Remove(key);
+            expired();
+        }
+    }
+
+    /// <summary>A timer that is set wakes the system when it is due.</summary>
+    public void SetWaking(KTimer timer)
+    {
+        if (_timers.TryGetValue(timer.Address, out var key)) _waking.Add(key);
+    }
+
+    void Forget((long Due, long Order) key)
+    {
+        if (_devices.Count > 0) _devices.Remove(key);
+        if (_waking.Count > 0) _waking.Remove(key);
     }
 
     /// <summary>Timers that are set, in the order of their addresses.</summary>

@@ -121,6 +121,7 @@ sealed partial class Zw
         var timer = KTimer.At(nt.Memory, entry!.Object.Body);
         bool wasSignalled = nt.Ke.KeReadStateTimer(timer);
         nt.Ke.KeSetTimerEx(timer, nt.Memory.Read<long>(dueTime), (uint)period, KDpc.At(nt.Memory, Va.Null));
+        if (resumeTimer) nt.Ke.Timers.SetWaking(timer);
         if (!previousState.IsNull) nt.Memory.Write(previousState, (byte)(wasSignalled ? 1 : 0));
         return STATUS_SUCCESS;
     }

@@ -4,7 +4,7 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>What the power manager tells of the machine: one that runs on mains power and cannot sleep.</summary>
+/// <summary>What the power manager tells of the machine, and what it can be asked to do.</summary>
 sealed partial class Zw
 {
     const string FewLevels = "Batteries, capabilities, processors, wake time and execution state; nothing can be set.";
@@ -36,8 +36,9 @@ sealed partial class Zw
         {
             case systemPowerCapabilities:
                 byte[] capabilities = new byte[0x4C];
-                // PowerButtonPresent, SystemS5; MinDeviceWakeState stays unspecified.
-                (capabilities[0], capabilities[6]) = (1, 1);
+                // PowerButtonPresent, SleepButtonPresent, SystemS1, S3, S4, S5, HiberFilePresent.
+                foreach (int at in (ReadOnlySpan<int>)[0, 1, 3, 5, 6, 7, 8]) capabilities[at] = 1;
+                capabilities[0x40] = (byte)SystemState.Sleeping3;     // RtcWake
                 return capabilities;
             case systemBatteryState:
                 byte[] battery = new byte[0x20];
@@ -52,14 +53,32 @@ sealed partial class Zw
                         BitConverter.TryWriteBytes(all.AsSpan(i * 0x18 + at), ProcessorMegahertz);
                 }
                 return all;
-            case lastWakeTime or lastSleepTime:
-                return new byte[8];
+            case lastWakeTime:
+                return BitConverter.GetBytes(nt.Po.System.LastWakeTime);
+            case lastSleepTime:
+                return BitConverter.GetBytes(nt.Po.System.LastSleepTime);
             case systemExecutionState:
-                return new byte[4];
+                return BitConverter.GetBytes(nt.Po.IsHeldAwake ? 1 : 0);
             default:
                 return null;
         }
     }
 
     const int ProcessorMegahertz = 3000;
+
+    /// <summary>Puts the system to sleep, or turns it off. Synchronous, it returns when the system is awake
+    /// again.</summary>
+    [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
+    public NtStatus ZwInitiatePowerAction(uint systemAction, uint lightestSystemState, uint flags, bool asynchronous)
+    {
+        SystemState state = (SystemState)lightestSystemState;
+        if (systemAction is 0 or 1 or > (uint)PowerAction.ShutdownOff
+            || state is < SystemState.Sleeping1 or > SystemState.Shutdown) return STATUS_INVALID_PARAMETER;
+        var action = (PowerAction)systemAction;
+        if (action == PowerAction.Hibernate) state = SystemState.Hibernate;
+        if (action >= PowerAction.Shutdown) state = SystemState.Shutdown;
+        if (!asynchronous) return nt.Po.SetSystemState(state, action);
+        nt.Ex.PoolOf(Wdm.CriticalWorkQueue).Queue(() => nt.Po.System.Change(state, action, null));
+        return STATUS_SUCCESS;
+    }
 }

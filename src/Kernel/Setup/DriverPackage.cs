@@ -112,6 +112,10 @@ public sealed class DriverPackage
         return classes;
     }
 
+    /// <summary>What a device of a model needs that no bus speaks for: an IO_RESOURCE_REQUIREMENTS_LIST; null: nothing,
+    /// or it does not say.</summary>
+    public byte[]? RequirementsOf(DriverModel model) => PlanOf(model).ResourcesOverride ?? PlanOf(model).Resources;
+
     internal InstallPlan PlanOf(DriverModel model) => _plans[model.Section];
 
     /// <summary>The date and version of a model's driver.</summary>

@@ -15,14 +15,14 @@ public sealed class DriverStore : IDriverStore
 
     readonly NtKernel _nt;
     readonly List<(DriverPackage Package, string Published)> _packages = [];
-    readonly List<string> _mistakes = [];
+    readonly List<InfException> _mistakes = [];
 
     internal DriverStore(NtKernel nt) => _nt = nt;
 
     public IReadOnlyList<DriverPackage> Packages => [.. _packages.Select(p => p.Package)];
 
     /// <summary>Why devices were not installed whose driver was there: file, line and what is wrong.</summary>
-    public IReadOnlyList<string> Mistakes => _mistakes;
+    public IReadOnlyList<InfException> Mistakes => _mistakes;
 
     /// <summary>Makes a package known. Devices that are found from now on may get its drivers.</summary>
     /// <returns>The name under which it is published: oem0.inf, oem1.inf, ...</returns>
@@ -85,7 +85,7 @@ public sealed class DriverStore : IDriverStore
         }
         catch (InfException e)
         {
-            _mistakes.Add(e.Message);
+            _mistakes.Add(e);
             return false;
         }
     }

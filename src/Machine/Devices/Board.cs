@@ -88,7 +88,11 @@ public sealed class Board
     static (string? Name, object Chip) Attach(Computer computer, ChipMaker maker, ChipPlace place)
     {
         object chip = maker(computer, place);
-        if (chip is IChipState state) computer.Chips.Add(state);
+        if (chip is IChipState state)
+        {
+            computer.Chips.Add(state);
+            computer.NotePowerOn(state);
+        }
         place.End(computer);
         return (place.Name, chip);
     }

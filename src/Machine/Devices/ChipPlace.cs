@@ -143,10 +143,10 @@ public sealed class ChipPlace
         }
     }
 
-    /// <summary>The chip's line.</summary>
+    /// <summary>The chip's line, if it has one by itself.</summary>
     /// <param name="usual">The one that it has if nothing is said.</param>
-    public InterruptLine? FindLine(Computer computer, int usual) =>
-        _pci is not null ? FindLine(computer) : Device.AddLine(computer, Line ?? usual);
+    public InterruptLine FindLine(Computer computer, int usual) =>
+        _pci is not null ? _pci.Function.Wire : Device.AddLine(computer, Line ?? usual);
 
     /// <summary>The chip's line; null if it has none. Of a PCI device it is the wire of its function.</summary>
     public InterruptLine? FindLine(Computer computer) => _pci is not null

@@ -10,6 +10,9 @@ public interface IChipState
     void Exchange(ChipState state);
 }
 
+/// <summary>A chip that forgets everything without power.</summary>
+public interface ILosesState : IChipState;
+
 /// <summary>The state of chips on its way out of them or back.</summary>
 /// <remarks>Times are kept as what is left of them: the clock itself goes on. What was planned for the same moment
 /// keeps its order.</remarks>

@@ -2,7 +2,7 @@ namespace Ringdown.Machine;
 
 /// <summary>A device to learn with: jobs that take their time, interrupts, and transfers between physical memory and a
 /// buffer of its own. Its registers are described in docs/hardware.md.</summary>
-public sealed class EduDevice : IChipState
+public sealed class EduDevice : ILosesState
 {
     /// <summary>What the register ID reads: "RD", version 1.0.</summary>
     public const uint Identification = 0x5244_0100;

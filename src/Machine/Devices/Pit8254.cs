@@ -3,7 +3,7 @@ namespace Ringdown.Machine;
 /// <summary>An 8254 as a PC has it: counter 0 on line 0, counter 2 with a gate and an output at port 0x61.</summary>
 /// <remarks>The counters run at 1,193,182 Hz. Only counter 0 plans something, and only once it was
 /// programmed.</remarks>
-public sealed class Pit8254 : IChipState
+public sealed class Pit8254 : ILosesState
 {
     const ushort FirstPort = 0x40, SpeakerPort = 0x61;
 

@@ -3,7 +3,7 @@ namespace Ringdown.Machine;
 /// <summary>An 8042 as a PC has it, with a keyboard on line 1 and a mouse on line 12.</summary>
 /// <remarks>A byte takes a millisecond from a device to the controller, and waits there until the one before was
 /// read.</remarks>
-public sealed partial class Ps2Controller : IChipState
+public sealed partial class Ps2Controller : ILosesState
 {
     const ushort FirstPort = 0x60;
     const int KeyboardLine = 1, MouseLine = 12;

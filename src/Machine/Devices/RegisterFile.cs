@@ -2,7 +2,7 @@ namespace Ringdown.Machine;
 
 /// <summary>A chip that is described without code: registers with values, and what happens when bits of them are
 /// written.</summary>
-public sealed class RegisterFile : IChipState
+public sealed class RegisterFile : ILosesState
 {
     const ulong MaximumBytes = 0x10000;
 

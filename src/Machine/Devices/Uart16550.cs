@@ -15,7 +15,7 @@ public enum ModemInputs : byte
 /// <remarks>Characters take their time: start, data, parity and stop bits at the rate that the divisor gives; with a
 /// divisor of 0 nothing moves. Parity is not computed. OUT2 lets the interrupt through, as it is wired in a PC: so
 /// not in loopback, where the pin is off.</remarks>
-public sealed partial class Uart16550 : IChipState
+public sealed partial class Uart16550 : ILosesState
 {
     const byte ReceiveEnable = 1, TransmitEnable = 2, LineEnable = 4, ModemEnable = 8;
     const byte Ready = 1, Overrun = 2, Break = 0x10, Empty = 0x20, Idle = 0x40, ErrorInFifo = 0x80;

@@ -189,10 +189,6 @@ public sealed class IoPnpTests
         m.Nt.PoSetSystemState(1);
         m.Nt.PoUnregisterSystemState(state);
         Assert.False(m.Nt.PoQueryWatchdogTime(d, handle));
-        Assert.True(m.Nt.PoRegisterDeviceForIdleDetection(d, 1, 1, 4).IsNull);
-        m.Nt.PoSetDeviceBusyEx(Va.Null);
-        m.Nt.PoStartDeviceBusy(Va.Null);
-        m.Nt.PoEndDeviceBusy(Va.Null);
         Va answer = m.Block(0x100);
         Assert.Equal(STATUS_SUCCESS, m.Nt.ZwPowerInformation(5, Va.Null, 0, answer, 0x20));
         Assert.Equal(1U, m.U32(answer));

@@ -24,7 +24,7 @@ public sealed class InstallTests
     static void Installed(TestMachine m, string install = "", string more = "")
     {
         m.Nt.Drivers.Add(new MemoryPackage("echo").Open(MemoryPackage.Echo(install, more)));
-        Assert.True(Install(m, @"ROOT\ECHO"), string.Join("\n", m.Nt.Drivers.Mistakes));
+        Assert.True(Install(m, @"ROOT\ECHO"), string.Join("\n", m.Nt.Drivers.Mistakes.Select(e => e.Message)));
     }
 
     [Fact]
@@ -301,7 +301,7 @@ public sealed class InstallTests
         using var m = new TestMachine();
         m.Nt.Drivers.Add(new MemoryPackage().Open(MemoryPackage.Echo()));
         Assert.False(Install(m, @"Root\Echo"));
-        Assert.Matches(@"^test\.inf\(\d+\): echo\.sys is not beside test\.inf\.$", Assert.Single(m.Nt.Drivers.Mistakes));
+        Assert.Matches(@"^test\.inf\(\d+\): echo\.sys is not beside test\.inf\.$", Assert.Single(m.Nt.Drivers.Mistakes).Message);
     }
 
     [Theory]

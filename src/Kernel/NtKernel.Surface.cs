@@ -144,6 +144,22 @@ public sealed partial class NtKernel
     public bool SleepIfIdle(long? wakeAfter = null) =>
         !Po.IsHeldAwake && SetSystemState(SystemState.Sleeping3, wakeAfter).IsSuccess;
 
+    /// <summary>Takes the power of all devices whose drivers let the power framework direct them, or gives it
+    /// back.</summary>
+    /// <returns>How many devices were told.</returns>
+    public int DirectPower(bool down)
+    {
+        BeginRequest();
+        int told = 0;
+        User.AsUser(() =>
+        {
+            foreach (FxDevice device in Po.FxDevices.ToArray())
+                if (device.Direct(down)) told++;
+            return Ke.RunUntilIdle();
+        });
+        return told;
+    }
+
     /// <summary>Gives a power setting another value; drivers that registered for it are told.</summary>
     public void SetPowerSetting(Guid setting, byte[] value)
     {

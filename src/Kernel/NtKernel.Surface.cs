@@ -129,8 +129,8 @@ public sealed partial class NtKernel
         });
     }
 
-    /// <summary>Puts the system to sleep, or turns it off, as its user does: devices are asked and told. From a state of
-    /// sleep it is awake again when this returns.</summary>
+    /// <summary>Puts the system to sleep, or turns it off, as its user does: devices are asked and told. From a state
+    /// of sleep it is awake again when this returns.</summary>
     /// <param name="wakeAfter">In 100 ns: when the user wakes it. Null: in an hour, if nothing else does.</param>
     /// <returns>What a driver said that refused, or success.</returns>
     public NtStatus SetSystemState(SystemState state, long? wakeAfter = null)

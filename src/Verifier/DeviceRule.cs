@@ -33,7 +33,8 @@ public sealed class DeviceRule(Reporter reporter) : IObserver
         DeviceObject device = irp.CurrentStackLocation.DeviceObject, lower = device.DeviceObjectExtension.AttachedTo;
         if (device.HasTwoWays) Report(nt, device, "has both DO_BUFFERED_IO and DO_DIRECT_IO set", 0x245);
         // A bus driver's device takes no reads: its function driver decides how they come.
-        else if (!lower.IsNull && lower.DeviceObjectExtension.DeviceNode.IsNull && device.BufferFlags != lower.BufferFlags)
+        else if (!lower.IsNull && lower.DeviceObjectExtension.DeviceNode.IsNull
+            && device.BufferFlags != lower.BufferFlags)
             Report(nt, device, "does not have DO_BUFFERED_IO and DO_DIRECT_IO as the device below it", 0x244);
     }
 

@@ -2,12 +2,17 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-/// <summary>A device whose driver leaves it to the power framework when its parts, and the device itself, are on.</summary>
+/// <summary>What a driver registers.</summary>
+/// <param name="Handle">A pool block, as POHANDLE.</param>
+/// <param name="DirectedSeconds">How long a directed transition may take.</param>
+sealed record FxRegistration(Va Handle, DeviceObject Physical, IReadOnlyDictionary<FxCallback, Va> Routines, Va Context,
+    IReadOnlyList<FxComponent> Components, uint DirectedSeconds);
+
+/// <summary>A device whose driver leaves it to the power framework when its parts, and the device itself, are
+/// on.</summary>
 /// <remarks>Each call of the driver's changes what is wanted; then steps are made until one has to wait for the
 /// driver.</remarks>
-sealed class FxDevice(
-    NtKernel nt, Va handle, DeviceObject physical, IReadOnlyDictionary<FxCallback, Va> routines, Va context,
-    IReadOnlyList<FxComponent> components)
+sealed class FxDevice(NtKernel nt, FxRegistration registered)
 {
     const long LongestTicks = long.MaxValue / 4, TicksPerSecond = 10_000_000;
     const ulong DirectedTimeout = 5;
@@ -15,10 +20,11 @@ sealed class FxDevice(
     bool _isStepping, _isStarted, _isRequired, _isEnding;
     (long Due, long Order)? _idle, _directedWatchdog;
 
-    /// <summary>A pool block, as POHANDLE.</summary>
-    public Va Handle { get; } = handle;
-    public DeviceObject Physical { get; } = physical;
-    public IReadOnlyList<FxComponent> Components { get; } = components;
+    readonly IReadOnlyDictionary<FxCallback, Va> _routines = registered.Routines;
+
+    public Va Handle => registered.Handle;
+    public DeviceObject Physical => registered.Physical;
+    public IReadOnlyList<FxComponent> Components => registered.Components;
 
     /// <summary>The driver has said that the device has power, and was not told since that it is not needed.</summary>
     public bool IsPowered { get; private set; } = true;
@@ -28,7 +34,6 @@ sealed class FxDevice(
 
     /// <summary>For how long all must be idle before the device needs no power.</summary>
     public ulong IdleTimeoutTicks { get; set; }
-    public uint DirectedSeconds { get; init; } = 120;
 
     /// <summary>The system has taken its power, whatever its components are.</summary>
     public bool IsDirectedDown { get; private set; }
@@ -62,7 +67,8 @@ sealed class FxDevice(
             while (!_isEnding && Next() is { } call)
             {
                 // A driver that has no idle state routine has nothing to do for one, and says so at once.
-                if (!Tell(call) && call.Component is { } index) Components[(int)index].Waits = FxComponent.Awaited.Nothing;
+                if (!Tell(call) && call.Component is { } index)
+                    Components[(int)index].Waits = FxComponent.Awaited.Nothing;
                 nt.Ke.Clock.Spend();
             }
         }
@@ -90,10 +96,10 @@ sealed class FxDevice(
     /// <returns>False if the driver has no such routine.</returns>
     bool Tell(FxCall call)
     {
-        if (routines.GetValueOrDefault(call.Routine) is not { IsNull: false } routine) return false;
-        if (call.State is { } state) nt.Routines.Call(routine, context.Value, call.Component!.Value, state);
-        else if (call.Component is { } component) nt.Routines.Call(routine, context.Value, component);
-        else nt.Routines.Call(routine, context.Value, 0);
+        if (_routines.GetValueOrDefault(call.Routine) is not { IsNull: false } routine) return false;
+        if (call.State is { } state) nt.Routines.Call(routine, registered.Context.Value, call.Component!.Value, state);
+        else if (call.Component is { } component) nt.Routines.Call(routine, registered.Context.Value, component);
+        else nt.Routines.Call(routine, registered.Context.Value, 0);
         return true;
     }
 
@@ -130,8 +136,8 @@ sealed class FxDevice(
         Step();
     }
 
-    /// <summary>The device has power: because it was required, because the system is back, because a directed transition
-    /// ends.</summary>
+    /// <summary>The device has power: because it was required, because the system is back, because a directed
+    /// transition ends.</summary>
     public void OnPoweredOn()
     {
         (IsPowered, _isRequired) = (true, false);
@@ -153,15 +159,15 @@ sealed class FxDevice(
     public bool Direct(bool down)
     {
         FxCallback routine = down ? FxCallback.DirectedPowerDown : FxCallback.DirectedPowerUp;
-        if (routines.GetValueOrDefault(routine).IsNull || down == IsDirectedDown) return false;
+        if (_routines.GetValueOrDefault(routine).IsNull || down == IsDirectedDown) return false;
         if (down) IsDirectedDown = true;
         StopTimer(ref _idle);
-        _directedWatchdog = nt.Ke.Timers.Add(nt.Ke.Clock.Now + DirectedSeconds * TicksPerSecond, () =>
+        _directedWatchdog = nt.Ke.Timers.Add(nt.Ke.Clock.Now + registered.DirectedSeconds * TicksPerSecond, () =>
             throw new BugCheck(BugCheckCode.DRIVER_POWER_STATE_FAILURE, DirectedTimeout, Handle.Value, down ? 0UL : 1)
             {
                 Blamed = nt.DriverOfDevice(nt.Io.TopOf(Physical).Address),
                 Known = $"The driver of {nt.DescribeDevice(Physical.Address)} has not completed its directed power "
-                    + $"{(down ? "down" : "up")} in {DirectedSeconds} s.",
+                    + $"{(down ? "down" : "up")} in {registered.DirectedSeconds} s.",
             });
         Tell(new FxCall(routine, null, null));
         return true;

@@ -5,7 +5,7 @@ namespace Ringdown.Kernel;
 /// <summary>Reads PO_FX_DEVICE, whose versions have different fields in different places.</summary>
 static class FxLayout
 {
-    const uint Version1 = 1, Version2 = 2, Version3 = 3, MostComponents = 256, MostStates = 64;
+    const uint Version1 = 1, Version2 = 2, Version3 = 3, MostComponents = 256, MostStates = 64, UsualSeconds = 120;
     const int IdleStateBytes = 0x18, Component1Bytes = 0x20, Component2Bytes = 0x38;
 
     /// <summary>Null if the structure is not one.</summary>
@@ -35,10 +35,8 @@ static class FxLayout
             all.Add(component);
         }
         uint seconds = version == Version3 ? memory.Read<uint>(at + 0x50) : 0;
-        return new FxDevice(nt, handle, pdo, callbacks, memory.Read<Va>(at + context), all)
-        {
-            DirectedSeconds = seconds == 0 ? 120 : seconds,
-        };
+        return new FxDevice(nt, new FxRegistration(handle, pdo, callbacks, memory.Read<Va>(at + context), all,
+            seconds == 0 ? UsualSeconds : seconds));
     }
 
     static FxComponent? Component(Memory memory, uint index, Va at, uint version)

@@ -178,7 +178,8 @@ public sealed class PowerFrameworkTests
         Va h = d.Handle;
         m.Nt.PoFxSetDeviceIdleTimeout(h, 3 * (ulong)Second);
         m.Nt.PoFxStartDevicePowerManagement(h);
-        void Wait(long seconds) => m.Nt.User.Call(() => m.Nt.Ke.WaitFor([], false, m.Nt.Ke.Clock.Now + seconds * Second));
+        void Wait(long seconds) =>
+            m.Nt.User.Call(() => m.Nt.Ke.WaitFor([], false, m.Nt.Ke.Clock.Now + seconds * Second));
         Wait(2);
         m.Nt.PoFxActivateComponent(h, 0, 0);
         m.Nt.PoFxIdleComponent(h, 0, 0);

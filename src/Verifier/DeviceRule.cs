@@ -32,12 +32,13 @@ public sealed class DeviceRule(Reporter reporter) : IObserver
         if (major is not (IrpMajor.IRP_MJ_READ or IrpMajor.IRP_MJ_WRITE)) return;
         DeviceObject device = irp.CurrentStackLocation.DeviceObject, lower = device.DeviceObjectExtension.AttachedTo;
         if (device.HasTwoWays) Report(nt, device, "has both DO_BUFFERED_IO and DO_DIRECT_IO set", 0x245);
-        // A bus driver's device takes no reads: its function driver decides how they come.
-        else if (!lower.IsNull && lower.DeviceObjectExtension.DeviceNode.IsNull
+        // A function driver has no such flags to take over from the bus.
+        else if (!lower.IsNull && (lower.Flags & Wdm.DO_BUS_ENUMERATED_DEVICE) == 0
             && device.BufferFlags != lower.BufferFlags)
             Report(nt, device, "does not have DO_BUFFERED_IO and DO_DIRECT_IO as the device below it", 0x244);
     }
 
     void Report(NtKernel nt, DeviceObject device, string what, uint code) => reporter.Report(
-        nt, "Device", Severity.Error, $"The device {nt.NameOf(device)} {what}. (Driver Verifier: 0xC9/0x{code:X})");
+        nt, "Device", Severity.Error,
+        $"The device ({nt.DescribeDevice(device.Address)}) {what}. (Driver Verifier: 0xC9/0x{code:X})");
 }

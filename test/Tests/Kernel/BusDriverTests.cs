@@ -123,7 +123,10 @@ public sealed class BusDriverTests
         Assert.Equal(STATUS_SUCCESS, rig.Send(device, IRP_MN_STOP_DEVICE).Status);
         Assert.Equal((uint.MaxValue, 0ul), (m.Nt.READ_REGISTER_ULONG(registers), function.Read(4, 2)));
         Assert.Empty(rig.Resources(device));
+        int power = Enumerable.Range(0x10, 48).Select(i => i * 4).First(i => function.Read(i, 1) == 1) + 4;
+        function.Write(power, 2, 3);
         rig.Start(device, given);
+        Assert.Equal(0, function.PowerState);
         Assert.Equal(STATUS_SUCCESS, rig.Send(device, IRP_MN_REMOVE_DEVICE).Status);
         Assert.Equal(0ul, function.Read(4, 2));
         Assert.Equal([device], rig.Children());

@@ -96,6 +96,7 @@ sealed partial class PciChild
     {
         if (_function.Bus is null) return STATUS_NO_SUCH_DEVICE;
         if (Place(resources) is not { } places) return STATUS_INVALID_PARAMETER;
+        SetPower(1);
         // What is moved is not decoded meanwhile.
         ulong command = _function.Read(PciFunction.CommandOffset, 2);
         _function.Write(PciFunction.CommandOffset, 2, command & ~3UL);

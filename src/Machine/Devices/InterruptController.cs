@@ -46,9 +46,10 @@ public sealed class InterruptController : IChipState
     }
 
     /// <summary>A message: interrupts a processor by a vector, as an edge does. Sent again before it was serviced it
-    /// is one.</summary>
+    /// is one. To a processor that no computer has it is lost.</summary>
     public void Send(int processor, byte vector)
     {
+        if (processor >= Computer.MaximumProcessors) return;
         int key = processor << 8 | vector;
         if (!_messages.TryGetValue(key, out InterruptLine? line))
         {

@@ -160,7 +160,11 @@ public sealed partial class Serial
         // There is something to send: now, if nothing is on its way; else the transmitter's interrupt goes on.
         void Kick()
         {
-            if (Runs && (In(Line) & LineEmpty) != 0) Transmit();
+            if (!Runs) return;
+            byte line = In(Line);
+            // Reading has taken what it tells of errors.
+            LineErrors(line);
+            if ((line & LineEmpty) != 0) Transmit();
         }
 
         // The other end is held up when little room is left, and goes on when enough was read.

@@ -164,10 +164,37 @@ static void Transmit(PPORT x)
     }
 }
 
+// What the line status tells beside a byte.
+static void LineErrors(PPORT x, UCHAR line)
+{
+    if (line & LINE_OVERRUN) {
+        x->Stats.SerialOverrunErrorCount++;
+        x->Errors |= SERIAL_ERROR_OVERRUN;
+    }
+    if (line & LINE_BREAK) {
+        x->Errors |= SERIAL_ERROR_BREAK;
+        Raise(x, SERIAL_EV_BREAK);
+    } else {
+        if (line & LINE_PARITY) {
+            x->Stats.ParityErrorCount++;
+            x->Errors |= SERIAL_ERROR_PARITY;
+        }
+        if (line & LINE_FRAMING) {
+            x->Stats.FrameErrorCount++;
+            x->Errors |= SERIAL_ERROR_FRAMING;
+        }
+    }
+    if (line & (LINE_OVERRUN | LINE_PARITY | LINE_FRAMING)) Raise(x, SERIAL_EV_ERR);
+}
+
 // There is something to send: now, if nothing is on its way; else the transmitter's interrupt goes on.
 static void Kick(PPORT x)
 {
-    if (Runs(x) && (In(x, LINE) & LINE_EMPTY)) Transmit(x);
+    if (!Runs(x)) return;
+    UCHAR line = In(x, LINE);
+    // Reading has taken what it tells of errors.
+    LineErrors(x, line);
+    if (line & LINE_EMPTY) Transmit(x);
 }
 
 // The other end is held up when little room is left, and goes on when enough was read.
@@ -209,29 +236,6 @@ static void Received(PPORT x, UCHAR value)
     Raise(x, SERIAL_EV_RXCHAR | (value == x->Chars.EventChar ? SERIAL_EV_RXFLAG : 0)
         | (x->Count == x->RingBytes / 5 * 4 ? SERIAL_EV_RX80FULL : 0));
     HoldOther(x);
-}
-
-// What the line status tells beside a byte.
-static void LineErrors(PPORT x, UCHAR line)
-{
-    if (line & LINE_OVERRUN) {
-        x->Stats.SerialOverrunErrorCount++;
-        x->Errors |= SERIAL_ERROR_OVERRUN;
-    }
-    if (line & LINE_BREAK) {
-        x->Errors |= SERIAL_ERROR_BREAK;
-        Raise(x, SERIAL_EV_BREAK);
-    } else {
-        if (line & LINE_PARITY) {
-            x->Stats.ParityErrorCount++;
-            x->Errors |= SERIAL_ERROR_PARITY;
-        }
-        if (line & LINE_FRAMING) {
-            x->Stats.FrameErrorCount++;
-            x->Errors |= SERIAL_ERROR_FRAMING;
-        }
-    }
-    if (line & (LINE_OVERRUN | LINE_PARITY | LINE_FRAMING)) Raise(x, SERIAL_EV_ERR);
 }
 
 static void ReceiveAll(PPORT x)

@@ -105,7 +105,7 @@ clanged echo -gdwarf-4 /debug:dwarf
 clanged seh "-g -gcodeview" "/debug /pdbaltpath:seh.pdb /pdbsourcepath:/src"
 
 enter "$root/samples" "$sys"
-for name in perf monolithic parallel queue csqqueue associated builder reinit workers locks function passfilter serial; do mingw "$name"; done
+for name in perf monolithic parallel queue csqqueue associated builder reinit workers locks function passfilter serial atadisk; do mingw "$name"; done
 imports library
 mingw library library.def
 mingw userone "$work/liblibrary.a"

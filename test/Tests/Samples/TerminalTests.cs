@@ -21,7 +21,7 @@ public sealed class TerminalTests
     sealed record Result(byte[] Received, long Time, long Instructions, string Hash);
 
     // A program that sends back what it reads, so many bytes, at 115,200 baud of the machine's time.
-    static Result Echo(string language, IBoardHost host, string plug, int bytes, int? digested = null)
+    static Result Echo(string language, IBoardHost host, string plug, int bytes)
     {
         using var m = new TestMachine(new KernelOptions
         {
@@ -38,7 +38,8 @@ public sealed class TerminalTests
         UserFile file = m.Open(@"\\.\COM1");
         file.DeviceIoControl(SetBaud, Words(115200), 0);
         file.DeviceIoControl(SetQueueSize, Words(16384, 0), 0);
-        file.DeviceIoControl(SetTimeouts, Words(uint.MaxValue, uint.MaxValue, uint.MaxValue - 1, 0, 0), 0);
+        // What comes before the port is open is lost, as it is on a real one.
+        file.Write("!"u8);
         var received = new List<byte>();
         while (received.Count < bytes)
         {
@@ -49,15 +50,23 @@ public sealed class TerminalTests
             UserRequest written = file.Write(read.Output.ToArray());
             Assert.Equal((STATUS_SUCCESS, read.Information), (written.Status, written.Information));
         }
+        m.Nt.User.RunUntilIdle();
         byte[] stats = file.DeviceIoControl(GetStats, [], 24).Output.ToArray();
-        Assert.Equal(Words((uint)bytes, (uint)bytes, 0, 0, 0, 0), stats);
-        var result = new Result([.. received], m.Nt.Ke.Clock.Now, m.Nt.Ke.Clock.Retired, digested is null ? ""
-            : Convert.ToHexString(SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(m.Trace.ToString()!))));
+        Assert.Equal(Words((uint)bytes, (uint)bytes + 1, 0, 0, 0, 0), stats);
+        var result = new Result([.. received], m.Nt.Ke.Clock.Now, m.Nt.Ke.Clock.Retired, Hash(m.Trace.Lines));
         file.Close();
         m.Nt.User.Devices.PullOut(node);
         Assert.True(m.Unload(driver));
         Assert.Empty(m.Findings);
         return result;
+    }
+
+    // Each call of the kernel with its arguments and result.
+    static string Hash(IReadOnlyList<string> lines)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (string line in lines) hash.AppendData(System.Text.Encoding.UTF8.GetBytes(line + "\n"));
+        return Convert.ToHexString(hash.GetHashAndReset());
     }
 
     static Stream OpenOther(string plug, string address)
@@ -68,9 +77,21 @@ public sealed class TerminalTests
         return client.GetStream();
     }
 
+    // The machine's test fails first, and then its wire has gone.
+    static void Try(Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (IOException)
+        {
+        }
+    }
+
     [Theory]
     [InlineData("c", "pty", 1 << 20)]
-    [InlineData("c#", "tcp:0", 1 << 18)]
+    [InlineData("c#", "tcp:0", 50_000)]
     [InlineData("c", "tcp:0", 20_000)]
     public void No_byte_is_lost_either_way_and_the_record_gives_the_same_run(string language, string plug, int count)
     {
@@ -85,15 +106,19 @@ public sealed class TerminalTests
             host.Connected = address =>
             {
                 other = OpenOther(plug, address);
-                writer = new Thread(() => other.Write(sent));
-                reader = new Thread(() => other.ReadExactly(back));
-                writer.Start();
+                writer = new Thread(() => Try(() => other.Write(sent)));
+                reader = new Thread(() => Try(() =>
+                {
+                    other.ReadExactly(back, 0, 1);
+                    writer.Start();
+                    other.ReadExactly(back);
+                }));
                 reader.Start();
             };
-            live = Echo(language, host, plug, count, count);
+            live = Echo(language, host, plug, count);
             host.Look(long.MaxValue / 2);
-            writer!.Join();
             reader!.Join();
+            writer!.Join();
             record = [.. host.Record];
             other!.Dispose();
         }
@@ -102,7 +127,7 @@ public sealed class TerminalTests
         // At 115,200 baud a byte takes 86.8 us, so it cannot have been faster.
         Assert.True(live.Time > count * 868L);
         var replay = new RecordedHost([.. record.Select(e => InputEvent.Parse(e.ToLine()))]);
-        Result again = Echo(language, replay, plug, count, count);
+        Result again = Echo(language, replay, plug, count);
         Assert.False(replay.Diverged);
         Assert.Equal((live.Time, live.Instructions, live.Hash), (again.Time, again.Instructions, again.Hash));
         Assert.Equal(sent, again.Received);

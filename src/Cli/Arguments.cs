@@ -8,7 +8,10 @@ namespace Ringdown.Cli;
 /// <summary>Arguments that several verbs have, and what all of them do with a mistake.</summary>
 static class Arguments
 {
-    public static Argument<string> Driver() => new("driver") { Description = "The driver: a .sys file, the .dll of one in C#, or a package (.inf)." };
+    public static Argument<string> Driver() => new("driver")
+    {
+        Description = "The driver: a .sys file, the .dll of one in C#, or a package (.inf).",
+    };
 
     public static Option<string?> Device() => new("--device")
     {

@@ -129,8 +129,8 @@ public sealed partial class NtKernel
         });
     }
 
-    /// <summary>Puts the system to sleep, or turns it off, as its user does: devices are asked and told. From a state of
-    /// sleep it is awake again when this returns.</summary>
+    /// <summary>Puts the system to sleep, or turns it off, as its user does: devices are asked and told. From a state
+    /// of sleep it is awake again when this returns.</summary>
     /// <param name="wakeAfter">In 100 ns: when the user wakes it. Null: in an hour, if nothing else does.</param>
     /// <returns>What a driver said that refused, or success.</returns>
     public NtStatus SetSystemState(SystemState state, long? wakeAfter = null)
@@ -143,6 +143,22 @@ public sealed partial class NtKernel
     /// <returns>False if the system stays awake.</returns>
     public bool SleepIfIdle(long? wakeAfter = null) =>
         !Po.IsHeldAwake && SetSystemState(SystemState.Sleeping3, wakeAfter).IsSuccess;
+
+    /// <summary>Takes the power of all devices whose drivers let the power framework direct them, or gives it
+    /// back.</summary>
+    /// <returns>How many devices were told.</returns>
+    public int DirectPower(bool down)
+    {
+        BeginRequest();
+        int told = 0;
+        User.AsUser(() =>
+        {
+            foreach (FxDevice device in Po.FxDevices.ToArray())
+                if (device.Direct(down)) told++;
+            return Ke.RunUntilIdle();
+        });
+        return told;
+    }
 
     /// <summary>Gives a power setting another value; drivers that registered for it are told.</summary>
     public void SetPowerSetting(Guid setting, byte[] value)

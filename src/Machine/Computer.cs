@@ -34,6 +34,7 @@ public sealed class Computer : IDisposable
     /// <summary>What is told of the devices that are soldered in.</summary>
     public Firmware Firmware { get; } = new();
 
+    /// <summary>The PCI bus, and what is plugged in.</summary>
     public PciBus Pci { get; }
 
     /// <summary>The devices' time; it is the system's that runs on the computer.</summary>
@@ -55,7 +56,7 @@ public sealed class Computer : IDisposable
     public IHostInput? HostInput { get; set; }
 
     /// <summary>Remembers the present state, as <see cref="Memory.Snapshot"/> does for memory alone.</summary>
-    public ComputerSnapshot Snapshot() => new(Memory.Snapshot(), ChipState.Save([.. Chips, Interrupts]),
+    public ComputerSnapshot Snapshot() => new(Memory.Snapshot(), ChipState.Save([.. Chips, Pci, Interrupts]),
         [.. _processors.Select(p =>
         {
             var context = new CpuContext();
@@ -68,8 +69,10 @@ public sealed class Computer : IDisposable
     public void Restore(ComputerSnapshot snapshot)
     {
         Memory.Restore(snapshot.Memory);
-        // The lines last: what chips do to them on the way is no interrupt.
-        ChipState.Restore(snapshot.Chips, [.. Chips, Interrupts]);
+        // The lines last: what chips do to them on the way is no interrupt, and no message.
+        Pci.IsRestoring = true;
+        ChipState.Restore(snapshot.Chips, [.. Chips, Pci, Interrupts]);
+        Pci.IsRestoring = false;
         for (int i = 0; i < _processors.Length; i++) _processors[i].CopyFrom(snapshot.Processors[i]);
     }
 

@@ -18,8 +18,9 @@ public sealed class PowerRule(Reporter reporter) : IObserver
     {
         if (major != IRP_MJ_POWER) return;
         int above = irp.CurrentLocation + 1;
-        if (nt.IrpRecordOf(irp.Address) is { Origin: IrpOrigin.Allocated } && irp.CurrentLocation == irp.StackCount
-            && !_passed.ContainsKey((irp.Address, above)))
+        bool isFirst = irp.CurrentLocation == irp.StackCount && !_passed.ContainsKey((irp.Address, above));
+        if (isFirst && nt.IrpRecordOf(irp.Address) is { Origin: IrpOrigin.Allocated }
+            && nt.Stack().Any(f => nt.Loader.IsDriver(f.Module)))
             Report(nt, irp, "A driver has made a power IRP by itself: PoRequestPowerIrp is for that", 0x237);
         NtStatus status = irp.IoStatus.Status;
         bool isPassed = above <= irp.StackCount && !IsFromManager(irp, above);
@@ -31,8 +32,8 @@ public sealed class PowerRule(Reporter reporter) : IObserver
         _passed[(irp.Address, above)] = status;
     }
 
-    // The location above all drivers is the power manager's, and names the device that the IRP is first sent to. A driver
-    // that skips its location hands it on from there too.
+    // The location above all drivers is the power manager's, and names the device that the IRP is first sent to. A
+    // driver that skips its location hands it on from there too.
     static bool IsFromManager(Irp irp, int location) => location == irp.StackCount
         && irp.Location(location).MajorFunction != IRP_MJ_POWER
         && irp.Location(location).DeviceObject == irp.CurrentStackLocation.DeviceObject;

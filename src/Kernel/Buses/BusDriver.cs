@@ -5,8 +5,8 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Kernel;
 
-/// <summary>What the drivers of buses have in common: a functional device object for the bus, and a physical one for each
-/// device on it.</summary>
+/// <summary>What the drivers of buses have in common: a functional device object for the bus, and a physical one for
+/// each device on it.</summary>
 public abstract partial class BusDriver : NtDriver
 {
     const uint BusTag = 0x2073_7542;      // 'Bus '

@@ -10,7 +10,9 @@ sealed partial class PciChild
 {
     const uint BarMark = 1;
     const int MostTableMessages = 64, EntryBytes = 16;
-    const ulong MessageAddress = 0xFEE0_0000;
+    /// <summary>Where messages are written for the first processor.</summary>
+    internal const ulong MessageAddress = 0xFEE0_0000;
+
     const ushort PortFlags = Wdm.CM_RESOURCE_PORT_IO | Wdm.CM_RESOURCE_PORT_16_BIT_DECODE;
 
     bool Decodes(PciBar bar) => bar.Address != 0
@@ -94,6 +96,7 @@ sealed partial class PciChild
     {
         if (_function.Bus is null) return STATUS_NO_SUCH_DEVICE;
         if (Place(resources) is not { } places) return STATUS_INVALID_PARAMETER;
+        SetPower(1);
         // What is moved is not decoded meanwhile.
         ulong command = _function.Read(PciFunction.CommandOffset, 2);
         _function.Write(PciFunction.CommandOffset, 2, command & ~3UL);
@@ -148,13 +151,13 @@ sealed partial class PciChild
     {
         ulong where = _function.Read(capability + 4, 4);
         PciBar bar = _function.Bars.First(b => b.Index == (int)(where & 7));
-        uint[] vectors = [.. messages.SelectMany(m => Enumerable.Range((int)m.Vector, (int)m.Length)).Select(v => (uint)v)];
+        int[] vectors = [.. messages.SelectMany(m => Enumerable.Range((int)m.Vector, (int)m.Length))];
         _function.Write(capability + 2, 2, 0x4000);
         for (int i = 0; i < _function.TableEntries; i++)
         {
             ulong entry = (where & ~7UL) + (ulong)(i * EntryBytes);
             bar.Registers.Write(entry, 8, MessageAddress);
-            bar.Registers.Write(entry + 8, 8, i < vectors.Length ? vectors[i] : vectors[0]);
+            bar.Registers.Write(entry + 8, 8, (ulong)vectors[i < vectors.Length ? i : 0]);
         }
         _function.Write(capability + 2, 2, 0x8000);
     }

@@ -17,7 +17,8 @@ sealed partial class PciChild(PciFunction function, Func<BusChild, uint> message
 
     string Vendor => $@"PCI\VEN_{_function.Identity.Vendor:X4}";
     string VendorDevice => $"{Vendor}&DEV_{_function.Identity.Device:X4}";
-    string Subsystem => $"{VendorDevice}&SUBSYS_{_function.Identity.Subsystem:X4}{_function.Identity.SubsystemVendor:X4}";
+    string Subsystem =>
+        $"{VendorDevice}&SUBSYS_{_function.Identity.Subsystem:X4}{_function.Identity.SubsystemVendor:X4}";
     string Revision => $"REV_{_function.Identity.Revision:X2}";
     string FullClass => $"CC_{_function.Identity.Class:X6}";
     string ShortClass => $"CC_{_function.Identity.Class >> 8:X4}";

@@ -44,8 +44,8 @@ sealed partial class Hal
     static int Width(uint offset, uint length) =>
         (offset & 3) == 0 && length >= 4 ? 4 : (offset & 1) == 0 && length >= 2 ? 2 : 1;
 
-    /// <summary>Sets up a function that has no driver of plug and play: its registers get addresses and are decoded. The
-    /// list of what it has, raw, is the caller's to free.</summary>
+    /// <summary>Sets up a function that has no driver of plug and play: its registers get addresses and are decoded.
+    /// The list of what it has, raw, is the caller's to free.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus HalAssignSlotResources(
         UnicodeString registryPath, UnicodeString driverClassName, DriverObject driverObject,

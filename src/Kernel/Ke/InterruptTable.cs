@@ -12,15 +12,17 @@ namespace Ringdown.Kernel;
 sealed class InterruptTable
 {
     public const int Lines = 9 * 16;
-    const int FirstVector = 0x30, StormLimit = 1000;
+    const int FirstVector = 0x30, StormLimit = 1000, PassivePriority = 31;
 
     readonly NtKernel _nt;
     readonly InterruptController _controller;
     readonly Dictionary<uint, List<KInterrupt>> _chains = [];
+    readonly WorkerPool _passive;
 
     public InterruptTable(NtKernel nt)
     {
         (_nt, _controller) = (nt, nt.Computer.Interrupts);
+        _passive = new WorkerPool(nt, "interrupt", PassivePriority);
         _controller.Raised = OnRaised;
     }
 
@@ -52,7 +54,8 @@ sealed class InterruptTable
         if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain))
             _chains.Add(interrupt.Vector, chain = []);
         bool isLatched = trigger == InterruptTrigger.Edge;
-        if (chain.Count > 0 && (!shares || !chain[0].IsShared || chain[0].IsLatched != isLatched)) return false;
+        if (chain.Count > 0 && (!shares || !chain[0].IsShared || chain[0].IsLatched != isLatched
+            || chain[0].IsPassive != interrupt.IsPassive)) return false;
         KInterrupt connected = interrupt;
         (connected.IsShared, connected.IsLatched) = (shares, isLatched);
         chain.Add(interrupt);
@@ -106,6 +109,13 @@ sealed class InterruptTable
     void Service(KProcessor processor, InterruptLine line)
     {
         line.Accept();
+        if (_chains.GetValueOrDefault(line.Vector) is [{ IsPassive: true }, ..])
+        {
+            // It is quiet until the routines have run.
+            line.IsMasked = true;
+            _passive.Queue(() => ServicePassive(line));
+            return;
+        }
         var interrupted = new CpuContext();
         _nt.Cpu.CopyTo(interrupted);
         Irql old = processor.Irql;
@@ -146,13 +156,46 @@ sealed class InterruptTable
         _nt.Ke.Acquire(interrupt.ActualLock);
         Irql at = _nt.Ke.Irql;
         Va routine = interrupt.ServiceRoutine;
-        bool claimed = (byte)_nt.Routines.CallInterrupting(
-            processor.InterruptStack, routine, interrupt.Address.Value, interrupt.ServiceContext.Value) != 0;
+        ulong address = interrupt.Address.Value, context = interrupt.ServiceContext.Value;
+        bool claimed = (byte)(interrupt.IsMessage
+            ? _nt.Routines.CallInterrupting(processor.InterruptStack, routine, address, context, interrupt.MessageId)
+            : _nt.Routines.CallInterrupting(processor.InterruptStack, routine, address, context)) != 0;
         if (_nt.Ke.Irql != at)
             throw new BugCheck(BugCheckCode.IRQL_UNEXPECTED_VALUE, routine.Value, (ulong)at, (ulong)_nt.Ke.Irql);
         _nt.Ke.Release(interrupt.ActualLock);
         _nt.Ke.SetIrql(_nt.Ke.Scheduler.Active, before);
         return claimed;
+    }
+
+    /// <summary>Calls the routines of a line in a thread, at PASSIVE_LEVEL.</summary>
+    void ServicePassive(InterruptLine line)
+    {
+        bool any;
+        do
+        {
+            any = false;
+            foreach (KInterrupt interrupt in _chains.GetValueOrDefault(line.Vector)?.ToArray() ?? [])
+            {
+                // It may have been disconnected while another routine waited.
+                if (_chains[line.Vector].Contains(interrupt) && !interrupt.IsInactive
+                    && CallPassive(interrupt, interrupt.ServiceRoutine, interrupt.Address.Value,
+                        interrupt.ServiceContext.Value, interrupt.MessageId)) any = true;
+                if (any && line.Trigger == InterruptTrigger.Level) break;
+            }
+        }
+        while (any && line.Trigger == InterruptTrigger.Edge && _chains[line.Vector].Count > 1);
+        bool isQuiet = _chains.GetValueOrDefault(line.Vector)?.TrueForAll(i => i.IsInactive) ?? true;
+        line.IsMasked = line.Number >= 0 && isQuiet;
+    }
+
+    /// <summary>Calls a routine while no other one of the interrupt runs. The IRQL is PASSIVE_LEVEL.</summary>
+    public bool CallPassive(KInterrupt interrupt, Va routine, params ReadOnlySpan<ulong> arguments)
+    {
+        ulong[] kept = [.. arguments];
+        _nt.Ke.WaitFor([interrupt.PassiveLock.Header], all: false, deadline: null);
+        bool result = (byte)_nt.Routines.Call(routine, kept) != 0;
+        _nt.Ke.KeSetEvent(interrupt.PassiveLock, 0, false);
+        return result;
     }
 
     // Nobody lets the line go, so nothing else would ever run.

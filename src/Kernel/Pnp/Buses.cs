@@ -6,7 +6,10 @@ namespace Ringdown.Kernel;
 static class Buses
 {
     /// <summary>Hardware ids, the service that is their driver, and how it is made.</summary>
-    static readonly (string Id, string Service, Func<NtDriver> Make)[] s_drivers = [];
+    static readonly (string Id, string Service, Func<NtDriver> Make)[] s_drivers =
+    [
+        ("ACPI_HAL", "ACPI", () => new AcpiDriver()), (@"ACPI\PNP0A03", "pci", () => new PciDriver()),
+    ];
 
     /// <summary>The service that drives a device of the system's own; null if it is not one.</summary>
     public static string? DriverFor(DeviceNode node) => s_drivers.FirstOrDefault(d =>
@@ -16,6 +19,6 @@ static class Buses
     public static NtDriver? Make(string service) => s_drivers.FirstOrDefault(d =>
         d.Service.Equals(service, StringComparison.OrdinalIgnoreCase)).Make?.Invoke();
 
-    /// <summary>There are functions on a PCI bus.</summary>
-    public static bool HasPci(Computer computer) => false;
+    /// <summary>There is a PCI bus: functions, plugged in or at hand.</summary>
+    public static bool HasPci(Computer computer) => computer.Pci.Known.Count > 0;
 }

@@ -2,8 +2,8 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Counts the seconds in which devices are not used, and asks for their sleep. The counter lies in guest memory:
-/// a driver that is busy sets it to zero.</summary>
+/// <summary>Counts the seconds in which devices are not used, and asks for their sleep. The counter lies in guest
+/// memory: a driver that is busy sets it to zero.</summary>
 /// <remarks>The clock of it runs only while some device that is on is counted.</remarks>
 sealed class IdleDetection(NtKernel nt)
 {

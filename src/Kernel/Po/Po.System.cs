@@ -9,8 +9,8 @@ sealed partial class Po
 
     public SystemPower System { get; } = new(nt);
 
-    /// <summary>Has a system worker bring the system into another state, and waits until that is done: until it is awake
-    /// again. At PASSIVE_LEVEL.</summary>
+    /// <summary>Has a system worker bring the system into another state, and waits until that is done: until it is
+    /// awake again. At PASSIVE_LEVEL.</summary>
     public NtStatus SetSystemState(SystemState state, PowerAction? action = null, long? wakeAfter = null)
     {
         NtStatus result = STATUS_PENDING;

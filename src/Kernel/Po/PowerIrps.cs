@@ -4,9 +4,9 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Sends power IRPs by the rules of the system: of one physical device one IRP for its own state and one for the
-/// system's at a time, one that needs inrush current in the whole system, and one that waits for a wake signal. What
-/// has to wait is sent when the one before is complete and its requestor knows.</summary>
+/// <summary>Sends power IRPs by the rules of the system: of one physical device one IRP for its own state and one for
+/// the system's at a time, one that needs inrush current in the whole system, and one that waits for a wake signal.
+/// What has to wait is sent when the one before is complete and its requestor knows.</summary>
 sealed class PowerIrps(NtKernel nt)
 {
     const long WatchdogTicks = 10 * 60 * 10_000_000L;
@@ -150,7 +150,8 @@ sealed class PowerIrps(NtKernel nt)
     {
         var lane = (done.Physical.Address, done.Request.IsDevice);
         PowerIrp? next = null;
-        if (_lanes.TryGetValue(lane, out Queue<PowerIrp>? waiting) && !waiting.TryDequeue(out next)) _lanes.Remove(lane);
+        if (_lanes.TryGetValue(lane, out Queue<PowerIrp>? waiting) && !waiting.TryDequeue(out next))
+            _lanes.Remove(lane);
         if (_inrush == done)
         {
             _inrush = null;
@@ -185,8 +186,8 @@ sealed class PowerIrps(NtKernel nt)
             irp.Irp.Address.Value)
         {
             Blamed = driver,
-            Known = $"{irp.Request} to the stack of {nt.DescribeDevice(irp.Physical.Address)} is not complete after ten "
-                + $"minutes; {driver ?? "nobody"} has it.",
+            Known = $"{irp.Request} to the stack of {nt.DescribeDevice(irp.Physical.Address)} is not complete after "
+                + $"ten minutes; {driver ?? "nobody"} has it.",
         };
     }
 }

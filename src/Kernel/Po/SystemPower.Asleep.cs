@@ -20,8 +20,8 @@ sealed partial class SystemPower
         if (_isAsleep && _woken == WakeSource.None) _woken = source;
     }
 
-    /// <summary>Returns when the machine is awake. No thread runs meanwhile and no timer of a driver fires: those that are
-    /// due then fire at once. What devices have planned happens.</summary>
+    /// <summary>Returns when the machine is awake. No thread runs meanwhile and no timer of a driver fires: those that
+    /// are due then fire at once. What devices have planned happens.</summary>
     void StayAsleep(SystemState state, long? wakeAfter)
     {
         (Clock clock, TimerQueue timers) = (nt.Ke.Clock, nt.Ke.Timers);

@@ -92,7 +92,8 @@ sealed partial class SystemPower(NtKernel nt)
             nt.Ex.ExNotifyCallback(found.Body, new Va(LockCallback), new Va(isWorking ? 1UL : 0));
     }
 
-    /// <summary>Asks each device in turn. If one refuses, all who were asked hear that the system stays in S0.</summary>
+    /// <summary>Asks each device in turn. If one refuses, all who were asked hear that the system stays in
+    /// S0.</summary>
     NtStatus AskAll(IReadOnlyList<IReadOnlyList<DeviceNode>> levels, SystemState target)
     {
         List<DeviceNode> asked = [];

@@ -44,9 +44,9 @@ public sealed class DriverStore : IDriverStore
             .ThenByDescending(m => m.Package.VersionOf(m.Model).Date)
             .ThenByDescending(m => m.Package.VersionOf(m.Model).Version).FirstOrDefault();
 
-    /// <summary>A model against a device's IDs. The rank says first the feature score, then which IDs met: hardware IDs
-    /// 0000, a hardware ID with a compatible ID of the model 1000, a compatible ID with its hardware ID 2000, compatible
-    /// IDs 3000; and how far behind the device's first one.</summary>
+    /// <summary>A model against a device's IDs. The rank says first the feature score, then which IDs met: hardware
+    /// IDs 0000, a hardware ID with a compatible ID of the model 1000, a compatible ID with its hardware ID 2000,
+    /// compatible IDs 3000; and how far behind the device's first one.</summary>
     static DriverMatch? Match(DriverPackage package, DriverModel model, IReadOnlyList<string> hardwareIds,
         IReadOnlyList<string> compatibleIds)
     {
@@ -102,7 +102,8 @@ public sealed class DriverStore : IDriverStore
         }
     }
 
-    /// <summary>Does what DefaultInstall of a package says, and starts the drivers that it makes services for.</summary>
+    /// <summary>Does what DefaultInstall of a package says, and starts the drivers that it makes services
+    /// for.</summary>
     /// <returns>The services and what starting them came to.</returns>
     /// <exception cref="InfException">It cannot be done.</exception>
     /// <exception cref="MachineStop">A driver stopped the machine.</exception>

@@ -22,7 +22,8 @@ sealed record InfLine(string File, int Number, string? Key, IReadOnlyList<string
 
     public InfNote Note(string text) => new(File, Number, text);
 
-    /// <summary>A field that is a number: decimal, or hexadecimal behind 0x; negative ones are two's complement.</summary>
+    /// <summary>A field that is a number: decimal, or hexadecimal behind 0x; negative ones are two's
+    /// complement.</summary>
     /// <exception cref="InfException">It is none.</exception>
     public uint NumberAt(int index, uint missing = 0)
     {

@@ -15,12 +15,15 @@ enum InfRegistryFlags : uint
 
 /// <summary>A line of AddReg, DelReg or BitReg.</summary>
 /// <param name="Name">The value; empty for the key's default one; null for the key itself.</param>
-/// <param name="Data">What is set; null where something is deleted or only a key is made.</param>
-sealed record InfRegistryChange(
-    InfLine Line, InfRoot Root, string Key, string? Name, InfRegistryFlags Flags, RegistryValue? Data)
+sealed record InfRegistryChange(InfLine Line, InfRoot Root, string Key, string? Name)
 {
     const int MostLevels = 100, LongestKey = 255, MostData = 1 << 20, LongestSubKey = 4000;
 
+    public InfRegistryFlags Flags { get; private init; }
+
+    /// <summary>What is set; null where something is deleted or only a key is made. Of a list, the string that goes out
+    /// of it.</summary>
+    public RegistryValue? Data { get; private init; }
     public bool Deletes { get; private init; }
 
     /// <summary>Which bits are set or cleared (BitReg); null for other lines.</summary>
@@ -36,14 +39,18 @@ sealed record InfRegistryChange(
         var flags = (InfRegistryFlags)(raw & 0xFFFF);
         bool keyOnly = (flags & (InfRegistryFlags.KeyOnly | InfRegistryFlags.KeyOnlyCommon)) != 0;
         if ((flags & InfRegistryFlags.DeleteValue) != 0)
-            return new(line, RootOf(line), KeyOf(line, flags), keyOnly ? null : line.Field(2), flags, null)
+            return new(line, RootOf(line), KeyOf(line, flags), keyOnly ? null : line.Field(2))
             {
+                Flags = flags,
                 Deletes = true,
             };
         // With neither a value's name nor data only the key is made.
         bool noValue = keyOnly || line.Field(2).Length == 0 && line.Fields.Count <= 4 && line.Field(3).Length == 0;
-        return new(line, RootOf(line), KeyOf(line, flags), noValue ? null : line.Field(2), flags,
-            noValue ? null : DataOf(line, raw));
+        return new(line, RootOf(line), KeyOf(line, flags), noValue ? null : line.Field(2))
+        {
+            Flags = flags,
+            Data = noValue ? null : DataOf(line, raw),
+        };
     }
 
     /// <summary>A line of a DelReg section: root, subkey, value, flags, data.</summary>
@@ -55,8 +62,12 @@ sealed record InfRegistryChange(
             : null;
         bool isString = (flags & InfRegistryFlags.DeleteString) != 0;
         if ((flags & InfRegistryFlags.KeyOnlyCommon) != 0) name = null;
-        return new(line, RootOf(line), KeyOf(line, flags), name, flags,
-            isString ? RegistryValue.String(line.Field(4)) : null) { Deletes = true };
+        return new(line, RootOf(line), KeyOf(line, flags), name)
+        {
+            Flags = flags,
+            Data = isString ? RegistryValue.String(line.Field(4)) : null,
+            Deletes = true,
+        };
     }
 
     /// <summary>A line of a BitReg section: root, subkey, value, flags, mask, byte.</summary>
@@ -66,7 +77,7 @@ sealed record InfRegistryChange(
         uint flags = line.NumberAt(3), mask = line.NumberAt(4), index = line.NumberAt(5);
         if (line.Fields.Count < 5 || (flags & dword) == 0 && (mask > 0xFF || index > most))
             throw line.Wrong("A mask of a byte, and which byte, are expected.");
-        return new(line, RootOf(line), KeyOf(line, 0), line.Field(2), 0, null)
+        return new(line, RootOf(line), KeyOf(line, 0), line.Field(2))
         {
             Bits = new(mask, (flags & dword) != 0 ? null : (int)index, (flags & set) != 0),
         };

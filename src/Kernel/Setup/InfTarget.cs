@@ -5,8 +5,8 @@ static class InfTarget
 {
     const uint Major = 10, Minor = 0, Workstation = 1, SingleUserTerminalServices = 0x100;
 
-    /// <summary>How well a decoration of a models section (<c>NTamd64.10.0...16299</c>) is for this system; the more the
-    /// better.</summary>
+    /// <summary>How well a decoration of a models section (<c>NTamd64.10.0...16299</c>) is for this system; the more
+    /// the better.</summary>
     /// <returns>Null if it is not for it. One without an architecture is for x86 alone.</returns>
     public static ulong? ScoreOf(string decoration)
     {

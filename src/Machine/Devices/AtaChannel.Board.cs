@@ -13,7 +13,7 @@ public sealed partial class AtaChannel
         place.Identify("PNP0600", "ATA channel");
         BoardElement description = place.Description;
         if (place.Registers is not null) throw description.Wrong("registers", "it has ports only.");
-        var channel = new AtaChannel(computer.Memory, computer.Clock, place.FindLine(computer, PrimaryLine));
+        var channel = new AtaChannel(place.FindMemory(computer), computer.Clock, place.FindLine(computer, PrimaryLine));
         place.PutPorts(computer, place.Ports ?? FirstPort, 8, channel.Registers, "ports");
         place.PutPorts(computer, (ushort)(description.Number("control", ushort.MaxValue) ?? ControlPort), 1,
             channel.Control, "control");

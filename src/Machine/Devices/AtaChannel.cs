@@ -10,11 +10,11 @@ public sealed partial class AtaChannel : IChipState, IDisposable
 
     readonly AtaDevice?[] _devices = new AtaDevice?[2];
     readonly bool[] _isOff = new bool[2];
-    readonly Memory _memory;
+    readonly IDeviceMemory _memory;
     readonly InterruptLine? _line;
     byte _control, _select;
 
-    public AtaChannel(Memory memory, IDeviceClock clock, InterruptLine? line)
+    public AtaChannel(IDeviceMemory memory, IDeviceClock clock, InterruptLine? line)
     {
         (_memory, Clock, _line) = (memory, clock, line);
         Registers = new CommandBlock(this);

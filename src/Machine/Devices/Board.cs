@@ -88,12 +88,12 @@ public sealed class Board
     static (string? Name, object Chip) Attach(Computer computer, ChipMaker maker, ChipPlace place)
     {
         object chip = maker(computer, place);
-        place.End(computer);
         if (chip is IChipState state)
         {
             computer.Chips.Add(state);
             computer.NotePowerOn(state);
         }
+        place.End(computer);
         return (place.Name, chip);
     }
 

@@ -55,7 +55,8 @@ public sealed class ChipPlace
     /// <summary>The description has no other properties than those of every chip and these.</summary>
     /// <exception cref="BoardException">It has.</exception>
     public void Only(params IReadOnlyList<string> properties) =>
-        Description.Only(["chip", "name", "registers", "ports", "line", "id", "compatible", "removable", "pci", .. properties]);
+        Description.Only(["chip", "name", "registers", "ports", "line", "id", "compatible", "removable", "pci",
+            .. properties]);
 
     /// <summary>What firmware tells of the chip, unless the description says otherwise. Called before the chip gets
     /// addresses and lines; without it a chip is <c>RNG0003</c>, one of a user's own.</summary>
@@ -64,7 +65,7 @@ public sealed class ChipPlace
     public void Identify(string id, string name, params IReadOnlyList<string> compatibleIds)
     {
         if (_device is not null) throw new InvalidOperationException("The chip has addresses or lines already.");
-        _device = new FirmwareDevice(_id ?? id, name) 
+        _device = new FirmwareDevice(_id ?? id, name)
         {
             CompatibleIds = _compatibleIds ?? compatibleIds,
             IsRemovable = Description.Flag("removable"),
@@ -121,6 +122,11 @@ public sealed class ChipPlace
     /// <exception cref="BoardException">Something else is there.</exception>
     public void PutPorts(Computer computer, ushort first, ulong bytes, IMmioDevice registers, string property)
     {
+        if (_pci is not null)
+        {
+            _pci.Put(bytes, registers, arePorts: true);
+            return;
+        }
         if (first + bytes > ushort.MaxValue + 1) throw Description.Wrong(property, "the last port is 0xFFFF.");
         Put(property, () => Device.AddPorts(computer, first, bytes, registers));
     }
@@ -137,10 +143,10 @@ public sealed class ChipPlace
         }
     }
 
-    /// <summary>The chip's line.</summary>
+    /// <summary>The chip's line, if it has one by itself.</summary>
     /// <param name="usual">The one that it has if nothing is said.</param>
-    public InterruptLine? FindLine(Computer computer, int usual) =>
-        _pci is not null ? FindLine(computer) : Device.AddLine(computer, Line ?? usual);
+    public InterruptLine FindLine(Computer computer, int usual) =>
+        _pci is not null ? _pci.Function.Wire : Device.AddLine(computer, Line ?? usual);
 
     /// <summary>The chip's line; null if it has none. Of a PCI device it is the wire of its function.</summary>
     public InterruptLine? FindLine(Computer computer) => _pci is not null

@@ -34,6 +34,8 @@ sealed class ConfigurationSpace(int bytes)
     public void Set(int offset, int size, ulong bits, bool on) =>
         this[offset, size] = on ? this[offset, size] | bits : this[offset, size] & ~bits;
 
+    public void Exchange(ChipState state) => state.Bytes(_values);
+
     /// <summary>A write from outside, of any width at any offset.</summary>
     public void Write(int offset, int size, ulong value)
     {

@@ -45,26 +45,11 @@ public sealed class InterruptController : IChipState
         }
     }
 
-    public void Exchange(ChipState state)
-    {
-        InterruptLine[] lines = [.. _lines.Values];
-        int count = lines.Length;
-        state.Value(ref count);
-        // Those that are not among what was kept, nobody had asked for then.
-        if (state.IsRestoring) Array.ForEach(lines, l => l.Reset());
-        for (int i = 0; i < count; i++)
-        {
-            int number = state.IsRestoring ? 0 : lines[i].Number;
-            state.Value(ref number);
-            Line(number).Exchange(state);
-        }
-        OnChanged();
-    }
-
     /// <summary>A message: interrupts a processor by a vector, as an edge does. Sent again before it was serviced it
-    /// is one.</summary>
+    /// is one. To a processor that no computer has it is lost.</summary>
     public void Send(int processor, byte vector)
     {
+        if (processor >= Computer.MaximumProcessors) return;
         int key = processor << 8 | vector;
         if (!_messages.TryGetValue(key, out InterruptLine? line))
         {
@@ -81,7 +66,39 @@ public sealed class InterruptController : IChipState
         line.Set(this, false);
     }
 
-    internal void OnChanged()
+    public void Exchange(ChipState state)
+    {
+        InterruptLine[] lines = [.. _lines.Values];
+        int count = lines.Length;
+        state.Value(ref count);
+        // Those that are not among what was kept, nobody had asked for then.
+        if (state.IsRestoring) Array.ForEach(lines, l => l.Reset());
+        for (int i = 0; i < count; i++)
+        {
+            int number = state.IsRestoring ? 0 : lines[i].Number;
+            state.Value(ref number);
+            Line(number).Exchange(state);
+        }
+        ExchangeMessages(state);
+        OnChanged();
+    }
+
+    void ExchangeMessages(ChipState state)
+    {
+        int[] waiting = [.. _messages.Where(m => m.Value.IsLatched).Select(m => m.Key)];
+        int count = waiting.Length;
+        state.Value(ref count);
+        if (state.IsRestoring)
+            foreach (InterruptLine message in _messages.Values) message.Accept();
+        for (int i = 0; i < count; i++)
+        {
+            int key = state.IsRestoring ? 0 : waiting[i];
+            state.Value(ref key);
+            if (state.IsRestoring) Send(key >> 8, (byte)key);
+        }
+    }
+
+    void OnChanged()
     {
         _mayBePending = true;
         Raised?.Invoke();

@@ -14,7 +14,7 @@ public readonly record struct PciSlot(int Device, int Function)
 /// <summary>The PCI bus of a computer, number 0: who is where, and how configuration spaces are reached.</summary>
 /// <remarks>As in a PC: the ports CF8 (address, 32 bits only) and CFC (data), and all spaces in memory, 4 KiB a
 /// function, from <see cref="EcamBase"/> on. Both are there once there is a function.</remarks>
-public sealed class PciBus
+public sealed class PciBus : IChipState
 {
     /// <summary>Where configuration spaces lie in memory: device × 0x8000 + function × 0x1000.</summary>
     public const ulong EcamBase = 0xE000_0000;
@@ -113,6 +113,23 @@ public sealed class PciBus
     public void RequestEject(PciFunction function)
     {
         if (function.Bus == this) EjectRequested?.Invoke(function);
+    }
+
+    /// <summary>A snapshot comes back: nobody sends anything meanwhile.</summary>
+    internal bool IsRestoring { get; set; }
+
+    /// <summary>Functions that became known since the state was kept are out of their slots afterwards.</summary>
+    public void Exchange(ChipState state)
+    {
+        int count = _known.Count;
+        state.Value(ref count);
+        state.Value(ref _address);
+        if (state.IsRestoring) _known[count..].ForEach(f => f.Leave());
+        for (int i = 0; i < count; i++) _known[i].Exchange(state, this, _computer);
+        if (!state.IsRestoring) return;
+        _functions.Clear();
+        foreach (PciFunction function in _known.Where(f => f.Bus is not null))
+            _functions.Add(function.Slot.Number, function);
     }
 
     internal void Wake(PciFunction function) => Woken?.Invoke(function);

@@ -85,7 +85,7 @@ public sealed partial class PciFunction
     /// pin in use, nothing happens. Of a number beyond those that are enabled the lowest bits count.</summary>
     public void Signal(int message)
     {
-        if (!IsMsix && !IsMsi || message < 0) return;
+        if (!IsMsix && !IsMsi || message < 0 || Bus is not { IsRestoring: false }) return;
         int enabled = IsMsix ? TableEntries : Math.Min(_pending.Length, 1 << (int)(_space[_msi + 2, 2] >> 4 & 7));
         int index = message % enabled;
         _pending[index] = true;
@@ -105,7 +105,7 @@ public sealed partial class PciFunction
 
     void SendPending()
     {
-        if (!IsAwake || (Command & MasterEnable) == 0 || !(IsMsix || IsMsi)) return;
+        if (!IsAwake || Bus!.IsRestoring || (Command & MasterEnable) == 0 || !(IsMsix || IsMsi)) return;
         int count = IsMsix ? TableEntries : Math.Min(_pending.Length, 32);
         for (int i = 0; i < count; i++)
         {

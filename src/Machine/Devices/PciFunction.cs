@@ -153,9 +153,23 @@ public sealed partial class PciFunction : IDeviceMemory
         _space[0x3C, 1] = Pin == 0 ? 0xFFu : (byte)line;
         ResetPower();
         ResetMessages();
-        _line = Pin == 0 ? null : computer.Interrupts.Line(line);
+        _line ??= Pin == 0 ? null : computer.Interrupts.Line(line);
         if (_line is { } wired) wired.Trigger = InterruptTrigger.Level;
         Update();
+    }
+
+    /// <summary>What it is set to, and whether it is plugged in.</summary>
+    internal void Exchange(ChipState state, PciBus bus, Computer computer)
+    {
+        (bool isIn, int aborts) = (Bus is not null, MasterAborts);
+        state.Value(ref isIn);
+        state.Value(ref aborts);
+        state.Value(ref _wasAsserted);
+        state.Bytes(System.Runtime.InteropServices.MemoryMarshal.AsBytes(_pending.AsSpan()));
+        _space.Exchange(state);
+        _table?.Exchange(state);
+        (Bus, _computer, MasterAborts) = (isIn ? bus : null, computer, aborts);
+        if (state.IsRestoring) Update();
     }
 
     internal void Leave()

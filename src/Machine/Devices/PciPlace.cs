@@ -51,9 +51,10 @@ sealed class PciPlace
     public bool Interrupts => Function.Pin != 0 || Function.Messages > 0 || _table is not null;
 
     /// <summary>Puts registers behind the next base address register.</summary>
-    public void Put(ulong bytes, IMmioDevice registers)
+    /// <param name="arePorts">They are ports, unless the board says otherwise.</param>
+    public void Put(ulong bytes, IMmioDevice registers, bool arePorts = false)
     {
-        string kind = _next < _kinds.Count ? _kinds[_next] : "memory";
+        string kind = _next < _kinds.Count ? _kinds[_next] : arePorts ? "ports" : "memory";
         bool isPort = kind == "ports";
         ulong power = System.Numerics.BitOperations.RoundUpToPowerOf2(bytes);
         ulong size = ulong.Max(power, isPort ? LeastPorts : LeastMemory);

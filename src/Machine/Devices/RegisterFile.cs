@@ -124,9 +124,9 @@ public sealed class RegisterFile : ILosesState
             if (reaction.Raises && reaction.Lowers) throw on.Wrong("lower", "the line is raised already.");
             if ((reaction.Raises || reaction.Lowers) && _line is null)
                 throw on.Wrong(reaction.Raises ? "raise" : "lower", "the device has no \"line\".");
-            if (reaction.AfterTicks > 0) reaction.Timer = new ChipTimer(_computer.Clock, () => Do(reaction));
             if (reaction.Message is not null && _function is null)
                 throw on.Wrong("message", "only a device with \"pci\" has messages.");
+            if (reaction.AfterTicks > 0) reaction.Timer = new ChipTimer(_computer.Clock, () => Do(reaction));
             register.Reactions.Add(reaction);
         }
     }

@@ -56,6 +56,8 @@ public sealed class BusDriverTests
         Assert.Equal([(8u, 0x3F8ul, 0x3FFul)],
             wanted[..1].Select(w => (w.Length, w.MinimumAddress, w.MaximumAddress)));
         Assert.Equal((4u, 4u, (ushort)1), (wanted[1].MinimumVector, wanted[1].MaximumVector, wanted[1].Flags));
+        m.Nt.ExFreePool(
+            wanted[0].Address - IoResourceRequirementsList.FirstList - IoResourceRequirementsList.ListHeader);
         Assert.Equal([new Resource(ResourceType.BusNumber, 0, 1)], rig.Resources(all[2]));
         Assert.Equal(all, rig.Children());
 
@@ -114,14 +116,17 @@ public sealed class BusDriverTests
             new(ResourceType.Memory, 0xC124_0000, 0x1000), Mark(1), boot[2]];
         Assert.Equal(STATUS_INVALID_PARAMETER, rig.Start(device, given[..2]));
         Assert.Equal(STATUS_SUCCESS, rig.Start(device, given));
-        Assert.Equal((0xC123_0000ul, 7ul), (function.Bars[0].Address, function.Read(4, 2)));
+        Assert.Equal((0xC123_0000ul, 6ul), (function.Bars[0].Address, function.Read(4, 2)));
         Va registers = m.Nt.MmMapIoSpace(0xC123_0000, 0x1000, 0);
         Assert.Equal(EduDevice.Identification, m.Nt.READ_REGISTER_ULONG(registers));
         Assert.Equal(STATUS_SUCCESS, rig.Send(device, IRP_MN_QUERY_STOP_DEVICE).Status);
         Assert.Equal(STATUS_SUCCESS, rig.Send(device, IRP_MN_STOP_DEVICE).Status);
         Assert.Equal((uint.MaxValue, 0ul), (m.Nt.READ_REGISTER_ULONG(registers), function.Read(4, 2)));
         Assert.Empty(rig.Resources(device));
+        int power = Enumerable.Range(0x10, 48).Select(i => i * 4).First(i => function.Read(i, 1) == 1) + 4;
+        function.Write(power, 2, 3);
         rig.Start(device, given);
+        Assert.Equal(0, function.PowerState);
         Assert.Equal(STATUS_SUCCESS, rig.Send(device, IRP_MN_REMOVE_DEVICE).Status);
         Assert.Equal(0ul, function.Read(4, 2));
         Assert.Equal([device], rig.Children());
@@ -177,7 +182,8 @@ public sealed class BusDriverTests
         m.Nt.Memory.Fill(buffer, 16, 0);
         rig.Send(device, IRP_MN_WRITE_CONFIG, Ask);
         Assert.Equal((0x100E_8086ul, 0ul), (function.Read(0, 4), function.Read(4, 2)));
-        Assert.Equal(STATUS_NOT_SUPPORTED, rig.Send(device, IRP_MN_READ_CONFIG, l => l.WhichSpace = 0x5249_4350).Status);
+        Assert.Equal(STATUS_NOT_SUPPORTED,
+            rig.Send(device, IRP_MN_READ_CONFIG, l => l.WhichSpace = 0x5249_4350).Status);
 
         Va guid = m.Block(16);
         m.Nt.Memory.Write(guid, new Guid("496b8280-6f25-11d0-beaf-08002be2092f"));
@@ -240,7 +246,8 @@ public sealed class BusDriverTests
         Wait(2);
         rig.Send(device, IRP_MN_REMOVE_DEVICE);
         Assert.Equal((STATUS_NO_SUCH_DEVICE, 5), (completed[^1], completed.Count));
-        Assert.Empty(m.Findings);
+        // That the test makes its power IRPs itself.
+        Assert.All(m.Findings, f => Assert.Contains("0xC9/0x237", f.Message));
     }
 
     [Fact]
@@ -282,7 +289,8 @@ public sealed class BusDriverTests
             l => l.RelationType = DeviceRelationType.TargetDeviceRelation).Information));
         Assert.Equal((1u, device), (self.Count, self.Object(0)));
         m.Nt.ObfDereferenceObject(device.Address);
-        foreach (byte minor in (byte[])[IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_CANCEL_STOP_DEVICE, IRP_MN_DEVICE_ENUMERATED])
+        foreach (byte minor in (byte[])[IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_CANCEL_STOP_DEVICE,
+            IRP_MN_DEVICE_ENUMERATED])
             Assert.Equal(STATUS_SUCCESS, rig.Send(device, minor).Status);
         Assert.Equal(STATUS_NOT_SUPPORTED,
             rig.Send(device, 8, null, IrpMajor.IRP_MJ_SYSTEM_CONTROL).Status);
@@ -293,5 +301,50 @@ public sealed class BusDriverTests
         foreach (byte minor in (byte[])[IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_CANCEL_REMOVE_DEVICE,
             IRP_MN_QUERY_STOP_DEVICE, IRP_MN_STOP_DEVICE, IRP_MN_CANCEL_STOP_DEVICE, IRP_MN_QUERY_CAPABILITIES, 0x40])
             Assert.Equal(STATUS_SUCCESS, rig.Send(rig.Bus, minor).Status);
+    }
+
+    [Fact]
+    public void What_is_plugged_in_and_pulled_out_comes_and_goes_in_the_tree()
+    {
+        using TestMachine m = Boot(Nic + """, { "chip": "uart16550", "ports": "0x3F8", "line": 4 }""");
+        PciBus bus = m.Nt.Computer.Pci;
+        PciFunction function = bus.Known[0];
+        var driver = new WdmDriver();
+        m.Nt.Loader.Load(driver.Name, driver);
+        m.Nt.User.Devices.Start();
+        DeviceNode node = m.Nt.User.Devices.Find(@"PCI\VEN_8086&DEV_100E")!;
+        Assert.Equal(STATUS_SUCCESS, m.Nt.User.Devices.SetDriver(node, driver.Name));
+        Assert.Equal((true, 6ul), (node.IsStarted, function.Read(4, 2)));
+        string path = node.InstancePath;
+        driver.Seen.Clear();
+        bus.Remove(function);
+        m.RunOthers();
+        Assert.Equal(["wdm 17", "wdm 02"], driver.Seen[^2..]);
+        Assert.Null(m.Nt.User.Devices.Find(path));
+
+        // Its key still names its driver.
+        bus.Plug(function);
+        m.RunOthers();
+        node = m.Nt.User.Devices.Find(path)!;
+        Assert.True(node.IsStarted);
+        Assert.Equal((function.Bars[0].Address, 6ul), (node.Resources[0].Start, function.Read(4, 2)));
+        Assert.InRange(node.Resources[0].Start, PciBus.MemoryWindow.First, PciBus.EcamBase - 1);
+
+        driver.Seen.Clear();
+        bus.RequestEject(function);
+        m.RunOthers();
+        Assert.Equal(["wdm 01", "wdm 02"], driver.Seen.Where(s => s is not "wdm 07"));
+        Assert.Null(function.Bus);
+        Assert.Null(m.Nt.User.Devices.Find(path));
+
+        FirmwareDevice uart = m.Nt.Computer.Firmware.Devices[0];
+        Assert.NotNull(m.Nt.User.Devices.Find("*PNP0501"));
+        uart.IsPresent = false;
+        m.RunOthers();
+        Assert.Null(m.Nt.User.Devices.Find("*PNP0501"));
+        uart.IsPresent = true;
+        m.RunOthers();
+        Assert.Equal(@"ACPI\PNP0501\0", m.Nt.User.Devices.Find("*PNP0501")!.InstancePath);
+        Assert.Empty(m.Findings);
     }
 }

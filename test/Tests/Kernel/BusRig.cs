@@ -104,7 +104,7 @@ sealed class BusRig
         return filled;
     }
 
-    /// <summary>The descriptors of all alternative lists.</summary>
+    /// <summary>The descriptors of all alternative lists. They stay in the pool.</summary>
     public IoResourceDescriptor[][] Requirements(DeviceObject device)
     {
         IoStatusBlock answer = Send(device, IRP_MN_QUERY_RESOURCE_REQUIREMENTS);

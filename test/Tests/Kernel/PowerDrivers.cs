@@ -6,8 +6,8 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Tests;
 
-/// <summary>A WDM driver that owns its device's power policy, and notes each power IRP: <c>name query S3</c>, <c>name set
-/// D3</c>, <c>name done D0</c> when one has come back from below.</summary>
+/// <summary>A WDM driver that owns its device's power policy, and notes each power IRP: <c>name query S3</c>, <c>name
+/// set D3</c>, <c>name done D0</c> when one has come back from below.</summary>
 class PowerDriver : WdmDriver
 {
     /// <summary>It asks for the device's state when the system's changes.</summary>

@@ -17,7 +17,8 @@ public sealed class PowerTests
         Va irp = default) => m.Nt.PoRequestPowerIrp(node.PhysicalDevice, minor, state, told is null ? Va.Null
             : m.Routine(call =>
             {
-                told.Add($"{call.Argument(1)} {call.Argument(2)} {m.Read<IoStatusBlock>(new(call.Argument(4))).Status}");
+                NtStatus status = m.Read<IoStatusBlock>(new(call.Argument(4))).Status;
+                told.Add($"{call.Argument(1)} {call.Argument(2)} {status}");
                 return 0;
             }), Va.Null, irp);
 
@@ -229,14 +230,21 @@ public sealed class PowerTests
     public void A_driver_asks_the_power_manager_for_IRPs_instead_of_making_them()
     {
         using var m = new TestMachine();
-        (_, PowerDriver driver) = PowerDriver.Device(m);
-        Irp own = m.Nt.IoAllocateIrp(2, false);
-        IoStackLocation next = own.NextStackLocation;
-        (next.MajorFunction, next.MinorFunction) = (IrpMajor.IRP_MJ_POWER, IRP_MN_SET_POWER);
-        (next.PowerStateType, next.PowerState) = (DevicePowerState, 4);
-        own.IoStatus = new(STATUS_NOT_SUPPORTED, 0);
-        own.SetCompletionRoutine(m.Routine(_ => STATUS_MORE_PROCESSING_REQUIRED.Value), Va.Null);
-        m.Nt.PoCallDriver(driver.Devices[0], own);
+        (DeviceNode node, PowerDriver driver) = PowerDriver.Device(m);
+        Va done = m.Routine(_ => STATUS_MORE_PROCESSING_REQUIRED.Value);
+        driver.Instead = (device, _, text) =>
+        {
+            if (text != "query D3") return null;
+            Irp own = m.Nt.IoAllocateIrp(2, false);
+            IoStackLocation next = own.NextStackLocation;
+            (next.MajorFunction, next.MinorFunction) = (IrpMajor.IRP_MJ_POWER, IRP_MN_SET_POWER);
+            (next.PowerStateType, next.PowerState) = (DevicePowerState, 4);
+            own.IoStatus = new(STATUS_NOT_SUPPORTED, 0);
+            own.SetCompletionRoutine(done, Va.Null);
+            m.Nt.PoCallDriver(device, own);
+            return null;
+        };
+        Request(m, node, IRP_MN_QUERY_POWER, 4);
         Finding found = Assert.Single(m.Findings);
         Assert.Contains("0x237", found.Message);
     }
@@ -265,7 +273,8 @@ public sealed class PowerTests
         (DeviceNode node, PowerDriver driver) = PowerDriver.Device(m);
         Va counter = m.Nt.PoRegisterDeviceForIdleDetection(node.PhysicalDevice, 2, 5, 4);
         Assert.False(counter.IsNull);
-        void Wait(long seconds) => m.Nt.User.Call(() => m.Nt.Ke.WaitFor([], false, m.Nt.Ke.Clock.Now + seconds * Second));
+        void Wait(long seconds) =>
+            m.Nt.User.Call(() => m.Nt.Ke.WaitFor([], false, m.Nt.Ke.Clock.Now + seconds * Second));
         Wait(4);
         Assert.Empty(driver.Seen);
         // PoSetDeviceBusy is a macro.

@@ -7,7 +7,8 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Tests;
 
-/// <summary>The system goes to sleep and wakes: who is asked and told, in which order, and what happens meanwhile.</summary>
+/// <summary>The system goes to sleep and wakes: who is asked and told, in which order, and what happens
+/// meanwhile.</summary>
 public sealed class SleepTests
 {
     const long Second = 10_000_000, Hour = 3600 * Second;
@@ -52,8 +53,10 @@ public sealed class SleepTests
         (_, PowerDriver other) = PowerDriver.Device(m, new PowerDriver { Name = "other" });
         other.Instead = (_, irp, text) => text == "query S3" ? m.Complete(irp, STATUS_DEVICE_NOT_READY) : null;
         Assert.Equal(STATUS_DEVICE_NOT_READY, m.Nt.SetSystemState(SystemState.Sleeping3, Second));
-        Assert.Equal(["wdm query S3", "wdm query D3", "wdm set S0", "wdm set D0", "wdm done D0"], PowerDriver.PowerOf(driver.Seen));
-        Assert.Equal(["other query S3", "other set S0", "other set D0", "other done D0"], PowerDriver.PowerOf(other.Seen));
+        Assert.Equal(["wdm query S3", "wdm query D3", "wdm set S0", "wdm set D0", "wdm done D0"],
+            PowerDriver.PowerOf(driver.Seen));
+        Assert.Equal(["other query S3", "other set S0", "other set D0", "other done D0"],
+            PowerDriver.PowerOf(other.Seen));
         Assert.Equal(SystemState.Working, m.Nt.Po.System.State);
         Assert.Equal(0, m.Nt.Po.System.LastSleepTime);
     }
@@ -111,7 +114,8 @@ public sealed class SleepTests
     {
         using var m = new TestMachine();
         Va handle = m.Block(8), due = m.Block(8);
-        Assert.Equal(STATUS_SUCCESS, m.Nt.ZwCreateTimer(handle, 0x1F0003, ObjectAttributes.At(m.Nt.Memory, Va.Null), 0));
+        Assert.Equal(STATUS_SUCCESS,
+            m.Nt.ZwCreateTimer(handle, 0x1F0003, ObjectAttributes.At(m.Nt.Memory, Va.Null), 0));
         m.Nt.Memory.Write(due, -30 * Second);
         m.Nt.ZwSetTimer(m.Read<Handle>(handle), due, Va.Null, Va.Null, true, 0, Va.Null);
         long begin = m.Nt.Ke.Clock.Now;

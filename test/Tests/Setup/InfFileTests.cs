@@ -121,7 +121,8 @@ public sealed class InfFileTests
         Assert.Equal(order, order.Reverse().OrderBy(d => InfTarget.ScoreOf(d)));
     }
 
-    /// <summary>Pieces of which INF files are made, in any order: whatever comes of it, the only exception is ours.</summary>
+    /// <summary>Pieces of which INF files are made, in any order: whatever comes of it, the only exception is
+    /// ours.</summary>
     [Fact]
     public void Whatever_the_text_only_mistakes_are_thrown()
     {

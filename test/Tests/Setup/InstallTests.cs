@@ -301,7 +301,8 @@ public sealed class InstallTests
         using var m = new TestMachine();
         m.Nt.Drivers.Add(new MemoryPackage().Open(MemoryPackage.Echo()));
         Assert.False(Install(m, @"Root\Echo"));
-        Assert.Matches(@"^test\.inf\(\d+\): echo\.sys is not beside test\.inf\.$", Assert.Single(m.Nt.Drivers.Mistakes).Message);
+        Assert.Matches(@"^test\.inf\(\d+\): echo\.sys is not beside test\.inf\.$",
+            Assert.Single(m.Nt.Drivers.Mistakes).Message);
     }
 
     [Theory]

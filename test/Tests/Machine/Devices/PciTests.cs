@@ -286,4 +286,34 @@ public sealed class PciTests
         Assert.Equal((0ul, 0ul, 4), (function.Read(4, 2), function.Bars[0].Address, changes));
         Assert.Equal([function, other], computer.Pci.Known);
     }
+
+    [Fact]
+    public void A_snapshot_keeps_what_functions_are_set_to_and_what_waits()
+    {
+        using Computer computer = NewComputer();
+        PciFunction function = NewFunction(), later = NewFunction(5);
+        computer.Pci.Plug(function);
+        computer.Pci.Configure();
+        int msi = Capability(function, 5);
+        function.Write(PciFunction.CommandOffset, 2, 6);
+        function.Write(msi + 4, 8, 0xFEE0_0000);
+        function.Write(msi + 12, 2, 0x90);
+        function.Write(msi + 16, 4, 2);
+        function.Write(msi + 2, 2, 0x21);
+        function.Signal(1);
+        function.Signal(2);
+        ulong address = function.Bars[0].Address;
+        ComputerSnapshot kept = computer.Snapshot();
+        computer.Interrupts.Next(0)!.Accept();
+        computer.Pci.Remove(function);
+        computer.Pci.Plug(later);
+        computer.Restore(kept);
+        Assert.Equal([function], computer.Pci.Functions);
+        Assert.Equal(uint.MaxValue, computer.Pci.Read(later.Slot, 0, 4));
+        Assert.NotNull(computer.Registers.Devices.Find(address, out _));
+        Assert.Equal(0x92, computer.Interrupts.Next(0)!.Vector);
+        computer.Interrupts.Next(0)!.Accept();
+        function.Write(msi + 16, 4, 0);
+        Assert.Equal(0x91, computer.Interrupts.Next(0)!.Vector);
+    }
 }

@@ -15,7 +15,7 @@ public sealed class HostSide : IBoardHost, IHostInput, IDisposable
 {
     // So much waits in a chip at most: what a wire still has can wait there.
     const int MostInChip = 256;
-    const long TicksPerMillisecond = 10_000;
+    const long TicksPerMillisecond = 10_000, LongTicks = 1000 * TicksPerMillisecond;
 
     readonly List<(HostWire Wire, IWireEnd End)> _wires = [];
     readonly List<InputEvent> _record = [];
@@ -87,6 +87,7 @@ public sealed class HostSide : IBoardHost, IHostInput, IDisposable
         Flush();
         // Where nothing moves by itself, a chip that takes nothing must not hold up the rest.
         _room = due is null ? int.MaxValue : MostInChip;
+        long asked = Stopwatch.GetTimestamp();
         while (true)
         {
             if (HasCome)
@@ -95,8 +96,10 @@ public sealed class HostSide : IBoardHost, IHostInput, IDisposable
                 return _enterTime;
             }
             if (due is null && _wires.TrueForAll(w => w.Wire.IsOver)) return null;
-            // At full speed what the machine does by itself is always first.
-            long left = due is null ? -1 : _pace is null ? 0 : due.Value - Elapsed;
+            // At full speed what the machine does by itself is first, unless it has nothing to do for long: whoever
+            // waits for the outside with a timeout means the outside's time.
+            long left = due is null ? -1 : _pace is not null ? due.Value - Elapsed
+                : due.Value - now < LongTicks ? 0 : due.Value - now - Stopwatch.GetElapsedTime(asked).Ticks;
             if (due is not null && left <= 0) return null;
             _woken.WaitOne(left < 0 ? -1 : (int)Math.Min(left / TicksPerMillisecond + 1, int.MaxValue));
         }

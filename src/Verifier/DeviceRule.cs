@@ -32,10 +32,17 @@ public sealed class DeviceRule(Reporter reporter) : IObserver
         if (major is not (IrpMajor.IRP_MJ_READ or IrpMajor.IRP_MJ_WRITE)) return;
         DeviceObject device = irp.CurrentStackLocation.DeviceObject, lower = device.DeviceObjectExtension.AttachedTo;
         if (device.HasTwoWays) Report(nt, device, "has both DO_BUFFERED_IO and DO_DIRECT_IO set", 0x245);
-        // A function driver has no such flags to take over from the bus.
-        else if (!lower.IsNull && (lower.Flags & Wdm.DO_BUS_ENUMERATED_DEVICE) == 0
-            && device.BufferFlags != lower.BufferFlags)
+        else if (!lower.IsNull && device.BufferFlags != lower.BufferFlags && TakesOver(nt, device, lower))
             Report(nt, device, "does not have DO_BUFFERED_IO and DO_DIRECT_IO as the device below it", 0x244);
+    }
+
+    // Of a plug and play device the function driver decides, and the filters above it do as it does.
+    static bool TakesOver(NtKernel nt, DeviceObject device, DeviceObject lower)
+    {
+        if (nt.User.Devices.NodeOf(device) is not { Service: { } service }) return true;
+        for (int i = 0; i < 256 && !lower.IsNull; i++, lower = lower.DeviceObjectExtension.AttachedTo)
+            if (service.Equals(nt.DriverOfDevice(lower.Address), StringComparison.OrdinalIgnoreCase)) return true;
+        return false;
     }
 
     void Report(NtKernel nt, DeviceObject device, string what, uint code) => reporter.Report(

@@ -12,22 +12,23 @@ sealed partial class Pnp
         s_removeComplete = new("cb3a4008-46f0-11d0-b08f-00609713053f");
 
     /// <summary>A device with all below it and all that must go with it, in the order in which they go.</summary>
-    List<DeviceNode> Going(DeviceNode node)
+    /// <param name="asks">Its drivers can be asked what else must go.</param>
+    List<DeviceNode> Going(DeviceNode node, bool asks = true)
     {
         List<DeviceNode> all = [];
-        Collect(node, all);
+        Collect(node, all, asks);
         return all;
     }
 
-    void Collect(DeviceNode node, List<DeviceNode> all)
+    void Collect(DeviceNode node, List<DeviceNode> all, bool asks)
     {
         if (all.Contains(node)) return;
-        foreach (DeviceNode child in node.ChildList.ToArray()) Collect(child, all);
-        if (node.IsStarted && Relations(node, DeviceRelationType.RemovalRelations) is { } related)
+        foreach (DeviceNode child in node.ChildList.ToArray()) Collect(child, all, asks);
+        if (asks && node.IsStarted && Relations(node, DeviceRelationType.RemovalRelations) is { } related)
         {
             foreach (DeviceObject device in related)
             {
-                if (Find(device) is { } other && other != node) Collect(other, all);
+                if (Find(device) is { } other && other != node) Collect(other, all, asks);
                 nt.Ob.Dereference(nt.Ob.At(device.Address));
             }
         }
@@ -137,7 +138,7 @@ sealed partial class Pnp
     /// open.</summary>
     void SurpriseRemove(DeviceNode node)
     {
-        foreach (DeviceNode next in Going(node))
+        foreach (DeviceNode next in Going(node, asks: false))
         {
             next.IsPresent = false;
             if (next.State is DeviceNodeState.Started or QueryStopped or Stopped or QueryRemoved or DriversAdded)
@@ -149,7 +150,7 @@ sealed partial class Pnp
     /// <summary>A device failed, or its drivers say so: the same, but it is still there.</summary>
     void SurpriseStack(DeviceNode node)
     {
-        foreach (DeviceNode next in Going(node))
+        foreach (DeviceNode next in Going(node, asks: false))
         {
             if (next != node) next.IsPresent = false;
             if (next.State is DeviceNodeState.Started or QueryStopped or Stopped or QueryRemoved or DriversAdded)

@@ -28,6 +28,9 @@ public sealed class DeviceTree
 
     static bool Is(string one, string other) => one.Equals(other, StringComparison.OrdinalIgnoreCase);
 
+    /// <summary>The device in whose stack a device object is; null if it is in none.</summary>
+    public DeviceNode? NodeOf(DeviceObject device) => _nt.Pnp.NodeOfStack(device);
+
     /// <summary>Finds the devices that the machine has.</summary>
     /// <returns>STATUS_PENDING if a driver keeps an IRP and nothing more happens. So do the others.</returns>
     public NtStatus Start() => Do(_nt.Pnp.Start);

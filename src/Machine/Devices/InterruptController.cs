@@ -97,7 +97,7 @@ public sealed class InterruptController : IChipState
         }
     }
 
-    internal void OnChanged()
+    void OnChanged()
     {
         _mayBePending = true;
         Raised?.Invoke();

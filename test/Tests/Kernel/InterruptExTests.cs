@@ -70,6 +70,28 @@ public sealed class InterruptExTests
     }
 
     [Fact]
+    public void The_sampler_of_the_page_has_the_ids_and_resources_of_the_page()
+    {
+        string page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "hardware.md"));
+        int from = page.IndexOf("```json pci\n", StringComparison.Ordinal) + "```json pci\n".Length;
+        string json = page[from..page.IndexOf("```", from, StringComparison.Ordinal)];
+        using var m = new TestMachine(new KernelOptions { Board = computer => Board.Parse(json).Attach(computer) });
+        DeviceNode node = Start(m, @"PCI\VEN_1234&DEV_5A4D", messages: false);
+        Assert.All([node.HardwareIds[0], node.HardwareIds[2], node.CompatibleIds[0], .. node.CompatibleIds.Skip(4)],
+            id => Assert.Contains($"`{id}`", page));
+        Resource[] shown = [.. node.Resources.Where(r => r.Type != ResourceType.DevicePrivate)];
+        Assert.Contains(
+            $"memory `{shown[0].Start:X}`, ports `{shown[1].Start:X}`, line {shown[2].Start}; or two messages", page);
+        PciFunction function = Assert.Single(m.Nt.Computer.Pci.Functions);
+        Va registers = m.Nt.MmMapIoSpace(shown[0].Start, 0x1000, 0);
+        m.Nt.WRITE_REGISTER_ULONG(registers, 1);
+        m.Nt.KeStallExecutionProcessor(60);
+        Assert.Equal((1u, true), (m.Nt.READ_REGISTER_ULONG(registers + 4), function.Wire.IsAsserted));
+        m.Nt.WRITE_PORT_UCHAR(new Va(shown[1].Start), 0x5A);
+        Assert.Equal(0x5A, m.Nt.READ_PORT_UCHAR(new Va(shown[1].Start)));
+    }
+
+    [Fact]
     public void A_line_is_connected_as_the_device_was_started_with_it()
     {
         using TestMachine m = Boot();

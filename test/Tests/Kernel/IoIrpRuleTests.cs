@@ -51,7 +51,8 @@ public sealed class IoIrpRuleTests
         m.Nt.IofCallDriver(low, own);
         m.Nt.Ke.Lower(old);
         if (isFound) m.Found("0xC9/0x23A");
-        else Assert.Empty(m.Findings);
+        // That a driver makes power IRPs is another matter.
+        else Assert.DoesNotContain(m.Findings, f => f.Rule != "Power");
     }
 
     [Fact, Rule("2.3")]
@@ -277,9 +278,9 @@ public sealed class IoIrpRuleTests
         Irp good = m.OwnIrp(1, major), bad = m.OwnIrp(1, major);
         good.IoStatus = new(STATUS_NOT_SUPPORTED, 0);
         m.Nt.IofCallDriver(low, good);
-        Assert.Empty(m.Findings);
+        Assert.DoesNotContain(m.Findings, f => f.Rule != "Power");
         m.Nt.IofCallDriver(low, bad);
-        m.Found(code);
+        Assert.Contains(m.Findings, f => f.Message.Contains(code));
     }
 
     [Fact, Rule("2.15")]

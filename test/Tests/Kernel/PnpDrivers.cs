@@ -22,6 +22,10 @@ class WdmDriver : NtDriver
     public (byte Minor, NtStatus Status) Fails { get; set; } = (NoMinor, default);
     public NtStatus AddDeviceStatus { get; set; }
     public uint PnpState { get; set; }
+
+    /// <summary>Done when a minor comes.</summary>
+    public Action<byte>? Told { get; set; }
+    protected DriverObject Object { get; private set; }
     public List<DeviceObject> Devices { get; } = [];
     public IReadOnlyList<Resource> Raw { get; private set; } = [];
     public List<(uint Level, uint Vector)> Translated { get; } = [];
@@ -29,6 +33,7 @@ class WdmDriver : NtDriver
 
     public override NtStatus DriverEntry(DriverObject driverObject, UnicodeString registryPath)
     {
+        Object = driverObject;
         DriverExtension extension = driverObject.DriverExtension;
         extension.AddDevice = Routine(AddDevice);
         for (IrpMajor major = IRP_MJ_CREATE; major <= IRP_MJ_PNP; major++)
@@ -86,6 +91,7 @@ class WdmDriver : NtDriver
     {
         byte minor = location.MinorFunction;
         Seen.Add($"{Name} {minor:X2}");
+        Told?.Invoke(minor);
         if (Fails.Minor == minor) return Complete(irp, Fails.Status);
         switch (minor)
         {

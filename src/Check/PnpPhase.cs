@@ -7,6 +7,7 @@ namespace Ringdown.Check;
 sealed class PnpPhase : IPhase
 {
     const uint ReadBytes = 64;
+    const long SleepTicks = 10_000_000;
 
     public string Name => "plug and play";
 
@@ -25,6 +26,11 @@ sealed class PnpPhase : IPhase
         ("a query to remove", (session, device, files) =>
         {
             session.Nt.User.Devices.Disable(device);
+            Use(files);
+        }),
+        ("sleep and wake", (session, _, files) =>
+        {
+            session.Nt.SetSystemState(SystemState.Sleeping3, SleepTicks);
             Use(files);
         }),
         ("surprise removal", (session, device, files) =>

@@ -24,9 +24,6 @@ sealed class PowerIrps(NtKernel nt)
     /// <summary>IRPs that wait for a wake signal.</summary>
     public IEnumerable<PowerIrp> Wakes => _wakes.Values;
 
-    /// <summary>Called when one of those is complete with success.</summary>
-    public Action<PowerIrp>? Woken { get; set; }
-
     /// <summary>Makes an IRP for the stack that a device is in. It is not sent yet.</summary>
     public PowerIrp Make(DeviceObject device, PowerRequest request)
     {
@@ -125,9 +122,7 @@ sealed class PowerIrps(NtKernel nt)
     {
         if (irp.Watchdog is { } watchdog) nt.Ke.Timers.Remove(watchdog);
         IoStatusBlock result = irp.Irp.IoStatus;
-        bool isWake = irp.Request.IsWaitWake && _wakes.GetValueOrDefault(irp.Physical.Address) == irp;
-        if (isWake) _wakes.Remove(irp.Physical.Address);
-        if (isWake && result.Status.IsSuccess) Woken?.Invoke(irp);
+        if (_wakes.GetValueOrDefault(irp.Physical.Address) == irp) _wakes.Remove(irp.Physical.Address);
         NtThread thread = nt.Ke.Scheduler.Current;
         bool isFirst = _completing.Add(thread);
         try

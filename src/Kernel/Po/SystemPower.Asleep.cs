@@ -29,6 +29,7 @@ sealed partial class SystemPower
         (_isAsleep, _woken) = (true, WakeSource.None);
         if (state >= SystemState.Sleeping3) nt.Computer.LosePower();
         nt.Ke.Interrupts.Ignored = OnInterrupt;
+        nt.Computer.Pci.Woken += OnEvent;
         try
         {
             while (_woken == WakeSource.None)
@@ -45,11 +46,15 @@ sealed partial class SystemPower
         {
             _isAsleep = false;
             nt.Ke.Interrupts.Ignored = null;
+            nt.Computer.Pci.Woken -= OnEvent;
         }
         LastWake = _woken;
         if (timers.NextDue <= clock.Now) timers.Expire();
         nt.Ke.Scheduler.Notice();
     }
+
+    // A power management event, which the bus's driver hears of too: it completes the IRP that waits for it.
+    void OnEvent(PciFunction function) => Wake(WakeSource.Device);
 
     // A device interrupts: that wakes the machine if somebody waits for its wake signal.
     void OnInterrupt(InterruptLine line)

@@ -27,6 +27,22 @@ public sealed class PackageCliTests
     }
 
     [Fact]
+    public void A_package_with_models_gets_a_root_enumerated_device()
+    {
+        string path = Path.Combine(Repository.Root, "test", "drivers", "wdm.inf");
+        CommandLine run = CommandLine.Run("run", path, "--json");
+        Assert.Equal((0, ""), (run.ExitCode, run.Errors));
+        Assert.StartsWith(@"\??\ROOT#RingdownWdm#0000#", (string?)run.Json["links"]![0]!["name"]);
+        Assert.True((bool)run.Json["unloaded"]!);
+        CommandLine check = CommandLine.Run("check", path);
+        Assert.Equal((0, ""), (check.ExitCode, check.Errors));
+        Assert.Contains("clean after", check.Output);
+        CommandLine other = CommandLine.Run("run", path, "--device", @"Root\Other");
+        Assert.Equal(2, other.ExitCode);
+        Assert.Contains("no device for it", other.Errors);
+    }
+
+    [Fact]
     public void Info_tells_what_a_package_brings()
     {
         CommandLine info = CommandLine.Run("info", Sample("queue.inf"), "--json");

@@ -16,14 +16,16 @@ public sealed class PciDriver : BusDriver
     private protected override Action Watch(Action changed, Action<object> eject, Action<object> wake)
     {
         PciBus pci = Nt.Computer.Pci;
+        // Delegates of their own type: those of another one cannot stand beside others.
+        Action<PciFunction> ejected = f => eject(f), woken = f => wake(f);
         pci.Changed += changed;
-        pci.EjectRequested += eject;
-        pci.Woken += wake;
+        pci.EjectRequested += ejected;
+        pci.Woken += woken;
         return () =>
         {
             pci.Changed -= changed;
-            pci.EjectRequested -= eject;
-            pci.Woken -= wake;
+            pci.EjectRequested -= ejected;
+            pci.Woken -= woken;
         };
     }
 

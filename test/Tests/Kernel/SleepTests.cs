@@ -142,6 +142,33 @@ public sealed class SleepTests
     }
 
     [Fact]
+    public void A_PCI_function_wakes_the_system_and_completes_the_IRP_that_waits()
+    {
+        const string json = """
+            { "devices": [ { "chip": "edu", "pci": { "slot": 3, "id": "1234:5678", "wakes": true } } ] }
+            """;
+        using var m = new TestMachine(new KernelOptions { Board = computer => Board.Parse(json).Attach(computer) });
+        m.Nt.User.Devices.Start();
+        PciFunction function = m.Nt.Computer.Pci.Known[0];
+        DeviceNode node = m.Nt.User.Devices.All.First(d => d.InstancePath.StartsWith(@"PCI\VEN_1234"));
+        var told = new List<NtStatus>();
+        Va routine = m.Routine(call =>
+        {
+            told.Add(m.Read<IoStatusBlock>(new(call.Argument(4))).Status);
+            return 0;
+        });
+        m.Nt.PoRequestPowerIrp(node.PhysicalDevice, IRP_MN_WAIT_WAKE, 4, routine, Va.Null, Va.Null);
+        m.Nt.PoRequestPowerIrp(node.PhysicalDevice, IRP_MN_SET_POWER, 4, Va.Null, Va.Null, Va.Null);
+        m.Nt.Computer.Clock.After(5 * Second, function.Wake);
+        long begin = m.Nt.Ke.Clock.Now;
+        Assert.Equal(STATUS_SUCCESS, m.Nt.SetSystemState(SystemState.Sleeping3));
+        m.Nt.User.RunUntilIdle();
+        Assert.Equal(WakeSource.Device, m.Nt.Po.System.LastWake);
+        Assert.InRange(m.Nt.Po.System.LastWakeTime - begin, 5 * Second, 6 * Second);
+        Assert.Equal([STATUS_SUCCESS], told);
+    }
+
+    [Fact]
     public void A_request_lives_over_a_sleep()
     {
         using var m = new TestMachine();

@@ -19,6 +19,24 @@ static class Buses
     public static NtDriver? Make(string service) => s_drivers.FirstOrDefault(d =>
         d.Service.Equals(service, StringComparison.OrdinalIgnoreCase)).Make?.Invoke();
 
+    /// <summary>Takes the chip of a device out of the computer.</summary>
+    /// <returns>False if it is none of these buses'.</returns>
+    public static bool PullOut(Computer computer, DeviceNode node)
+    {
+        string[] path = node.InstancePath.Split('\\');
+        if (path is ["ACPI", var id, var number])
+        {
+            if (computer.Firmware.Devices.FirstOrDefault(d => d.Id == id && $"{d.Number:X}" == number) is not { } fixedOne)
+                return false;
+            fixedOne.IsPresent = false;
+            return true;
+        }
+        if (path[0] != "PCI" || computer.Pci.Find(new PciSlot((int)(node.Address >> 16), (int)(node.Address & 7)))
+            is not { } function) return false;
+        computer.Pci.Remove(function);
+        return true;
+    }
+
     /// <summary>There is a PCI bus: functions, plugged in or at hand.</summary>
     public static bool HasPci(Computer computer) => computer.Pci.Known.Count > 0;
 }

@@ -74,11 +74,12 @@ sealed partial class Pnp(NtKernel nt)
         return _rootBus!.Add(deviceId, _rootBus.NextInstance(deviceId), hardwareIds, requirements);
     }
 
-    /// <summary>Takes a root-enumerated device away, as hardware that is pulled out.</summary>
+    /// <summary>Takes a device away, as hardware that is pulled out: one of the root's, or a chip.</summary>
     public NtStatus PullOut(DeviceNode node)
     {
-        if (!_rootBus!.Remove(node.PhysicalDevice)) return STATUS_INVALID_DEVICE_REQUEST;
-        Enumerate(Root!);
+        if (_rootBus!.Remove(node.PhysicalDevice)) Enumerate(Root!);
+        else if (Buses.PullOut(nt.Computer, node)) Enumerate(node.Parent!);
+        else return STATUS_INVALID_DEVICE_REQUEST;
         return STATUS_SUCCESS;
     }
 

@@ -75,8 +75,17 @@ public sealed class DeviceTree
     /// <summary>Stops a device, gives it resources anew, and starts it again.</summary>
     public NtStatus Rebalance(DeviceNode device) => Do(() => _nt.Pnp.Rebalance(device));
 
-    /// <summary>A root-enumerated device is gone without a word before.</summary>
+    /// <summary>A device is gone without a word before: its registers too, if it has some.</summary>
+    /// <returns>STATUS_INVALID_DEVICE_REQUEST if it hangs on a driver's bus, whose own business that is.</returns>
     public NtStatus PullOut(DeviceNode device) => Do(() => _nt.Pnp.PullOut(device));
+
+    /// <summary>One minor of IRP_MJ_PNP, by itself, and the state that it leads to.</summary>
+    /// <param name="minor">IRP_MN_*.</param>
+    /// <param name="detail">Of a question: the type of relations, of a text, of a use.</param>
+    /// <returns>What the stack answered; STATUS_INVALID_DEVICE_STATE if NT would not send it in the device's
+    /// state.</returns>
+    public NtStatus Send(DeviceNode device, byte minor, uint detail = 0) =>
+        Do(() => _nt.Pnp.Step(device, minor, detail));
 
     /// <summary>Links of the enabled interfaces of a class, to be opened.</summary>
     public IReadOnlyList<string> Interfaces(Guid interfaceClass) =>

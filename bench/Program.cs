@@ -14,11 +14,13 @@ static class Program
         if (args is ["memory"]) return KernelBenchmarks.Memory(200);
         if (args is ["memory", string machines]) return KernelBenchmarks.Memory(int.Parse(machines));
         if (args is ["ata", ..]) return ChipBench.Ata(args.Length > 1 ? long.Parse(args[1]) : 64);
+        if (args is ["pnp", ..]) return PnpBench.Run(args.Length > 1 ? int.Parse(args[1]) : 200);
         if (args is ["uart", ..]) return ChipBench.Uart(args.Length > 1 ? int.Parse(args[1]) : 1 << 20);
         Console.Error.WriteLine("""
             usage: engine [WORKLOAD...]
                    ata [MEGABYTES]
                    uart [BYTES]
+                   pnp [COUNT]
                    kernel
                    dispatcher
                    io [COUNT]

@@ -115,7 +115,8 @@ static class Arguments
             return action();
         }
         catch (Exception e) when (
-            e is UsageException or BadImageException or InfException or BoardException or IOException or UnauthorizedAccessException)
+            e is UsageException or BadImageException or InfException or BoardException or IOException
+                or UnauthorizedAccessException)
         {
             Console.Error.WriteLine(e.Message);
             return Program.Unusable;

@@ -27,7 +27,8 @@ static class CheckCommand
                 registryFiles, before, board, device, processors, schedule };
         command.SetAction(parsed => Arguments.Guard(() =>
         {
-            var run = new CheckRun(DriverFile.Open(parsed.GetValue(driver)!, parsed.GetValue(device)), new SessionOptions
+            var file = DriverFile.Open(parsed.GetValue(driver)!, parsed.GetValue(device));
+            var run = new CheckRun(file, new SessionOptions
             {
                 Seed = parsed.GetValue(seed),
                 InstructionLimit = parsed.GetValue(timeout),

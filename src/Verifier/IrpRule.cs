@@ -111,7 +111,8 @@ public sealed class IrpRule(Reporter reporter) : IObserver
         if (routine.IsNull || irp.CurrentLocation > irp.StackCount) return;
         Driver? owner = nt.Loader.Drivers.FirstOrDefault(o => o.Image.Contains(routine));
         Va holder = DriverOf(irp.CurrentStackLocation);
-        if (owner is null || holder.IsNull || owner.Object.Address == holder || !owner.Image.Contains(d.Routine)) return;
+        if (owner is null || holder.IsNull || owner.Object.Address == holder || !owner.Image.Contains(d.Routine))
+            return;
         // A port driver's routines serve the devices of its miniports.
         DriverObject below = irp.CurrentStackLocation.DeviceObject.DriverObject;
         if (owner.Image.Contains(below.MajorFunction(irp.CurrentStackLocation.MajorFunction))) return;

@@ -30,8 +30,8 @@ public sealed class PnpRule(Reporter reporter) : IObserver
         {
             NtStatus status = irp.IoStatus.Status;
             if (!above.HasPassedDown && !status.IsSuccess && status != STATUS_NOT_SUPPORTED)
-                Report(nt, nt.DriverOfDevice(above.Device), $"{NameOf(above.Minor)} is passed down with the failure {status}: a driver that "
-                    + "fails it completes it", 0x215);
+                Report(nt, nt.DriverOfDevice(above.Device), $"{NameOf(above.Minor)} is passed down with the failure "
+                    + $"{status}: a driver that fails it completes it", 0x215);
             above.HasPassedDown = true;
         }
         DeviceObject device = location.DeviceObject;
@@ -49,7 +49,7 @@ public sealed class PnpRule(Reporter reporter) : IObserver
         if (visits.Count == 0) _visits.Remove(d.Irp);
         if (visit.HasPassedDown || d.Completed is not { } status) return;
         if (!status.IsSuccess && MayNotFail(visit.Minor))
-            Report(nt, nt.DriverOfDevice(visit.Device), $"{NameOf(visit.Minor)} is failed with {status}, which it may not be", 0x247);
+            Report(nt, visit, $"{NameOf(visit.Minor)} is failed with {status}, which it may not be", 0x247);
         else if (!visit.IsPhysical) CheckKept(nt, visit, status);
     }
 
@@ -57,11 +57,11 @@ public sealed class PnpRule(Reporter reporter) : IObserver
     void CheckKept(NtKernel nt, Visit visit, NtStatus status)
     {
         if (visit.Minor > LastMinor)
-            Report(nt, nt.DriverOfDevice(visit.Device), $"The unknown minor {visit.Minor:X2} is completed, not passed down", 0x22D);
+            Report(nt, visit, $"The unknown minor {visit.Minor:X2} is completed, not passed down", 0x22D);
         else if (status == STATUS_NOT_SUPPORTED)
-            Report(nt, nt.DriverOfDevice(visit.Device), $"{NameOf(visit.Minor)} is completed as it came, not passed down", 0x22F);
+            Report(nt, visit, $"{NameOf(visit.Minor)} is completed as it came, not passed down", 0x22F);
         else if (status.IsSuccess && visit.Minor != IRP_MN_QUERY_INTERFACE)
-            Report(nt, nt.DriverOfDevice(visit.Device), $"{NameOf(visit.Minor)} is completed with success before the drivers below have "
+            Report(nt, visit, $"{NameOf(visit.Minor)} is completed with success before the drivers below have "
                 + "seen it", 0x22E);
     }
 
@@ -75,8 +75,8 @@ public sealed class PnpRule(Reporter reporter) : IObserver
         DeviceObject device = added.Before.AttachedDevice;
         for (int i = 0; i < mostDevices && !device.IsNull; i++, device = device.AttachedDevice)
             if ((device.Flags & DO_DEVICE_INITIALIZING) != 0)
-                Report(nt, added.Driver.Name, "AddDevice has left DO_DEVICE_INITIALIZING set: nobody can open the device, or "
-                    + "attach to it", 0x243);
+                Report(nt, added.Driver.Name, "AddDevice has left DO_DEVICE_INITIALIZING set: nobody can open the "
+                    + "device, or attach to it", 0x243);
     }
 
     public void DeviceRemoved(NtKernel nt, DeviceRemoved removed)
@@ -116,6 +116,9 @@ public sealed class PnpRule(Reporter reporter) : IObserver
         "QUERY_BUS_INFORMATION", "DEVICE_USAGE_NOTIFICATION", "SURPRISE_REMOVAL", "QUERY_LEGACY_BUS_INFORMATION",
         "DEVICE_ENUMERATED",
     ];
+
+    void Report(NtKernel nt, Visit visit, string what, uint code) =>
+        Report(nt, nt.DriverOfDevice(visit.Device), what, code);
 
     void Report(NtKernel nt, string? driver, string what, uint code) => reporter.Report(nt, "Pnp", Severity.Error,
         $"{what}. (Driver Verifier: 0xC9/0x{code:X})", driver: driver);

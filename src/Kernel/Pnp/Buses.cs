@@ -26,10 +26,10 @@ static class Buses
         string[] path = node.InstancePath.Split('\\');
         if (path is ["ACPI", var id, var number])
         {
-            if (computer.Firmware.Devices.FirstOrDefault(d => d.Id == id && $"{d.Number:X}" == number) is not { } fixedOne)
-                return false;
-            fixedOne.IsPresent = false;
-            return true;
+            FirmwareDevice? chip = computer.Firmware.Devices.FirstOrDefault(
+                d => d.Id == id && $"{d.Number:X}" == number);
+            if (chip is not null) chip.IsPresent = false;
+            return chip is not null;
         }
         if (path[0] != "PCI" || computer.Pci.Find(new PciSlot((int)(node.Address >> 16), (int)(node.Address & 7)))
             is not { } function) return false;

@@ -71,7 +71,8 @@ sealed partial class Pnp
         return STATUS_SUCCESS;
     }
 
-    /// <summary>What may be asked at any time, with parameters that mean something, and answers that are freed.</summary>
+    /// <summary>What may be asked at any time, with parameters that mean something, and answers that are
+    /// freed.</summary>
     NtStatus Question(DeviceNode node, byte minor, uint detail)
     {
         switch (minor)
@@ -90,7 +91,8 @@ sealed partial class Pnp
                 Text(node, (BusQueryIdType)(detail % 4));
                 return STATUS_SUCCESS;
             case IRP_MN_QUERY_RESOURCES or IRP_MN_QUERY_RESOURCE_REQUIREMENTS or IRP_MN_QUERY_BUS_INFORMATION:
-                return Ask(node, minor, null, block => block.ToString()) is null ? STATUS_NOT_SUPPORTED : STATUS_SUCCESS;
+                return Ask(node, minor, null, block => block.ToString()) is null ? STATUS_NOT_SUPPORTED
+                    : STATUS_SUCCESS;
             case IRP_MN_FILTER_RESOURCE_REQUIREMENTS:
                 FilterRequirements(node);
                 return STATUS_SUCCESS;

@@ -75,7 +75,8 @@ sealed class TestBus : WdmDriver
 
     ulong Relations(IReadOnlyList<Va> devices)
     {
-        var relations = At<DeviceRelations>(new Va(Block(new byte[DeviceRelations.SizeOf(Math.Max(devices.Count, 1))])));
+        int size = DeviceRelations.SizeOf(Math.Max(devices.Count, 1));
+        var relations = At<DeviceRelations>(new Va(Block(new byte[size])));
         relations.Count = (uint)devices.Count;
         for (int i = 0; i < devices.Count; i++)
         {

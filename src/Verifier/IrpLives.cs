@@ -101,13 +101,18 @@ public sealed class IrpLives : IIrpObserver
         return _live[step.Irp] = new Live(life, before);
     }
 
-    /// <summary>The function of an IRP that is being dispatched, with the control code if it has one.</summary>
+    /// <summary>The function of an IRP that is being dispatched, with the control code, or the minor function, if it has
+    /// one.</summary>
     internal static string RequestName(NtKernel nt, IrpStep step)
     {
         IrpMajor major = step.Event.Major;
-        return major is IrpMajor.IRP_MJ_DEVICE_CONTROL or IrpMajor.IRP_MJ_INTERNAL_DEVICE_CONTROL
-            or IrpMajor.IRP_MJ_FILE_SYSTEM_CONTROL
-            ? $"{major} 0x{(uint)Irp.At(nt.Memory, step.Irp).CurrentStackLocation.Parameter3:X}" : major.ToString();
+        IoStackLocation location = Irp.At(nt.Memory, step.Irp).CurrentStackLocation;
+        if (major is IrpMajor.IRP_MJ_DEVICE_CONTROL or IrpMajor.IRP_MJ_INTERNAL_DEVICE_CONTROL
+            or IrpMajor.IRP_MJ_FILE_SYSTEM_CONTROL) return $"{major} 0x{location.IoControlCode:X}";
+        if (MinorNames.Find(major, location.MinorFunction) is not { } minor) return major.ToString();
+        // Of a power IRP it matters whose state, and which.
+        return major == IrpMajor.IRP_MJ_POWER && location.MinorFunction is Wdm.IRP_MN_SET_POWER or Wdm.IRP_MN_QUERY_POWER
+            ? $"{minor} {(location.PowerStateType == Wdm.SystemPowerState ? 'S' : 'D')}{location.PowerState - 1}" : minor;
     }
 
     /// <summary>Who does it, in words: the thread, or the DPCs of a processor.</summary>

@@ -103,19 +103,7 @@ public sealed class PnpRule(Reporter reporter) : IObserver
         }
     }
 
-    /// <summary>IRP_MN_*, as its minor function is.</summary>
-    public static string NameOf(byte minor) => minor < s_names.Length && s_names[minor].Length > 0
-        ? "IRP_MN_" + s_names[minor] : $"IRP_MJ_PNP {minor:X2}";
-
-    static readonly string[] s_names =
-    [
-        "START_DEVICE", "QUERY_REMOVE_DEVICE", "REMOVE_DEVICE", "CANCEL_REMOVE_DEVICE", "STOP_DEVICE",
-        "QUERY_STOP_DEVICE", "CANCEL_STOP_DEVICE", "QUERY_DEVICE_RELATIONS", "QUERY_INTERFACE", "QUERY_CAPABILITIES",
-        "QUERY_RESOURCES", "QUERY_RESOURCE_REQUIREMENTS", "QUERY_DEVICE_TEXT", "FILTER_RESOURCE_REQUIREMENTS", "",
-        "READ_CONFIG", "WRITE_CONFIG", "EJECT", "SET_LOCK", "QUERY_ID", "QUERY_PNP_DEVICE_STATE",
-        "QUERY_BUS_INFORMATION", "DEVICE_USAGE_NOTIFICATION", "SURPRISE_REMOVAL", "QUERY_LEGACY_BUS_INFORMATION",
-        "DEVICE_ENUMERATED",
-    ];
+    static string NameOf(byte minor) => MinorNames.Find(IrpMajor.IRP_MJ_PNP, minor) ?? $"IRP_MJ_PNP {minor:X2}";
 
     void Report(NtKernel nt, Visit visit, string what, uint code) =>
         Report(nt, nt.DriverOfDevice(visit.Device), what, code);

@@ -9,6 +9,7 @@ public sealed class SampleCheckTests
     [InlineData("Perf", "echo"), InlineData("Builder", "pending"), InlineData("Reinit", "echo")]
     [InlineData("Methods"), InlineData("Monolithic"), InlineData("Parallel"), InlineData("Queue")]
     [InlineData("CsqQueue"), InlineData("Associated"), InlineData("Workers"), InlineData("Locks")]
+    [InlineData("Function")]
     public void Check_finds_nothing_in_either_language(string name, string? below = null)
     {
         foreach (string file in (string[])[Repository.Sample(name.ToLowerInvariant()), $"{Repository.Samples}:{name}"])

@@ -99,6 +99,22 @@ public sealed class DeterminismTests
     }
 
     [Fact]
+    public void A_machine_with_hardware_under_plug_and_play_is_the_same_in_two_processes()
+    {
+        string board = Path.Combine(Repository.Root, "samples", "pc.json");
+        string[] run = ["run", Repository.Sample("serial"), "--board", board, "--device", "*PNP0501", "--json", "--calls",
+            "--trace", "--processors", "2", "--schedule", "random", "--seed", "7", @"open \\.\COM1", "write 48656c6c6f",
+            "read 5", "close"];
+        string[] check = ["check", Repository.Sample("function"), "--json", "--seed", "7"];
+        foreach (string[] arguments in (string[][])[run, check])
+        {
+            CommandLine first = CommandLine.Run(arguments), second = CommandLine.Run(arguments);
+            Assert.True(first.ExitCode == 0, first.Output + first.Errors);
+            Assert.Equal(first.Output, second.Output);
+        }
+    }
+
+    [Fact]
     public void A_crash_is_the_same_in_two_processes()
     {
         string[] arguments = ["check", Repository.Driver("missing"), "--json"];

@@ -9,13 +9,32 @@ public sealed class SampleCheckTests
     [InlineData("Perf", "echo"), InlineData("Builder", "pending"), InlineData("Reinit", "echo")]
     [InlineData("Methods"), InlineData("Monolithic"), InlineData("Parallel"), InlineData("Queue")]
     [InlineData("CsqQueue"), InlineData("Associated"), InlineData("Workers"), InlineData("Locks")]
-    public void Check_finds_nothing_in_either_language(string name, string? below = null)
+    [InlineData("VirtualBus")]
+    public void Check_finds_nothing_in_either_language(string name, string? below = null) =>
+        Check(name, below is null ? [] : ["--with", Repository.Driver(below)]);
+
+    [Theory]
+    [InlineData("GenPort", @"ACPI\RNG0002", PortAndMemoryTests.Ports)]
+    [InlineData("MapMem", @"PCI\VEN_1234&DEV_5A4D", PortAndMemoryTests.Window)]
+    public void Check_finds_nothing_with_the_hardware(string name, string device, string board)
+    {
+        string path = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid()}.json");
+        File.WriteAllText(path, board);
+        try
+        {
+            Check(name, ["--board", path, "--device", device]);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    static void Check(string name, string[] more)
     {
         foreach (string file in (string[])[Repository.Sample(name.ToLowerInvariant()), $"{Repository.Samples}:{name}"])
         {
-            string[] arguments = ["check", file, "--json"];
-            if (below is not null) arguments = [.. arguments, "--with", Repository.Driver(below)];
-            CommandLine run = CommandLine.Run(arguments);
+            CommandLine run = CommandLine.Run(["check", file, "--json", .. more]);
             Assert.True(run.ExitCode == 0, $"{file}\n{run.Output}{run.Errors}");
         }
     }

@@ -9,7 +9,7 @@ public sealed class SampleCheckTests
     [InlineData("Perf", "echo"), InlineData("Builder", "pending"), InlineData("Reinit", "echo")]
     [InlineData("Methods"), InlineData("Monolithic"), InlineData("Parallel"), InlineData("Queue")]
     [InlineData("CsqQueue"), InlineData("Associated"), InlineData("Workers"), InlineData("Locks")]
-    [InlineData("VirtualBus")]
+    [InlineData("VirtualBus"), InlineData("DiskPerf")]
     public void Check_finds_nothing_in_either_language(string name, string? below = null) =>
         Check(name, below is null ? [] : ["--with", Repository.Driver(below)]);
 

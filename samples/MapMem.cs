@@ -6,8 +6,8 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Samples;
 
-/// <summary>A device's memory in a program's address space: the device's own, and nothing else. What a program has mapped
-/// goes with its handle, and when the device goes.</summary>
+/// <summary>A device's memory in a program's address space: the device's own, and nothing else. What a program has
+/// mapped goes with its handle, and when the device goes.</summary>
 public sealed partial class MapMem : PlugSample
 {
     const int Most = 16, MutexOffset = 0x48, ExtensionSize = MutexOffset + 0x38;
@@ -105,8 +105,8 @@ public sealed partial class MapMem : PlugSample
     // The registers must not move under a program.
     protected override bool MayStop(Device device) => ((Window)device).Count == 0;
 
-    // A view of physical memory begins at a multiple of 64 KiB and ends with a page: what lies there as well, before and
-    // behind the part that is wanted, must be the device's too.
+    // A view of physical memory begins at a multiple of 64 KiB and ends with a page: what lies there as well, before
+    // and behind the part that is wanted, must be the device's too.
     static NtStatus Check(Window x, ulong offset, ulong length)
     {
         if (length == 0 || offset >= x.Length || length > x.Length - offset) return STATUS_INVALID_PARAMETER;

@@ -6,9 +6,9 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Samples;
 
-/// <summary>What the function drivers of devices here share: their place in the stack, an interface by which programs open
-/// them, and the answers to plug and play and power. A driver says what it does when its hardware is there and when it
-/// goes.</summary>
+/// <summary>What the function drivers of devices here share: their place in the stack, an interface by which programs
+/// open them, and the answers to plug and play and power. A driver says what it does when its hardware is there
+/// and when it goes.</summary>
 public abstract partial class PlugSample : Sample
 {
     const byte SystemWorking = 1;
@@ -22,8 +22,8 @@ public abstract partial class PlugSample : Sample
         [Embedded(0x10)] public partial RemoveLock RemoveLock { get; }
         [Embedded(0x38)] public partial UnicodeString Link { get; }
 
-        /// <summary>EX_RUNDOWN_REF. Held by who uses the hardware; run down while the device is stopped, without power, or
-        /// gone.</summary>
+        /// <summary>EX_RUNDOWN_REF. Held by who uses the hardware; run down while the device is stopped, without
+        /// power, or gone.</summary>
         public Va Use => Address + 0x30;
     }
 
@@ -58,8 +58,7 @@ public abstract partial class PlugSample : Sample
     {
     }
 
-    /// <summary>A control code with its buffers in the system's: not before it starts, nor while it is stopped, without power
-    /// or gone.</summary>
+    /// <summary>A control code with its buffers in the system's: only while the device runs and has power.</summary>
     protected abstract NtStatus Control(Device x, Irp irp, IoStackLocation location, out ulong information);
 
     protected NtStatus PlugFinish(Device x, Irp irp, NtStatus status, ulong information = 0)

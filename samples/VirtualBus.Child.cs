@@ -61,7 +61,8 @@ public sealed partial class VirtualBus
         // Nothing else leaves with a device that is ejected: there are no such relations.
         if (type != DeviceRelationType.TargetDeviceRelation) return Unanswered(irp);
         Nt.ObfReferenceObject(child.Self.Address);
-        NtStatus status = Answer(irp, [.. BitConverter.GetBytes(1UL), .. BitConverter.GetBytes(child.Self.Address.Value)]);
+        NtStatus status = Answer(
+            irp, [.. BitConverter.GetBytes(1UL), .. BitConverter.GetBytes(child.Self.Address.Value)]);
         if (!status.IsSuccess) Nt.ObfDereferenceObject(child.Self.Address);
         return status;
     }
@@ -116,7 +117,8 @@ public sealed partial class VirtualBus
             case IRP_MN_QUERY_DEVICE_RELATIONS:
                 return QueryRelations(child, irp, location.RelationType);
             case IRP_MN_QUERY_BUS_INFORMATION:
-                return Answer(irp, [.. s_busType.ToByteArray(), .. BitConverter.GetBytes(InterfaceTypeUndefined), 0, 0, 0, 0]);
+                return Answer(irp, [
+                    .. s_busType.ToByteArray(), .. BitConverter.GetBytes(InterfaceTypeUndefined), 0, 0, 0, 0]);
             default:
                 // It needs no resources, and has no interfaces and no configuration space.
                 return Unanswered(irp);

@@ -6,8 +6,8 @@ using static Ringdown.Kernel.Wdm;
 
 namespace Ringdown.Samples;
 
-/// <summary>A bus whose devices are plugged in, pulled out and ejected by control codes. Each device on it has a number,
-/// which is its instance: VIRTUALBUS\Child\01.</summary>
+/// <summary>A bus whose devices are plugged in, pulled out and ejected by control codes. Each device on it has a
+/// number, which is its instance: VIRTUALBUS\Child\01.</summary>
 public sealed partial class VirtualBus : PlugSample
 {
     const uint Most = 99;
@@ -27,8 +27,8 @@ public sealed partial class VirtualBus : PlugSample
         public Child? Find(uint number) => Children.Find(c => c.Number == number);
     }
 
-    /// <summary>A device that is not present any more, and of which the bus has said so, is missing: only then its object
-    /// may go.</summary>
+    /// <summary>A device that is not present any more, and of which the bus has said so, is missing: only then its
+    /// object may go.</summary>
     sealed class Child(DeviceObject self, Bus bus, uint number)
     {
         public DeviceObject Self { get; } = self;

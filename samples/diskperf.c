@@ -132,7 +132,8 @@ static NTSTATUS AfterBelow(PDISKPERF x, PIRP irp, UCHAR minor)
     }
     // Paging makes drivers below answer at a raised IRQL: then the filter is no longer pageable either.
     if (minor == IRP_MN_DEVICE_USAGE_NOTIFICATION && NT_SUCCESS(status)
-        && location->Parameters.UsageNotification.Type == DeviceUsageTypePaging && !(x->Below->Flags & DO_POWER_PAGABLE))
+        && location->Parameters.UsageNotification.Type == DeviceUsageTypePaging
+        && !(x->Below->Flags & DO_POWER_PAGABLE))
         x->Self->Flags &= ~DO_POWER_PAGABLE;
     IoCompleteRequest(irp, IO_NO_INCREMENT);
     IoReleaseRemoveLock(&x->RemoveLock, irp);

@@ -94,7 +94,8 @@ static NTSTATUS Control(PPLUG plug, PIRP irp, PIO_STACK_LOCATION location, PULON
     ULONG code = location->Parameters.DeviceIoControl.IoControlCode, offset, value = 0;
     ULONG size = (code >> 2) & 0xF;
     BOOLEAN isRead = code == READ_CODE(size);
-    if ((size != 1 && size != 2 && size != 4) || (!isRead && code != WRITE_CODE(size))) return STATUS_INVALID_DEVICE_REQUEST;
+    if ((size != 1 && size != 2 && size != 4) || (!isRead && code != WRITE_CODE(size)))
+        return STATUS_INVALID_DEVICE_REQUEST;
     if (location->Parameters.DeviceIoControl.InputBufferLength != sizeof(ULONG) + (isRead ? 0 : size))
         return STATUS_INFO_LENGTH_MISMATCH;
     RtlCopyMemory(&offset, buffer, sizeof(offset));

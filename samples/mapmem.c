@@ -1,5 +1,5 @@
-// A device's memory in a program's address space: the device's own, and nothing else. What a program has mapped goes with its
-// handle, and when the device goes.
+// A device's memory in a program's address space: its own, and nothing else. What a program has mapped goes with
+// its handle, and when the device goes.
 #define INITGUID
 #include <ntifs.h>
 #include "plug.h"
@@ -97,8 +97,8 @@ static void Removed(PPLUG x)
 {
 }
 
-// A view of physical memory begins at a multiple of 64 KiB and ends with a page: what lies there as well, before and behind the
-// part that is wanted, must be the device's too.
+// A view of physical memory begins at a multiple of 64 KiB and ends with a page: what lies there as well, before and
+// behind the part that is wanted, must be the device's too.
 static NTSTATUS Check(PMAPMEM x, WANTED *wanted)
 {
     if (wanted->Length == 0 || wanted->Offset >= x->Length || wanted->Length > x->Length - wanted->Offset)
@@ -155,7 +155,8 @@ static NTSTATUS Control(PPLUG plug, PIRP irp, PIO_STACK_LOCATION location, PULON
     ULONG input = location->Parameters.DeviceIoControl.InputBufferLength;
     if (code != IOCTL_MAP && code != IOCTL_UNMAP) return STATUS_INVALID_DEVICE_REQUEST;
     // A filter above may have sent it from anywhere: the views are the caller's, and only a program's.
-    if (irp->RequestorMode != UserMode || IoGetRequestorProcess(irp) != IoGetCurrentProcess()) return STATUS_ACCESS_DENIED;
+    if (irp->RequestorMode != UserMode || IoGetRequestorProcess(irp) != IoGetCurrentProcess())
+        return STATUS_ACCESS_DENIED;
     if (code == IOCTL_UNMAP) {
         if (input != sizeof(PVOID)) return STATUS_INFO_LENGTH_MISMATCH;
         PMAPPING mapping = Take(x, location->FileObject, IoGetCurrentProcess(), *buffer);

@@ -1,4 +1,4 @@
-// What the function drivers of devices here share: their place in the stack, an interface by which programs open them, and the
+// What the function drivers of devices here share: a place in the stack, an interface by which programs open them, the
 // answers to plug and play and power. A driver says what it does when its hardware is there and when it goes.
 #pragma once
 #include "sample.h"
@@ -21,7 +21,7 @@ static void Stop(PPLUG x);
 static BOOLEAN MayStop(PPLUG x);
 // The last thing before the device object goes.
 static void Removed(PPLUG x);
-// A control code with its buffers in the system's: not before it starts, nor while it is stopped, without power or gone.
+// A control code with its buffers in the system's: only while the device runs and has power.
 static NTSTATUS Control(PPLUG x, PIRP irp, PIO_STACK_LOCATION location, PULONG_PTR information);
 
 static NTSTATUS PlugFinish(PPLUG x, PIRP irp, NTSTATUS status, ULONG_PTR information)

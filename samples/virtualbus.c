@@ -1,4 +1,4 @@
-// A bus whose devices are plugged in, pulled out and ejected by control codes. Each device on it has a number, which is its
+// A bus whose devices are plugged in, pulled out and ejected by control codes. Each device on it has a number, its
 // instance: VIRTUALBUS\Child\01.
 #define INITGUID
 #include "plug.h"
@@ -20,8 +20,8 @@ typedef struct {
     LIST_ENTRY Children;
 } BUS, *PBUS;
 
-// Of a physical device object. A device that is not present any more, and of which the bus has said so, is missing: only
-// then its object may go.
+// Of a physical device object. A device that is not present any more, and of which the bus has said so, is missing:
+// only then its object may go.
 typedef struct {
     PDEVICE_OBJECT Self;
     PBUS Bus;
@@ -142,7 +142,8 @@ static NTSTATUS Relations(PBUS bus, PIRP irp)
     ExAcquireFastMutex(&bus->Mutex);
     for (PLIST_ENTRY entry = bus->Children.Flink; entry != &bus->Children; entry = entry->Flink)
         if (CONTAINING_RECORD(entry, CHILD, Entry)->Present) count++;
-    list = ExAllocatePoolWithTag(PagedPool, FIELD_OFFSET(DEVICE_RELATIONS, Objects) + count * sizeof(PDEVICE_OBJECT), TAG);
+    list = ExAllocatePoolWithTag(
+        PagedPool, FIELD_OFFSET(DEVICE_RELATIONS, Objects) + count * sizeof(PDEVICE_OBJECT), TAG);
     if (list == NULL) {
         ExReleaseFastMutex(&bus->Mutex);
         return STATUS_INSUFFICIENT_RESOURCES;

@@ -40,7 +40,8 @@ public sealed class DiskPerfTests
     }
 
     // Times differ with the language: a result has only whether there are any.
-    static (long BytesRead, long BytesWritten, uint Reads, uint Writes, uint Depth) Counters(SampleScript s, UserFile disk)
+    static (long BytesRead, long BytesWritten, uint Reads, uint Writes, uint Depth) Counters(
+        SampleScript s, UserFile disk)
     {
         UserRequest done = disk.DeviceIoControl(DiskPerf.PerformanceCode, [], DiskPerf.PerformanceSize);
         Assert.Equal((STATUS_SUCCESS, (ulong)DiskPerf.PerformanceSize), (done.Status, done.Information));
@@ -74,9 +75,11 @@ public sealed class DiskPerfTests
     public void It_has_the_flags_of_the_disk_and_sleeps_stops_and_goes_with_it() => Compare((s, node, disk) =>
     {
         const uint direct = 0x10, pagable = 0x2000, initializing = 0x80;
-        DeviceObject top = s.Machine.Nt.IoGetAttachedDevice(node.PhysicalDevice), function = node.PhysicalDevice.AttachedDevice;
+        DeviceObject top = s.Machine.Nt.IoGetAttachedDevice(node.PhysicalDevice);
+        DeviceObject function = node.PhysicalDevice.AttachedDevice;
         Assert.Equal(top, function.AttachedDevice);
-        Assert.Equal((function.Flags & (direct | pagable), 0u), (top.Flags & (direct | pagable), top.Flags & initializing));
+        Assert.Equal((function.Flags & (direct | pagable), 0u),
+            (top.Flags & (direct | pagable), top.Flags & initializing));
         Assert.Equal((direct, function.DeviceType), (top.Flags & direct, top.DeviceType));
         s.Machine.Nt.PoRequestPowerIrp(node.PhysicalDevice, 2, 4, Va.Null, Va.Null, Va.Null);
         s.Machine.Nt.User.RunUntilIdle();

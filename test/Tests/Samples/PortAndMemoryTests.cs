@@ -26,7 +26,8 @@ public sealed class PortAndMemoryTests
           { "name": "C", "offset": "0x3FFC", "value": "0x33333333" } ] } ] }
         """;
 
-    static void Compare(string board, string id, string name, Func<NtDriver> make, Action<SampleScript, DeviceNode> script) =>
+    static void Compare(string board, string id, string name, Func<NtDriver> make,
+        Action<SampleScript, DeviceNode> script) =>
         SampleScript.Compare([], [new(name, make)], s =>
         {
             DeviceTree devices = s.Machine.Nt.User.Devices;
@@ -40,7 +41,8 @@ public sealed class PortAndMemoryTests
             s.Machine.Nt.User.RunUntilIdle();
         }, computer => Board.Parse(board).Attach(computer));
 
-    static UserFile Open(SampleScript s, Guid guid) => s.OpenPath(Assert.Single(s.Machine.Nt.User.Devices.Interfaces(guid)));
+    static UserFile Open(SampleScript s, Guid guid) =>
+        s.OpenPath(Assert.Single(s.Machine.Nt.User.Devices.Interfaces(guid)));
 
     static byte[] Offset(uint offset, params byte[] value) => [.. BitConverter.GetBytes(offset), .. value];
 
@@ -59,10 +61,11 @@ public sealed class PortAndMemoryTests
             Assert.Equal([0xCD, 0xEF], s.Control(file, GenPort.ReadCode(2), Offset(2), 2).Output);
             Assert.Equal([1, 2, 3, 4], s.Control(file, GenPort.ReadCode(4), Offset(4), 4).Output);
             // Behind the range, over its end, and where a sum would wrap.
-            foreach ((uint size, uint offset) in ((uint, uint)[])[(1, 8), (2, 7), (2, 1), (4, 6), (4, 8), (1, uint.MaxValue),
-                (4, uint.MaxValue - 3), (2, 0x8000_0000)])
+            foreach ((uint size, uint offset) in ((uint, uint)[])[(1, 8), (2, 7), (2, 1), (4, 6), (4, 8),
+                (1, uint.MaxValue), (4, uint.MaxValue - 3), (2, 0x8000_0000)])
             {
-                Assert.Equal(STATUS_INVALID_PARAMETER, s.Control(file, GenPort.ReadCode(size), Offset(offset), 4).Status);
+                Assert.Equal(STATUS_INVALID_PARAMETER,
+                    s.Control(file, GenPort.ReadCode(size), Offset(offset), 4).Status);
                 Assert.Equal(STATUS_INVALID_PARAMETER,
                     s.Control(file, GenPort.WriteCode(size), Offset(offset, new byte[size]), 0).Status);
             }
@@ -70,12 +73,14 @@ public sealed class PortAndMemoryTests
             Assert.Equal(STATUS_INFO_LENGTH_MISMATCH, s.Control(file, GenPort.WriteCode(2), Offset(0, 1), 4).Status);
             Assert.Equal(STATUS_BUFFER_TOO_SMALL, s.Control(file, GenPort.ReadCode(4), Offset(0), 3).Status);
             foreach (uint size in (uint[])[0, 3, 8])
-                Assert.Equal(STATUS_INVALID_DEVICE_REQUEST, s.Control(file, GenPort.ReadCode(size), Offset(0), 8).Status);
+                Assert.Equal(STATUS_INVALID_DEVICE_REQUEST,
+                    s.Control(file, GenPort.ReadCode(size), Offset(0), 8).Status);
             s.Note($"{s.Machine.Nt.SetSystemState(SystemState.Sleeping1)}");
             s.Control(file, GenPort.ReadCode(1), Offset(1), 1);
         });
 
-    static byte[] Range(ulong offset, ulong length) => [.. BitConverter.GetBytes(offset), .. BitConverter.GetBytes(length)];
+    static byte[] Range(ulong offset, ulong length) =>
+        [.. BitConverter.GetBytes(offset), .. BitConverter.GetBytes(length)];
 
     // An address differs with what else the process has: the results have only its place in the page.
     static (NtStatus Status, Va Address) Map(SampleScript s, UserFile file, ulong offset, ulong length)
@@ -142,7 +147,7 @@ public sealed class PortAndMemoryTests
         return isThere;
     }
 
-    /// <summary>What lies beside the device's memory in the same 64 KiB, or the same page, would be in the view.</summary>
+    /// <summary>What lies beside the device's memory in the same 64 KiB, or page, would be in the view.</summary>
     [Theory, InlineData("c"), InlineData("c#")]
     public void Mapmem_does_not_show_its_neighbours(string language)
     {
@@ -150,11 +155,13 @@ public sealed class PortAndMemoryTests
         if (language == "c") m.Load(Repository.Sample("mapmem"));
         else m.Nt.Loader.Load("mapmem", new MapMem());
         DeviceTree devices = m.Nt.User.Devices;
-        DeviceNode node = devices.AddRootDevice(@"Root\Window", "mapmem", RequirementText.Parse("memory C0208000-C02200FF"));
+        DeviceNode node = devices.AddRootDevice(
+            @"Root\Window", "mapmem", RequirementText.Parse("memory C0208000-C02200FF"));
         Assert.True(node.IsStarted);
         UserFile file = m.Open(devices.Interfaces(MapMem.Interface)[0]);
         foreach ((ulong offset, ulong length, bool fits) in ((ulong, ulong, bool)[])[(0, 8, false), (0x7FFF, 2, false),
-            (0x8000, 8, true), (0x8000, 0x1_0000, true), (0x1_7FFF, 1, true), (0x1_7FFF, 2, false), (0x1_8000, 4, false)])
+            (0x8000, 8, true), (0x8000, 0x1_0000, true), (0x1_7FFF, 1, true), (0x1_7FFF, 2, false),
+            (0x1_8000, 4, false)])
             Assert.Equal(fits ? STATUS_SUCCESS : new NtStatus(0xC0000220),
                 file.DeviceIoControl(MapMem.MapCode, Range(offset, length), 8).Status);
         Assert.Equal(STATUS_SUCCESS, devices.PullOut(node));

@@ -61,7 +61,9 @@ public sealed class VirtualBusTests
         Assert.Equal([@"VirtualBus\Child"], seven.HardwareIds);
         Assert.Equal([@"VirtualBus\Generic"], seven.CompatibleIds);
         Assert.Equal(("Device on a virtual bus", "Socket 07", 7u, 7u,
-            CapabilityFlags.Removable | CapabilityFlags.EjectSupported), (seven.Description, seven.Location, seven.Address, seven.UINumber, seven.Capabilities));
+            CapabilityFlags.Removable | CapabilityFlags.EjectSupported),
+            (seven.Description, seven.Location, seven.Address,
+                seven.UINumber, seven.Capabilities));
         UserFile box = OpenChild(s, 12);
         s.Write(box, "a letter"u8);
         s.Read(box, 64);

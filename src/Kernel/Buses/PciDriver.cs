@@ -16,14 +16,16 @@ public sealed class PciDriver : BusDriver
     private protected override Action Watch(Action changed, Action<object> eject, Action<object> wake)
     {
         PciBus pci = Nt.Computer.Pci;
+        // An event takes delegates of one type only, and the power manager listens too.
+        Action<PciFunction> ejected = f => eject(f), woken = f => wake(f);
         pci.Changed += changed;
-        pci.EjectRequested += eject;
-        pci.Woken += wake;
+        pci.EjectRequested += ejected;
+        pci.Woken += woken;
         return () =>
         {
             pci.Changed -= changed;
-            pci.EjectRequested -= eject;
-            pci.Woken -= wake;
+            pci.EjectRequested -= ejected;
+            pci.Woken -= woken;
         };
     }
 

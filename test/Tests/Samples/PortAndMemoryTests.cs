@@ -133,6 +133,7 @@ public sealed class PortAndMemoryTests
             s.Close(other);
             Assert.False(IsThere(s, part));
             for (int i = 0; i < 17; i++) Map(s, file, 0, 8);
+            s.Note($"{s.Machine.Nt.SetSystemState(SystemState.Sleeping1)}");
             s.Close(file);
         });
 

@@ -105,7 +105,8 @@ clanged echo -gdwarf-4 /debug:dwarf
 clanged seh "-g -gcodeview" "/debug /pdbaltpath:seh.pdb /pdbsourcepath:/src"
 
 enter "$root/samples" "$sys"
-for name in perf monolithic parallel queue csqqueue associated builder reinit workers locks function passfilter serial atadisk; do mingw "$name"; done
+for name in perf monolithic parallel queue csqqueue associated builder reinit workers locks function passfilter serial atadisk \
+    virtualbus genport mapmem diskperf; do mingw "$name"; done
 imports library
 mingw library library.def
 mingw userone "$work/liblibrary.a"

@@ -38,16 +38,20 @@ sealed partial class Pnp
         if (reference.AsSpan().IndexOfAny('\\', '/') >= 0) return STATUS_INVALID_DEVICE_REQUEST;
         string key = $"{node.InstancePath.Replace('\\', '#')}#{interfaceClass:B}",
             link = $@"\??\{key}{(reference.Length > 0 ? @"\" + reference : "")}";
-        if (!_interfaces.ContainsKey(link))
-        {
-            var made = new DeviceInterface(node, interfaceClass, link);
-            _interfaces.Add(link, made);
-            node.InterfaceList.Add(made);
-            RegistryKey registered = InterfaceKey(made);
-            registered.Set("DeviceInstance", RegistryValue.String(node.InstancePath));
-        }
+        // A device that was gone and is there again has another physical device object.
+        if (!_interfaces.TryGetValue(link, out DeviceInterface? known) || known.Node != node)
+            AddInterface(new DeviceInterface(node, interfaceClass, link), known);
         nt.Rtl.AllocateFor(symbolicLinkName, link, nt.Caller);
         return STATUS_SUCCESS;
+    }
+
+    void AddInterface(DeviceInterface made, DeviceInterface? before)
+    {
+        if (before is { IsEnabled: true }) DisableInterface(before);
+        foreach (var property in before?.Properties ?? []) made.Properties.Add(property.Key, property.Value);
+        _interfaces[made.Link] = made;
+        made.Node.InterfaceList.Add(made);
+        InterfaceKey(made).Set("DeviceInstance", RegistryValue.String(made.Node.InstancePath));
     }
 
     RegistryKey InterfaceKey(DeviceInterface of)

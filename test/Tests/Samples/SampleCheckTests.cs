@@ -9,16 +9,37 @@ public sealed class SampleCheckTests
     [InlineData("Perf", "echo"), InlineData("Builder", "pending"), InlineData("Reinit", "echo")]
     [InlineData("Methods"), InlineData("Monolithic"), InlineData("Parallel"), InlineData("Queue")]
     [InlineData("CsqQueue"), InlineData("Associated"), InlineData("Workers"), InlineData("Locks")]
-    [InlineData("Function")]
-    public void Check_finds_nothing_in_either_language(string name, string? below = null)
+    [InlineData("Function"), InlineData("VirtualBus"), InlineData("DiskPerf")]
+    public void Check_finds_nothing_in_either_language(string name, string? below = null) =>
+        Check(name, below is null ? [] : ["--with", Repository.Driver(below)]);
+
+    [Theory]
+    [InlineData("GenPort", @"ACPI\RNG0002", PortAndMemoryTests.Ports)]
+    [InlineData("MapMem", @"PCI\VEN_1234&DEV_5A4D", PortAndMemoryTests.Window)]
+    public void Check_finds_nothing_with_registers(string name, string device, string board)
     {
+        string path = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid()}.json");
+        File.WriteAllText(path, board);
+        try
+        {
+            Check(name, ["--board", path, "--device", device]);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    static string[] Check(string name, string[] more)
+    {
+        List<string> outputs = [];
         foreach (string file in (string[])[Repository.Sample(name.ToLowerInvariant()), $"{Repository.Samples}:{name}"])
         {
-            string[] arguments = ["check", file, "--json"];
-            if (below is not null) arguments = [.. arguments, "--with", Repository.Driver(below)];
-            CommandLine run = CommandLine.Run(arguments);
+            CommandLine run = CommandLine.Run(["check", file, "--json", .. more]);
             Assert.True(run.ExitCode == 0, $"{file}\n{run.Output}{run.Errors}");
+            outputs.Add(run.Output);
         }
+        return [.. outputs];
     }
 
     const string Devices = """
@@ -33,13 +54,9 @@ public sealed class SampleCheckTests
         try
         {
             File.WriteAllText(board, Devices);
-            string c = Repository.Sample(name.ToLowerInvariant());
-            foreach (string file in (string[])[c, $"{Repository.Samples}:{name}"])
-            {
-                CommandLine run = CommandLine.Run("check", file, "--json", "--board", board, "--device", device);
-                Assert.True(run.ExitCode == 0, $"{file}\n{run.Output}{run.Errors}");
-                Assert.Contains(name == "Serial" ? @"\\Device\\Serial0" : @"\\Device\\AtaDisk0", run.Output);
-            }
+            string[] outputs = Check(name, ["--board", board, "--device", device]);
+            Assert.All(outputs, o => Assert.Contains(
+                name == "Serial" ? @"\\Device\\Serial0" : @"\\Device\\AtaDisk0", o));
         }
         finally
         {

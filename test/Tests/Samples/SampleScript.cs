@@ -21,9 +21,11 @@ sealed class SampleScript(TestMachine machine)
 
     public void Note(string what) => _results.Add(what);
 
-    public UserFile Open(string name)
+    public UserFile Open(string name) => OpenPath(@"\\.\" + name);
+
+    public UserFile OpenPath(string path)
     {
-        _files.Add(machine.Open(@"\\.\" + name));
+        _files.Add(machine.Open(path));
         return _files[^1];
     }
 
@@ -102,30 +104,31 @@ sealed class SampleScript(TestMachine machine)
     /// <param name="below">Drivers of test/drivers that are loaded first.</param>
     /// <param name="board">Builds devices in. Then only results are compared: a port takes the languages not equally
     /// long, so interrupts come at other moments.</param>
-    public static void Compare(
-        string[] below, SamplePair[] pairs, Action<SampleScript> script, Action<Computer>? board = null)
+    /// <param name="isAdministrator">What the program may do: open a disk.</param>
+    public static void Compare(string[] below, SamplePair[] pairs, Action<SampleScript> script,
+        Action<Computer>? board = null, bool isAdministrator = false)
     {
-        (string Results, string Trace) c = Run(below, pairs, 0, script, board);
+        (string Results, string Trace) c = Run(below, pairs, 0, script, board, isAdministrator);
         Assert.Contains("IRP_MJ_CREATE to ", c.Trace);
         int languages = 1 << pairs.Length;
         for (int language = 1; language < languages; language++)
         {
-            (string Results, string Trace) other = Run(below, pairs, language, script, board);
+            (string Results, string Trace) other = Run(below, pairs, language, script, board, isAdministrator);
             Assert.Equal(c.Results, other.Results);
             if (board is null) Assert.Equal(c.Trace, other.Trace);
         }
         for (ulong seed = 1; seed <= 5; seed++)
             foreach (int language in (int[])[0, languages - 1])
-                Assert.Equal(c.Results, Run(below, pairs, language, script, board, seed).Results);
+                Assert.Equal(c.Results, Run(below, pairs, language, script, board, isAdministrator, seed).Results);
     }
 
     // Bit n of the language: driver n is the one in C#.
     static (string Results, string Trace) Run(
         string[] below, SamplePair[] pairs, int language, Action<SampleScript> run, Action<Computer>? board,
-        ulong? seed = null)
+        bool isAdministrator, ulong? seed = null)
     {
         var trace = new SampleTrace();
-        var options = new KernelOptions { Observers = [trace], Board = board };
+        var options = new KernelOptions { Observers = [trace], Board = board, UserIsAdministrator = isAdministrator };
         using var m = new TestMachine(seed is null ? options
             : options with { Seed = seed.Value, Processors = 2, Schedule = c => new RandomSchedule(c) });
         foreach (string name in below) m.Load(Repository.Driver(name));

@@ -41,8 +41,7 @@ sealed partial class Hal
         bool is3 = reach.Version >= 3;
         (shown.Version, shown.ObjectSize, shown.DmaOperations) =
             (is3 ? (ushort)3 : (ushort)1, (ushort)DmaAdapterObject.Size, OperationsOf(is3));
-        _adapters.Add(made, new DmaAdapter(
-            nt, made, reach, _dmaMemory, channel?.Queue ?? new DmaQueue(nt, _dmaMemory), channel));
+        _adapters.Add(made, new DmaAdapter(nt, made, reach, _dmaMemory, channel));
         nt.Memory.Write(numberOfMapRegisters, reach.Registers);
         return made;
     }

@@ -30,7 +30,8 @@ sealed partial class Hal
     void AllocateCommonBufferWithBounds(GuestCall call)
     {
         DmaAdapter adapter = AdapterAt(call.Argument(0));
-        ulong lowest = LimitAt(new Va(call.Argument(1)), 0), highest = LimitAt(new Va(call.Argument(2)), ulong.MaxValue);
+        ulong lowest = LimitAt(new Va(call.Argument(1)), 0),
+            highest = LimitAt(new Va(call.Argument(2)), ulong.MaxValue);
         // Large pages are all that flags could ask for.
         Va made = (uint)call.Argument(4) != 0 ? Va.Null
             : CommonBuffer(adapter, (uint)call.Argument(3), lowest, highest, new Va(call.Argument(7)));

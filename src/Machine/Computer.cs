@@ -37,6 +37,9 @@ public sealed class Computer : IDisposable
     /// <summary>The PCI bus, and what is plugged in.</summary>
     public PciBus Pci { get; }
 
+    /// <summary>The channels of the DMA controller, and whether there is one.</summary>
+    public DmaChannels Dma { get; } = new();
+
     /// <summary>The devices' time; it is the system's that runs on the computer.</summary>
     public IDeviceClock Clock { get; set; } = null!;
     public IReadOnlyList<Processor> Processors => _processors;

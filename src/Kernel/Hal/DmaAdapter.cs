@@ -9,86 +9,82 @@ sealed record MapRegisters(Va Base, int Count, Va Bounce, ulong BounceAddress)
     public bool Bounces => !Bounce.IsNull;
 }
 
-/// <summary>A bus-master device's way to memory: what it can reach, its map registers, and who waits for
-/// them.</summary>
+/// <summary>What a DEVICE_DESCRIPTION says of how a device does DMA.</summary>
+/// <param name="Highest">The highest physical address that it can put out.</param>
+/// <param name="Registers">How many map registers it may have at once.</param>
+sealed record DmaReach(
+    uint Version, bool ScattersGathers, ulong Highest, int AddressBits, int Registers, bool OnDemand = false,
+    bool AutoInitializes = false, bool IgnoresCount = false);
+
+/// <summary>A device's way to memory: what it can reach, its map registers, and the channel of the system's controller
+/// if it is no bus master.</summary>
 /// <remarks>
 /// A device that takes scatter/gather lists and reaches all of the machine's memory needs no map registers: it is told
 /// the addresses themselves. Another one gets a buffer that it can reach, in one piece, and the data is copied.
 /// </remarks>
-sealed class DmaAdapter(NtKernel nt, Va address, bool isScatterGather, ulong highest, int registers)
+sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memory, SystemDmaChannel? channel)
 {
     const uint RegisterTag = 0x4D61_6D44;      // 'DmaM'
 
-    readonly Queue<(int Count, bool NeedsChannel, Func<MapRegisters, bool> Start)> _waiting = new();
     readonly Dictionary<Va, MapRegisters> _sets = [];
-    bool _isBusy;
-    int _free = registers;
 
     public Va Address { get; } = address;
+    public DmaReach Reach { get; } = reach;
+    public DmaQueue Queue { get; } = channel?.Queue ?? new DmaQueue(nt, memory);
 
-    /// <summary>The highest physical address that the device can put out.</summary>
-    public ulong Highest { get; } = highest;
+    /// <summary>Null for a bus master.</summary>
+    public SystemDmaChannel? Channel { get; } = channel;
 
-    /// <summary>How many map registers it may have at once.</summary>
-    public int Registers { get; } = registers;
+    /// <summary>How many map registers are not given out.</summary>
+    public int Free { get; private set; } = reach.Registers;
 
     /// <summary>All of memory is within its reach, piece by piece.</summary>
-    public bool ReachesAll => isScatterGather && Highest >= ((ulong)PhysicalMemory.EndFrame << 12) - 1;
+    public bool ReachesAll => Channel is null && Reach.ScattersGathers
+        && Reach.Highest >= ((ulong)PhysicalMemory.EndFrame << 12) - 1;
+
+    /// <summary>It has the channel now.</summary>
+    public bool HasChannel => Queue.Holder is { } holder && ReferenceEquals(holder.Request.Adapter, this);
 
     public MapRegisters? Find(Va registerBase) => _sets.GetValueOrDefault(registerBase);
 
-    /// <summary>Gives map registers, and the channel if it is asked for: now, or when others have given theirs
-    /// back.</summary>
-    /// <param name="start">Called with them; says whether the channel is kept.</param>
-    public void Request(int count, bool needsChannel, Func<MapRegisters, bool> start)
-    {
-        _waiting.Enqueue((count, needsChannel, start));
-        Serve();
-    }
-
-    /// <summary>IoFreeAdapterChannel.</summary>
-    public void FreeChannel()
-    {
-        _isBusy = false;
-        Serve();
-    }
-
-    public void Free(MapRegisters set)
-    {
-        if (!_sets.Remove(set.Base)) return;
-        nt.Mm.Pool.Free(set.Base);
-        if (set.Bounces) nt.Mm.MmFreeContiguousMemory(set.Bounce);
-        _free += set.Count;
-        Serve();
-    }
-
-    // In the order in which they came: who needs little does not overtake who needs much.
-    void Serve()
-    {
-        while (_waiting.TryPeek(out var next) && !(next.NeedsChannel && _isBusy) && next.Count <= _free)
-        {
-            nt.Ke.Clock.Spend();
-            if (Take(next.Count) is not { } set) return;
-            _waiting.Dequeue();
-            if (next.NeedsChannel) _isBusy = true;
-            if (!next.Start(set) && next.NeedsChannel) _isBusy = false;
-        }
-    }
-
-    MapRegisters? Take(int count)
+    /// <summary>Takes map registers; null if there is no memory for them within reach.</summary>
+    public MapRegisters? Take(int count)
     {
         Va bounce = Va.Null;
         ulong physical = 0;
-        if (!ReachesAll && count > 0)
+        bool bounces = !ReachesAll && count > 0;
+        if (bounces)
         {
-            bounce = nt.Mm.MmAllocateContiguousMemory((ulong)count << 12, Highest);
+            bounce = nt.Mm.MmAllocateContiguousMemorySpecifyCache(
+                (ulong)count << 12, 0, Reach.Highest, Channel?.Boundary ?? 0, CacheTypes.MmCached);
             if (bounce.IsNull) return null;
             physical = nt.Mm.MmGetPhysicalAddress(bounce);
         }
-        var set = new MapRegisters(nt.Mm.Pool.Allocate(16, RegisterTag), count, bounce, physical);
+        Va registerBase = nt.Mm.Pool.Allocate(16, RegisterTag);
+        if (registerBase.IsNull)
+        {
+            if (bounces) nt.Mm.MmFreeContiguousMemory(bounce);
+            return null;
+        }
+        var set = new MapRegisters(registerBase, count, bounce, physical);
         _sets.Add(set.Base, set);
-        _free -= count;
+        Free -= count;
+        if (bounces) memory.Taken();
         return set;
+    }
+
+    /// <summary>Gives map registers back; those that are back already are left.</summary>
+    public void Give(MapRegisters set)
+    {
+        if (!_sets.Remove(set.Base)) return;
+        nt.Mm.Pool.Free(set.Base);
+        Free += set.Count;
+        if (set.Bounces)
+        {
+            nt.Mm.MmFreeContiguousMemory(set.Bounce);
+            memory.GivenBack();
+        }
+        Queue.Serve();
     }
 
     /// <summary>Where an MDL's memory is, from an address of it on: the longest piece that is one piece for the device
@@ -102,11 +98,46 @@ sealed class DmaAdapter(NtKernel nt, Va address, bool isScatterGather, ulong hig
         return (first << 12 | offset, (uint)Math.Min(bytes, length));
     }
 
+    // A channel that moves words begins at a word.
+    ulong OffsetOf(Mdl mdl, Va current) =>
+        (mdl.ByteOffset + (current - mdl.VirtualAddress)) & 0xFFF & ~((Channel?.Width ?? 1UL) - 1);
+
+    /// <summary>The address for the device, and how much of a transfer it can do from there. The system's controller
+    /// is set up and waits for the device.</summary>
+    /// <returns>A length of 0 if the channel cannot do it: it is not the adapter's, or it would be less than a
+    /// word.</returns>
+    public (ulong Address, uint Length) Map(MapRegisters? set, Mdl mdl, Va current, uint wanted, bool toDevice)
+    {
+        if (set is not { Bounces: true })
+            return Channel is null ? PieceAt(mdl, current, wanted) : default;
+        ulong offset = OffsetOf(mdl, current);
+        uint width = Channel?.Width ?? 1, given = (uint)Math.Min(wanted, ((ulong)set.Count << 12) - offset);
+        given -= given % width;
+        if (Channel is not null && (given == 0 || !HasChannel)) return default;
+        if (toDevice) Copy(set, mdl, current, given, toDevice: true);
+        Channel?.Program(set.BounceAddress + offset, given, toDevice, Reach.OnDemand, Reach.AutoInitializes);
+        return (set.BounceAddress + offset, given);
+    }
+
+    /// <summary>The transfer is over: the channel stops, and what the device has written goes where it was
+    /// wanted.</summary>
+    public void Flush(MapRegisters? set, Mdl mdl, Va current, uint length, bool toDevice)
+    {
+        if (Channel is not null && HasChannel)
+        {
+            Channel.Mask();
+            // What did not come must not overwrite what is there.
+            if (!Reach.IgnoresCount && !Reach.AutoInitializes) length -= Math.Min(length, Channel.BytesLeft());
+        }
+        if (set is not { Bounces: true } || toDevice) return;
+        Copy(set, mdl, current, (uint)Math.Min(length, ((ulong)set.Count << 12) - OffsetOf(mdl, current)), false);
+    }
+
     /// <summary>Copies between an MDL's memory and the buffer behind map registers, which begins at the page of the
     /// transfer's start.</summary>
     public void Copy(MapRegisters set, Mdl mdl, Va current, uint length, bool toDevice)
     {
-        ulong offset = (mdl.ByteOffset + (current - mdl.VirtualAddress)) & 0xFFF;
+        ulong offset = OffsetOf(mdl, current);
         Span<byte> page = stackalloc byte[Va.PageSize];
         for (uint done = 0; done < length;)
         {

@@ -9,7 +9,7 @@ namespace Ringdown.Kernel;
 /// 2 GiB and 1 MiB, behind what is memory; of ports from 0x1000. Messages get vectors from the highest IRQL, and there
 /// from the highest index, so that they meet lines last.
 /// </remarks>
-sealed class Arbiter
+sealed class Arbiter(Machine.Computer computer)
 {
     const ulong FirstFreePort = 0x1000;
 
@@ -22,6 +22,8 @@ sealed class Arbiter
         new(ResourceType.Memory, 0xFEE0_0000, 0x10_0000),
         new(Port, 0xCF8, 8), new(Dma, 4, 1),
     ];
+
+    static readonly Resource s_ecam = new(ResourceType.Memory, Machine.PciBus.EcamBase, Machine.PciBus.EcamBytes);
 
     const ulong MemoryStart = (ulong)Machine.PhysicalMemory.FirstFrame << 12,
         MemoryEnd = (ulong)Machine.PhysicalMemory.EndFrame << 12;
@@ -56,7 +58,7 @@ sealed class Arbiter
     }
 
     // One after the other, and back if the next one finds no place.
-    static bool Find(
+    bool Find(
         IReadOnlyList<IReadOnlyList<Requirement>> list, int at, List<Resource> others, List<Resource> found,
         ref int tries)
     {
@@ -79,7 +81,7 @@ sealed class Arbiter
         return null;
     }
 
-    static Resource? Place(Requirement wanted, Func<Resource, Resource?> conflict)
+    Resource? Place(Requirement wanted, Func<Resource, Resource?> conflict)
     {
         if (wanted.Type == DevicePrivate)
             return new Resource(DevicePrivate, 0, 1, wanted.Share, wanted.Flags) { Private = wanted.Private };
@@ -106,10 +108,11 @@ sealed class Arbiter
         }
     }
 
-    static Resource? Reserved(Resource place)
+    Resource? Reserved(Resource place)
     {
         foreach (Resource reserved in s_reserved)
             if (place.Conflicts(reserved)) return reserved;
+        if (computer.Pci.Known.Count > 0 && place.Conflicts(s_ecam)) return s_ecam;
         return place.Type == Interrupt && place.Start >= InterruptTable.Lines ? place : null;
     }
 

@@ -21,7 +21,7 @@ sealed partial class Pnp(NtKernel nt)
     /// <summary>The root of the device tree; null until somebody needs it.</summary>
     public DeviceNode? Root { get; private set; }
 
-    public Arbiter Arbiter { get; } = new();
+    public Arbiter Arbiter { get; } = new(nt.Computer);
 
     /// <summary>The function driver of root devices that the next enumeration finds; null: it is to be found.</summary>
     public string? ServiceOfNew { get; set; }

@@ -29,6 +29,7 @@ public sealed class Board
         ["pit"] = Pit8254.Make,
         ["rtc"] = Rtc146818.Make,
         ["ps2"] = Ps2Controller.Make,
+        ["dma8237"] = Dma8237.Make,
     }.ToFrozenDictionary(StringComparer.Ordinal);
 
     readonly IReadOnlyList<(ChipMaker Maker, BoardElement Description)> _chips;

@@ -151,4 +151,16 @@ public sealed class ChipPlace
     /// <summary>The chip's line; null if it has none. Of a PCI device it is the wire of its function.</summary>
     public InterruptLine? FindLine(Computer computer) => _pci is not null
         ? _pci.Interrupts ? _pci.Function.Wire : null : Line is { } line ? Device.AddLine(computer, line) : null;
+
+    /// <summary>A channel of the DMA controller, for the chip: firmware tells of it.</summary>
+    /// <param name="property">The part of the description that says which one.</param>
+    /// <exception cref="BoardException">It says none of 0 to 3 and 5 to 7, or the device is behind PCI.</exception>
+    public DmaChannel FindChannel(Computer computer, string property = "channel")
+    {
+        if (_pci is not null) throw Description.Wrong(property, "a PCI device has none.");
+        int number = (int)Description.RequiredNumber(property, DmaChannels.Count - 1);
+        if (number == DmaChannels.Cascade) throw Description.Wrong(property, "it connects the two controllers.");
+        if (!Device.DmaChannels.Contains(number)) Device.DmaChannels.Add(number);
+        return computer.Dma[number];
+    }
 }

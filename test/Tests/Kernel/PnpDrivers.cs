@@ -128,7 +128,8 @@ class WdmDriver : NtDriver
         {
             CmPartialResourceDescriptor d = list.Descriptor(i);
             bool isRange = d.Type is ResourceType.Port or ResourceType.Memory;
-            all.Add(new Resource(d.Type, isRange ? d.Start : d.Vector, isRange ? d.Length : 1));
+            all.Add(new Resource(d.Type, isRange ? d.Start : d.Type == ResourceType.Dma ? d.Channel : d.Vector,
+                isRange ? d.Length : 1));
         }
         return all;
     }

@@ -155,4 +155,17 @@ public sealed class PnpTests
         Assert.Equal((Removed, DeviceProblem.NormalConflict), (third.State, third.Problem));
         Assert.Equal("wdm 06", driver.Seen[^1]);
     }
+
+    [Theory, InlineData(true), InlineData(false)]
+    public void Configuration_spaces_of_PCI_are_no_place_for_a_device(bool hasPci)
+    {
+        using var m = new TestMachine(new KernelOptions
+        {
+            Board = hasPci ? computer => Ringdown.Machine.Board.Parse(
+                """{ "devices": [ { "chip": "edu", "pci": { "slot": 1, "id": "1234:5678" } } ] }""").Attach(computer)
+                : null,
+        });
+        (DeviceNode node, _) = Device(m, null, "memory 1000/1000 E0000000-E01FFFFF");
+        Assert.Equal(hasPci ? 0xE010_0000UL : 0xE000_0000, node.Resources[0].Start);
+    }
 }

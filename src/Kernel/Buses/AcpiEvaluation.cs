@@ -117,7 +117,8 @@ static class AcpiEvaluation
     /// <summary>ACPI_EVAL_OUTPUT_BUFFER: a package's elements are its arguments.</summary>
     public static byte[] Output(AcpiValue? result)
     {
-        IReadOnlyList<AcpiValue> values = result is null ? [] : result is AcpiPackage package ? package.Values : [result];
+        IReadOnlyList<AcpiValue> values =
+            result is null ? [] : result is AcpiPackage package ? package.Values : [result];
         byte[] arguments = [.. values.SelectMany(Argument)];
         byte[] all = new byte[Math.Max(OutputHead + arguments.Length, OutputBytes)];
         Head(all, all.Length, values.Count);

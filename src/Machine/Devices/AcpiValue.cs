@@ -37,7 +37,8 @@ static class AcpiMethods
             string place = $"{property}.{method.Name}";
             if (!IsName(method.Name)) throw description.Wrong(place, NoName);
             AcpiValue value = Read(method.Value) ?? throw description.Wrong(place, NoValue);
-            if (!device.Methods.TryAdd(method.Name, _ => value)) throw description.Wrong(place, "it stands here twice.");
+            if (!device.Methods.TryAdd(method.Name, _ => value))
+                throw description.Wrong(place, "it stands here twice.");
         }
     }
 

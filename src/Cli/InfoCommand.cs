@@ -42,7 +42,7 @@ static class InfoCommand
     /// <summary>How far an import is supported: "supported", "partial" with what is missing, or "missing".</summary>
     static string SupportOf(Dictionary<string, Export> exports, HashSet<string> data, PeImport import)
     {
-        bool core = import.Library.ToLowerInvariant() is "ntoskrnl.exe" or "hal.dll";
+        bool core = import.Library.ToLowerInvariant() is "ntoskrnl.exe" or "hal.dll" or "wmilib.sys";
         if (!core || import.Name is null) return "missing";
         if (data.Contains(import.Name)) return "supported";
         if (!exports.TryGetValue(import.Name, out Export? export)) return "missing";

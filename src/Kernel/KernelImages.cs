@@ -60,6 +60,10 @@ static class KernelImages
         return [.. images];
     }
 
+    /// <summary>A module is one of the kernel's own.</summary>
+    public static bool Has(string module) =>
+        Array.Exists(s_all, i => i.Name.Equals(module, StringComparison.OrdinalIgnoreCase));
+
     /// <summary>The address of an export; null where a module has none of that name.</summary>
     public static Va Find(string module, string name) => s_exports.GetValueOrDefault((module, name));
 

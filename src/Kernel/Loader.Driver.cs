@@ -234,7 +234,8 @@ public sealed class MissingExport(string module, string name)
         || ((string[])["vcruntime", "msvcp", "msvcr", "api-ms-win-"]).Any(
             p => module.StartsWith(p, StringComparison.OrdinalIgnoreCase));
 
-    static string Why(string module) => Loader.IsCore(module) ? "Ringdown does not have it."
+    static string Why(string module) =>
+        Loader.IsCore(module) || KernelImages.Has(module) ? "Ringdown does not have it."
         : IsUserMode(module) ? $"{module} is a user-mode DLL, from which a kernel driver cannot import: "
             + "Windows would not load it. Link the driver with kernel libraries only."
         : $"no loaded image exports it: load {module} first.";

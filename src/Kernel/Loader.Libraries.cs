@@ -7,7 +7,8 @@ namespace Ringdown.Kernel;
 /// that the last is gone.</summary>
 public sealed partial class Loader
 {
-    static IEnumerable<string> LibrariesOf(LoadedImage importer) => importer.Libraries.Where(l => !IsCore(l));
+    static IEnumerable<string> LibrariesOf(LoadedImage importer) =>
+        importer.Libraries.Where(l => !IsCore(l) && !KernelImages.Has(l));
 
     /// <summary>Maps what an image imports from and is not there yet, if the host has it. Their entry points are not
     /// called: they are libraries only.</summary>

@@ -30,6 +30,8 @@ public sealed partial class Loader
     /// <summary>An export of a loaded driver for one in C#, which from now on depends on that driver.</summary>
     internal Va ImportFrom(string module, string name)
     {
+        Va own = KernelImages.Find(module.ToLowerInvariant(), name);
+        if (!own.IsNull) return own;
         return !InitializeLibrary(module).IsSuccess ? Va.Null : FindInDriver(module, image => image.FindExport(name));
     }
 }

@@ -80,6 +80,7 @@ public sealed partial class NtKernel : IDisposable
         Etw = new Etw(this);
         Pcw = new Pcw(this);
         Wmi = new Wmi(this);
+        WmiLib = new WmiLib(this);
         Pnp = new Pnp(this);
         Po = new Po(this);
         Hal = new Hal(this);
@@ -96,6 +97,7 @@ public sealed partial class NtKernel : IDisposable
         Ex.Boot();
         Ps.Boot();
         Io.Boot();
+        Wmi.Boot();
         Loader.Boot();
     }
 
@@ -129,6 +131,7 @@ public sealed partial class NtKernel : IDisposable
     internal Etw Etw { get; }
     internal Pcw Pcw { get; }
     internal Wmi Wmi { get; }
+    internal WmiLib WmiLib { get; }
     internal Pnp Pnp { get; }
     internal Po Po { get; }
     internal Hal Hal { get; }

@@ -1,4 +1,5 @@
 using Ringdown.Machine;
+using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
@@ -7,6 +8,37 @@ namespace Ringdown.Kernel;
 public sealed class AcpiDriver : BusDriver
 {
     readonly object _pciRoot = new();
+
+    public override NtStatus DriverEntry(DriverObject driverObject, UnicodeString registryPath)
+    {
+        driverObject.SetMajorFunction(IrpMajor.IRP_MJ_DEVICE_CONTROL, Routine(DispatchControl));
+        return base.DriverEntry(driverObject, registryPath);
+    }
+
+    /// <summary>A device's control methods are evaluated by its physical device object.</summary>
+    NtStatus DispatchControl(DeviceObject device, Irp irp)
+    {
+        IoStackLocation location = irp.CurrentStackLocation;
+        uint code = location.IoControlCode, room = location.OutputBufferLength;
+        bool isLong = code == AcpiEvaluation.IOCTL_ACPI_EVAL_METHOD_EX;
+        if (code != AcpiEvaluation.IOCTL_ACPI_EVAL_METHOD && !isLong || ChildOf(device.Address) is not AcpiChild child)
+            return Complete(irp, STATUS_INVALID_DEVICE_REQUEST);
+        if (child.IsGone) return Complete(irp, STATUS_NO_SUCH_DEVICE);
+        byte[] input = Memory.ReadBytes(irp.SystemBuffer, AcpiEvaluation.InputBytes(location.InputBufferLength));
+        if (!AcpiEvaluation.TryParse(input, isLong, out string name, out List<AcpiValue> arguments))
+            return Complete(irp, STATUS_INVALID_PARAMETER);
+        if (room is > 0 and < AcpiEvaluation.OutputBytes) return Complete(irp, STATUS_BUFFER_TOO_SMALL);
+        NtStatus status = AcpiEvaluation.Evaluate(child.Told, name, arguments, out AcpiValue? result);
+        if (!status.IsSuccess || room == 0) return Complete(irp, status);
+        byte[] output = AcpiEvaluation.Output(result);
+        if (output.Length > room)
+        {
+            status = STATUS_BUFFER_OVERFLOW;
+            output = AcpiEvaluation.Needed(output.Length);
+        }
+        Memory.Write(irp.SystemBuffer, output);
+        return Complete(irp, status, (ulong)output.Length);
+    }
 
     private protected override IEnumerable<object> Present
     {
@@ -49,6 +81,8 @@ sealed class AcpiChild(FirmwareDevice device) : BusChild(device)
     internal static readonly Guid BusType = new("d7b46895-001a-4942-891f-a7d46610a843");
 
     readonly FirmwareDevice _device = device;
+
+    public FirmwareDevice Told => _device;
 
     public override (Guid Type, uint Legacy) Bus => (BusType, Wdm.ACPIBus);
     public override string DeviceId => $@"ACPI\{_device.Id}";

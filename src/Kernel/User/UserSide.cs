@@ -10,13 +10,17 @@ public sealed partial class UserSide
 {
     readonly NtKernel _nt;
 
-    internal UserSide(NtKernel nt) => (_nt, Win32, Devices) = (nt, new Win32(nt, this), new DeviceTree(nt));
+    internal UserSide(NtKernel nt) =>
+        (_nt, Win32, Devices, Wmi) = (nt, new Win32(nt, this), new DeviceTree(nt), new WmiClient(nt));
 
     /// <summary>The same as a program of Windows sees it.</summary>
     public Win32 Win32 { get; }
 
     /// <summary>Devices and their drivers, as a setup program handles them.</summary>
     public DeviceTree Devices { get; }
+
+    /// <summary>Blocks of data, methods and events of devices, as WMI's programs see them.</summary>
+    public WmiClient Wmi { get; }
 
     /// <summary>CreateFile on a Win32 path such as <c>\\.\Echo</c>, or on a path of the object namespace.</summary>
     public NtStatus CreateFile(string path, out UserFile? file, OpenOptions? options = null)

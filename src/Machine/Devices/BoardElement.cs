@@ -23,6 +23,9 @@ public readonly struct BoardElement
     public BoardException Wrong(string property, string message) =>
         new($"{(Place.Length == 0 ? "" : Place + ".")}{property}: {message}");
 
+    internal JsonElement? Json(string property) =>
+        _json.TryGetProperty(property, out JsonElement value) ? value : null;
+
     public bool Has(string property) => _json.TryGetProperty(property, out _);
 
     /// <exception cref="BoardException">There is another property than these.</exception>

@@ -24,7 +24,7 @@ public sealed class ChipPlace
         _compatibleIds = description.Texts("compatible");
         if (description.Element("pci") is { } pci)
         {
-            foreach (string fixedOnly in (string[])["registers", "ports", "id", "compatible", "removable"])
+            foreach (string fixedOnly in (string[])["registers", "ports", "id", "compatible", "removable", "methods"])
                 if (description.Has(fixedOnly)) throw description.Wrong(fixedOnly, "a PCI device has its own.");
             _pci = new PciPlace(description, pci, Line);
         }
@@ -55,8 +55,8 @@ public sealed class ChipPlace
     /// <summary>The description has no other properties than those of every chip and these.</summary>
     /// <exception cref="BoardException">It has.</exception>
     public void Only(params IReadOnlyList<string> properties) =>
-        Description.Only(["chip", "name", "registers", "ports", "line", "id", "compatible", "removable", "pci",
-            .. properties]);
+        Description.Only(["chip", "name", "registers", "ports", "line", "id", "compatible", "removable", "methods",
+            "pci", .. properties]);
 
     /// <summary>What firmware tells of the chip, unless the description says otherwise. Called before the chip gets
     /// addresses and lines; without it a chip is <c>RNG0003</c>, one of a user's own.</summary>
@@ -70,6 +70,7 @@ public sealed class ChipPlace
             CompatibleIds = _compatibleIds ?? compatibleIds,
             IsRemovable = Description.Flag("removable"),
         };
+        AcpiMethods.Read(Description, "methods", _device);
     }
 
     /// <summary>What firmware will tell of the chip. What is added to it is the chip's.</summary>

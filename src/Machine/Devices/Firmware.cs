@@ -62,6 +62,10 @@ public sealed class FirmwareDevice(string id, string name)
     /// <summary>Channels of the DMA controller.</summary>
     public List<int> DmaChannels { get; } = [];
 
+    /// <summary>Its control methods, by their names of four characters; what every device has (<c>_STA</c>,
+    /// <c>_HID</c>, <c>_UID</c>, <c>_CRS</c>) need not be here.</summary>
+    public SortedDictionary<string, AcpiMethod> Methods { get; } = new(StringComparer.Ordinal);
+
     /// <summary>It is plugged in. Of one that is not the registers are gone: reads are ones, writes are
     /// lost.</summary>
     public bool IsPresent

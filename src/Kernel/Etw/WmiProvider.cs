@@ -1,0 +1,50 @@
+namespace Ringdown.Kernel;
+
+/// <summary>A device that is registered as a provider, and what it has told of its blocks.</summary>
+sealed class WmiProvider(DeviceObject device, uint number)
+{
+    public DeviceObject Device { get; } = device;
+    public uint Number { get; } = number;
+
+    /// <summary>WMIREG_ACTION_BLOCK_IRPS: it gets no more requests.</summary>
+    public bool IsBlocked { get; set; }
+
+    /// <summary>It is no longer registered.</summary>
+    public bool IsGone { get; set; }
+
+    /// <summary>Requests that are on their way.</summary>
+    public int InUse { get; set; }
+
+    /// <summary>Who waits for the last of them; null: nobody.</summary>
+    public KEvent? Idle { get; set; }
+    public List<WmiBlock> Blocks { get; } = [];
+
+    public WmiBlock? Find(Guid guid) => Blocks.Find(b => b.Guid == guid);
+}
+
+/// <summary>A block of a provider: instances of one GUID.</summary>
+/// <param name="Names">The names; one text without <paramref name="IsList"/>, behind which the number comes.</param>
+sealed record WmiBlock(
+    Guid Guid, WmiRegFlags Flags, uint InstanceCount, bool IsList, IReadOnlyList<string> Names)
+{
+    public bool IsExpensive => (Flags & WmiRegFlags.Expensive) != 0;
+
+    public WnodeFlags NameFlags => WnodeFlags.StaticInstanceNames
+        | ((Flags & WmiRegFlags.InstancePdo) != 0 ? WnodeFlags.PdoInstanceNames : 0);
+
+    public string NameOf(uint index) => !IsList ? $"{Names[0]}{index}"
+        : index < Names.Count ? Names[(int)index] : $"{index}";
+
+    /// <summary>The number of an instance; null if the provider has none of the name.</summary>
+    public uint? IndexOf(string name)
+    {
+        if (IsList)
+        {
+            int found = Names.ToList().FindIndex(n => n.Equals(name, StringComparison.OrdinalIgnoreCase));
+            return found < 0 ? null : (uint)found;
+        }
+        return name.StartsWith(Names[0], StringComparison.OrdinalIgnoreCase)
+            && uint.TryParse(name.AsSpan(Names[0].Length), out uint index) && index < InstanceCount
+            && name.Length == NameOf(index).Length ? index : null;
+    }
+}

@@ -111,6 +111,7 @@ static class InfModels
         if (line.Key is null || line.Field(0).Length == 0)
             throw line.Wrong("A model is: description = section for installation, hardware ID, ...");
         return new DriverModel(manufacturer, line.Key, line.Field(0), line.Field(1),
-            [.. line.Fields.Skip(2).Where(f => f.Length > 0)]) { Line = line };
+            [.. line.Fields.Skip(2).Where(f => f.Length > 0)])
+        { Line = line };
     }
 }

@@ -69,7 +69,9 @@ public sealed class LayoutTests(ITestOutputHelper output)
         foreach (Layout layout in Layouts.All)
         {
             if (IsIn(s_absent, layout.NtName)) continue;
-            string type = (layout.NtName == "_SLIST_HEADER" ? "union " : "struct ") + layout.NtName;
+            string tag = layout.NtName == "_SLIST_HEADER" ? "union "
+                : layout.NtName is "WMIREGINFOW" or "WMIREGGUIDW" ? "" : "struct ";
+            string type = tag + layout.NtName;
             all.Add(new Question(layout.NtName, type, null, 0, layout.Size));
             foreach (LayoutField field in layout.Fields)
             {
@@ -83,9 +85,11 @@ public sealed class LayoutTests(ITestOutputHelper output)
     static bool IsIn((string Name, string Why)[] table, string name) => Array.Exists(table, t => t.Name == name);
 
     /// <summary>C that has the answers in one array. One is added, as compilers write zeros in short.</summary>
-    static string Source(IEnumerable<Question> questions, string header)
+    static string Source(IEnumerable<Question> questions, string[] headers)
     {
-        StringBuilder text = new($"#include <stddef.h>\n#include <{header}>\nunsigned long long answers[] = {{\n");
+        var text = new StringBuilder("#include <stddef.h>\n");
+        foreach (string header in headers) text.Append($"#include <{header}>\n");
+        text.Append("unsigned long long answers[] = {\n");
         foreach (Question q in questions)
             text.Append(q.Field is null
                 ? $"1, 1 + sizeof({q.Type}),\n"
@@ -114,13 +118,13 @@ public sealed class LayoutTests(ITestOutputHelper output)
     }
 
     /// <summary>One line for each question: its name, offset and size; null without a compiler.</summary>
-    static List<string>? Ask(List<Question> questions, string header, string include)
+    static List<string>? Ask(List<Question> questions, string[] headers, string include)
     {
         if (questions.Count == 0) return [];
         string file = Path.Combine(Directory.CreateTempSubdirectory("layouts").FullName, "layouts.c");
         try
         {
-            File.WriteAllText(file, Source(questions, header));
+            File.WriteAllText(file, Source(questions, headers));
             if (Run("-w", "-D_WIN32_WINNT=0x0A00", "-isystem", include, "-S", "-o", "-", file) is not { } assembly)
                 return null;
             int start = assembly.IndexOf("answers:", StringComparison.Ordinal);
@@ -139,9 +143,9 @@ public sealed class LayoutTests(ITestOutputHelper output)
     {
         if (Run("-print-file-name=libntoskrnl.a") is not { } library) return null;
         string root = Path.GetFullPath(Path.Combine(Path.GetDirectoryName(library.Trim())!, "..", "include"));
-        ILookup<bool, Question> parts = questions.ToLookup(q => s_inWindowsHeader.Contains(q.Type.Split(' ')[1]));
-        if (Ask([.. parts[false]], "ntifs.h", Path.Combine(root, "ddk")) is not { } kernel) return null;
-        List<string> all = [.. kernel, .. Ask([.. parts[true]], "windows.h", root)!];
+        ILookup<bool, Question> parts = questions.ToLookup(q => s_inWindowsHeader.Contains(q.Type.Split(' ')[^1]));
+        if (Ask([.. parts[false]], ["ntifs.h", "wmistr.h", "wmilib.h"], Path.Combine(root, "ddk")) is not { } kernel) return null;
+        List<string> all = [.. kernel, .. Ask([.. parts[true]], ["windows.h"], root)!];
         all.Sort(StringComparer.Ordinal);
         return all;
     }

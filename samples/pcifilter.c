@@ -152,14 +152,16 @@ static NTSTATUS NTAPI Plug(PDEVICE_OBJECT device, PIRP irp)
         return PassOn(device, irp);
     NTSTATUS status = IoAcquireRemoveLock(&x->RemoveLock, irp);
     if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
-    return minor == IRP_MN_START_DEVICE ? Start(x, irp) : minor == IRP_MN_REMOVE_DEVICE ? Remove(x, irp) : Filter(x, irp);
+    if (minor == IRP_MN_START_DEVICE) return Start(x, irp);
+    return minor == IRP_MN_REMOVE_DEVICE ? Remove(x, irp) : Filter(x, irp);
 }
 
 static NTSTATUS NTAPI AddDevice(PDRIVER_OBJECT driver, PDEVICE_OBJECT physical)
 {
     const ULONG inherited = DO_BUFFERED_IO | DO_DIRECT_IO | DO_POWER_PAGABLE | DO_POWER_INRUSH;
     PDEVICE_OBJECT top = IoGetAttachedDeviceReference(physical), device;
-    NTSTATUS status = IoCreateDevice(driver, sizeof(FILTER), NULL, top->DeviceType, top->Characteristics, FALSE, &device);
+    NTSTATUS status = IoCreateDevice(
+        driver, sizeof(FILTER), NULL, top->DeviceType, top->Characteristics, FALSE, &device);
     ObDereferenceObject(top);
     if (!NT_SUCCESS(status)) return status;
     PFILTER x = device->DeviceExtension;

@@ -92,19 +92,26 @@ public sealed class PciFilterTests
         for (int i = 0; i < 3; i++) Assert.Equal(STATUS_SUCCESS, devices.Send(node, IRP_MN_READ_CONFIG, 0));
         Assert.Equal(STATUS_SUCCESS, devices.Rebalance(node));
         Assert.Equal(STATUS_SUCCESS, devices.Disable(node));
+        long references = References();
         Assert.Equal(STATUS_SUCCESS, devices.Enable(node));
         Assert.True(node.IsStarted);
+        Assert.Equal(STATUS_SUCCESS, devices.Disable(node));
+        // The interface was a reference to the bus's device object, and was given back.
+        Assert.Equal(references, References());
+        Assert.Equal(STATUS_SUCCESS, devices.Enable(node));
         Assert.Equal(STATUS_SUCCESS, devices.Send(node, IRP_MN_READ_CONFIG, 0));
         UserFile file = m.Open(Assert.Single(devices.Interfaces(s_class)));
         Assert.Equal(STATUS_SUCCESS, devices.PullOut(node));
         Assert.Equal(DeviceNodeState.SurpriseRemoved, node.State);
         file.Close();
         m.Nt.User.RunUntilIdle();
-        // The bus's device object went: nobody has kept a reference to it.
         Assert.Equal(DeviceNodeState.Deleted, node.State);
         Assert.Empty(function.Devices);
         Assert.Equal([Identity, Identity, "pcifilter: 3 reads of configuration space", Identity,
-            "pcifilter: 1 reads of configuration space"], Printed(m));
+            "pcifilter: 0 reads of configuration space", Identity, "pcifilter: 1 reads of configuration space"],
+            Printed(m));
         End(m, drivers);
+
+        long References() => m.Nt.Ob.At(node.PhysicalDevice.Address).Header.PointerCount;
     }
 }

@@ -16,6 +16,7 @@ public sealed class SampleCheckTests
     [Theory]
     [InlineData("GenPort", @"ACPI\RNG0002", PortAndMemoryTests.Ports)]
     [InlineData("MapMem", @"PCI\VEN_1234&DEV_5A4D", PortAndMemoryTests.Window)]
+    [InlineData("PciFilter", @"PCI\VEN_1234&DEV_5A4D", PortAndMemoryTests.Window)]
     public void Check_finds_nothing_with_registers(string name, string device, string board)
     {
         string path = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid()}.json");

@@ -47,7 +47,8 @@ static class IrpText
         for (int i = 0; i < stays.Count; i++)
         {
             IrpStay s = stays[i];
-            string who = $"{IrqlOf(s).PadRight(irql)}  {contexts[i].PadRight(context)}  {routines[i].PadRight(routine)}";
+            string who = $"{IrqlOf(s).PadRight(irql)}  {contexts[i].PadRight(context)}  "
+                + routines[i].PadRight(routine);
             string picture = Bar(s, Column(s.Begin), Column(s.End ?? times[^1])).PadRight(bar);
             yield return $"  {who} {picture}{Duration(s),DurationWidth}  {outcomes[i]}".TrimEnd();
         }

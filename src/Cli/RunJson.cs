@@ -49,7 +49,8 @@ static class RunJson
 
     public static JsonArray Array<T>(IEnumerable<T> items, Func<T, JsonNode?> make) => [.. items.Select(make)];
 
-    static JsonObject StatusNode(NtStatus status) => new() { ["status"] = status.ToString(), ["code"] = $"0x{status.Value:X8}" };
+    static JsonObject StatusNode(NtStatus status) =>
+        new() { ["status"] = status.ToString(), ["code"] = $"0x{status.Value:X8}" };
 
     static JsonObject LogEntry(ErrorLogEntry entry) => new()
     {

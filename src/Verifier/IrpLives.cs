@@ -101,8 +101,8 @@ public sealed class IrpLives : IIrpObserver
         return _live[step.Irp] = new Live(life, before);
     }
 
-    /// <summary>The function of an IRP that is being dispatched, with the control code, or the minor function, if it has
-    /// one.</summary>
+    /// <summary>The function of an IRP that is being dispatched, with the control code, or the minor function, if it
+    /// has one.</summary>
     internal static string RequestName(NtKernel nt, IrpStep step)
     {
         IrpMajor major = step.Event.Major;
@@ -111,8 +111,9 @@ public sealed class IrpLives : IIrpObserver
             or IrpMajor.IRP_MJ_FILE_SYSTEM_CONTROL) return $"{major} 0x{location.IoControlCode:X}";
         if (MinorNames.Find(major, location.MinorFunction) is not { } minor) return major.ToString();
         // Of a power IRP it matters whose state, and which.
-        return major == IrpMajor.IRP_MJ_POWER && location.MinorFunction is Wdm.IRP_MN_SET_POWER or Wdm.IRP_MN_QUERY_POWER
-            ? $"{minor} {(location.PowerStateType == Wdm.SystemPowerState ? 'S' : 'D')}{location.PowerState - 1}" : minor;
+        if (major != IrpMajor.IRP_MJ_POWER
+            || location.MinorFunction is not (Wdm.IRP_MN_SET_POWER or Wdm.IRP_MN_QUERY_POWER)) return minor;
+        return $"{minor} {(location.PowerStateType == Wdm.SystemPowerState ? 'S' : 'D')}{location.PowerState - 1}";
     }
 
     /// <summary>Who does it, in words: the thread, or the DPCs of a processor.</summary>

@@ -102,8 +102,8 @@ public sealed class DeterminismTests
     public void A_machine_with_hardware_under_plug_and_play_is_the_same_in_two_processes()
     {
         string board = Path.Combine(Repository.Root, "samples", "pc.json");
-        string[] run = ["run", Repository.Sample("serial"), "--board", board, "--device", "*PNP0501", "--json", "--calls",
-            "--trace", "--processors", "2", "--schedule", "random", "--seed", "7", @"open \\.\COM1", "write 48656c6c6f",
+        string[] run = ["run", Repository.Sample("serial"), "--board", board, "--device", "*PNP0501", "--json",
+            "--calls", "--trace", "--processors", "2", "--schedule", "random", "--seed", "7", @"open \\.\COM1", "write 48656c6c6f",
             "read 5", "close"];
         string[] check = ["check", Repository.Sample("function"), "--json", "--seed", "7"];
         foreach (string[] arguments in (string[][])[run, check])

@@ -144,7 +144,8 @@ public sealed class LayoutTests(ITestOutputHelper output)
         if (Run("-print-file-name=libntoskrnl.a") is not { } library) return null;
         string root = Path.GetFullPath(Path.Combine(Path.GetDirectoryName(library.Trim())!, "..", "include"));
         ILookup<bool, Question> parts = questions.ToLookup(q => s_inWindowsHeader.Contains(q.Type.Split(' ')[^1]));
-        if (Ask([.. parts[false]], ["ntifs.h", "wmistr.h", "wmilib.h"], Path.Combine(root, "ddk")) is not { } kernel) return null;
+        string[] headers = ["ntifs.h", "wmistr.h", "wmilib.h"];
+        if (Ask([.. parts[false]], headers, Path.Combine(root, "ddk")) is not { } kernel) return null;
         List<string> all = [.. kernel, .. Ask([.. parts[true]], ["windows.h"], root)!];
         all.Sort(StringComparer.Ordinal);
         return all;

@@ -34,6 +34,16 @@ static class DeviceSetup
             });
     }
 
+    /// <summary>Says that something never ends, because a driver keeps an IRP.</summary>
+    public static void ReportKept(DriverSession session, DeviceNode device, string what) =>
+        session.Reporter.Findings.Add(new Finding("Device", Severity.Error,
+            $"{what} of {device} never ends: a driver keeps the IRP that it is waiting for.")
+        {
+            Driver = session.Driver!.Image.ModuleName,
+            During = session.Reporter.During,
+            Seed = session.Reporter.Seed,
+        });
+
     static string Why(DeviceNode device) => device.Problem switch
     {
         DeviceProblem.FailedAdd => $"AddDevice for {device} returned {device.ProblemStatus}.",

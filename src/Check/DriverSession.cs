@@ -122,7 +122,11 @@ public sealed class DriverSession : IDisposable
         Do("the end of the program", Nt.User.CancelPending);
         foreach (DeviceNode device in Devices)
             if (device.State is not (DeviceNodeState.Removed or DeviceNodeState.Deleted))
-                Do($"the removal of {device}", () => Nt.User.Devices.Uninstall(device));
+                Do($"the removal of {device}", () =>
+                {
+                    if (Nt.User.Devices.Uninstall(device) == Status.STATUS_PENDING)
+                        DeviceSetup.ReportKept(this, device, "The removal");
+                });
         Do("DriverUnload", () =>
         {
             unloaded = Nt.Loader.Unload(Driver!);

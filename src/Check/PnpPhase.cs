@@ -11,32 +11,36 @@ sealed class PnpPhase : IPhase
 
     public string Name => "plug and play";
 
-    static readonly (string What, Action<DriverSession, DeviceNode, IReadOnlyList<UserFile>> Do)[] s_events =
+    static readonly (string What, Func<DriverSession, DeviceNode, IReadOnlyList<UserFile>, NtStatus> Do)[] s_events =
     [
         ("disable and enable", (session, device, _) =>
         {
-            session.Nt.User.Devices.Disable(device);
-            session.Nt.User.Devices.Enable(device);
+            NtStatus status = session.Nt.User.Devices.Disable(device);
+            return status == Status.STATUS_PENDING ? status : session.Nt.User.Devices.Enable(device);
         }),
         ("stop and restart with other resources", (session, device, files) =>
         {
-            session.Nt.User.Devices.Rebalance(device);
+            NtStatus status = session.Nt.User.Devices.Rebalance(device);
             Use(files);
+            return status;
         }),
         ("a query to remove", (session, device, files) =>
         {
-            session.Nt.User.Devices.Disable(device);
+            NtStatus status = session.Nt.User.Devices.Disable(device);
             Use(files);
+            return status;
         }),
         ("sleep and wake", (session, _, files) =>
         {
-            session.Nt.SetSystemState(SystemState.Sleeping3, SleepTicks);
+            NtStatus status = session.Nt.SetSystemState(SystemState.Sleeping3, SleepTicks);
             Use(files);
+            return status;
         }),
         ("surprise removal", (session, device, files) =>
         {
-            session.Nt.User.Devices.PullOut(device);
+            NtStatus status = session.Nt.User.Devices.PullOut(device);
             Use(files);
+            return status;
         }),
     ];
 
@@ -48,7 +52,7 @@ sealed class PnpPhase : IPhase
     }
 
     static void Once(CheckRun run, string what,
-        Action<DriverSession, DeviceNode, IReadOnlyList<UserFile>> happens, bool inUse)
+        Func<DriverSession, DeviceNode, IReadOnlyList<UserFile>, NtStatus> happens, bool inUse)
     {
         using DriverSession session = run.NewSession();
         if (!session.Load()) return;
@@ -57,7 +61,11 @@ sealed class PnpPhase : IPhase
         foreach (DeviceNode device in session.Devices.Where(d => d.IsStarted))
         {
             run.Count();
-            session.Do($"{what}{(inUse ? ", in use" : "")}", () => happens(session, device, files));
+            session.Do($"{what}{(inUse ? ", in use" : "")}", () =>
+            {
+                if (happens(session, device, files) == Status.STATUS_PENDING)
+                    DeviceSetup.ReportKept(session, device, what);
+            });
         }
         session.Do($"the end of use after {what}", () =>
         {

@@ -73,10 +73,10 @@ sealed partial class Pnp
         string? classGuid = KeyOf(node).Node.FindValue("ClassGUID")?.Text;
         RegistryKey? classKey = classGuid is null ? null : nt.Cm.Find($@"{ClassPath}\{classGuid}");
         foreach (string filter in Names(KeyOf(node), "LowerFilters").Concat(Names(classKey, "LowerFilters")))
-            if (!AddFilter(node, filter)) return false;
-        if (node.Service is { } service && !AddFunction(node, service)) return false;
+            if (!AddToStack(node, filter)) return false;
+        if (node.Service is { } service && !AddToStack(node, service)) return false;
         foreach (string filter in Names(KeyOf(node), "UpperFilters").Concat(Names(classKey, "UpperFilters")))
-            if (!AddFilter(node, filter)) return false;
+            if (!AddToStack(node, filter)) return false;
         (node.State, node.WasStarted) = (DriversAdded, false);
         return true;
     }
@@ -84,22 +84,14 @@ sealed partial class Pnp
     static IReadOnlyList<string> Names(RegistryKey? key, string value) => key?.Node.FindValue(value) is { } names
         ? names.RawText.Split('\0', StringSplitOptions.RemoveEmptyEntries) : [];
 
-    bool AddFunction(DeviceNode node, string service)
+    // A filter that is not there fails the device as its function driver does.
+    bool AddToStack(DeviceNode node, string service)
     {
         NtStatus status = FindLoaded(service, out Driver? driver);
         if (driver is null)
             return Fail(node, status == STATUS_OBJECT_NAME_NOT_FOUND ? DeviceProblem.DriverFailedLoad
                 : DeviceProblem.FailedDriverEntry, status);
         status = AddDevice(node, driver);
-        return status.IsSuccess || Fail(node, DeviceProblem.FailedAdd, status);
-    }
-
-    // A filter that cannot be loaded is left out; one that refuses the device makes the device fail.
-    bool AddFilter(DeviceNode node, string service)
-    {
-        FindLoaded(service, out Driver? driver);
-        if (driver is null) return true;
-        NtStatus status = AddDevice(node, driver);
         return status.IsSuccess || Fail(node, DeviceProblem.FailedAdd, status);
     }
 

@@ -44,17 +44,18 @@ public sealed class DeviceTree
     /// <param name="requirements">IO_RESOURCE_REQUIREMENTS_LIST; null: it needs nothing.</param>
     public DeviceNode AddRootDevice(string hardwareId, string? service = null, byte[]? requirements = null)
     {
-        DeviceNode? made = null;
+        DeviceObject device = default;
         NtStatus status = Do(() =>
         {
             string name = hardwareId[(hardwareId.LastIndexOf('\\') + 1)..].TrimStart('*');
-            DeviceObject device = _nt.Pnp.AddRootDevice($@"ROOT\{name}", [hardwareId], requirements ?? []);
+            device = _nt.Pnp.AddRootDevice($@"ROOT\{name}", [hardwareId], requirements ?? []);
             _nt.Pnp.ServiceOfNew = service;
             _nt.Pnp.Enumerate(_nt.Pnp.Root!);
             _nt.Pnp.ServiceOfNew = null;
-            made = _nt.Pnp.Find(device);
         });
-        return made ?? All.LastOrDefault() ?? throw new InvalidOperationException($"No device was made: {status}");
+        // Its start may not have ended; that it is there is known before.
+        return (device.IsNull ? null : _nt.Pnp.Find(device))
+            ?? throw new InvalidOperationException($"No device was made: {status}");
     }
 
     /// <summary>Makes a driver the device's, and starts it with that.</summary>

@@ -138,6 +138,41 @@ public sealed class PnpTests
     }
 
     [Fact]
+    public void A_filter_that_is_not_there_fails_the_device()
+    {
+        using var m = new TestMachine();
+        m.Nt.Cm.Create(@"\Registry\Machine\System\CurrentControlSet\Enum\ROOT\Thing\0000")
+            .Set("UpperFilters", RegistryValue.MultiString("nobody"));
+        (DeviceNode node, WdmDriver driver) = Device(m);
+        Assert.Equal((Removed, DeviceProblem.DriverFailedLoad), (node.State, node.Problem));
+        Assert.Equal(["wdm add", "wdm 02"], driver.Seen);
+        Assert.Empty(driver.Devices);
+    }
+
+    sealed class Keeping : WdmDriver
+    {
+        protected override NtStatus Dispatch(DeviceObject device, Irp irp)
+        {
+            IoStackLocation location = irp.CurrentStackLocation;
+            if (location.MajorFunction != IrpMajor.IRP_MJ_PNP || location.MinorFunction != IRP_MN_START_DEVICE)
+                return base.Dispatch(device, irp);
+            irp.MarkPending();
+            return STATUS_PENDING;
+        }
+    }
+
+    [Fact]
+    public void A_start_that_is_kept_leaves_a_device_that_waits()
+    {
+        using var m = new TestMachine();
+        m.Nt.Loader.Load("other", new WdmDriver { Name = "other" });
+        m.Nt.User.Devices.AddRootDevice(@"Root\Other", "other");
+        (DeviceNode node, _) = Device(m, new Keeping());
+        Assert.Equal((@"ROOT\Thing\0000", DriversAdded), (node.InstancePath, node.State));
+        Assert.Equal(STATUS_PENDING, m.Nt.User.Devices.Disable(node));
+    }
+
+    [Fact]
     public void A_device_moves_when_another_one_can_do_with_nothing_else()
     {
         using var m = new TestMachine();

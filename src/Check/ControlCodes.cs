@@ -7,8 +7,7 @@ namespace Ringdown.Check;
 /// <summary>Finds the I/O control codes that a driver knows, in the comparisons of its code.</summary>
 /// <remarks>
 /// A switch compares with each code, or subtracts one and then the distances to the next, or subtracts the lowest and
-/// uses
-/// a table. All three are followed by adding up what is compared and subtracted along the code.
+/// uses a table. All three are followed by adding up what is compared and subtracted along the code.
 /// </remarks>
 public sealed class ControlCodes
 {
@@ -42,6 +41,23 @@ public sealed class ControlCodes
         return [.. scan._found];
     }
 
+    /// <summary>Codes for a reader: four and more that are equally far apart are one entry.</summary>
+    public static string List(IReadOnlyList<uint> codes)
+    {
+        const int shortest = 4;
+        List<string> entries = [];
+        for (int i = 0, next; i < codes.Count; i = next)
+        {
+            next = i + 1;
+            uint step = next < codes.Count ? codes[next] - codes[i] : 0;
+            while (next < codes.Count && step <= 4 && codes[next] - codes[next - 1] == step) next++;
+            if (next - i < shortest) next = i + 1;
+            entries.Add(next - i == 1 ? $"0x{codes[i]:X}"
+                : $"0x{codes[i]:X} to 0x{codes[next - 1]:X}{(step == 1 ? "" : $" by {step}")}");
+        }
+        return string.Join(", ", entries);
+    }
+
     /// <summary>A code with its way of passing buffers: <c>0x222004 (METHOD_BUFFERED)</c>.</summary>
     public static string Describe(uint code)
     {
@@ -70,6 +86,7 @@ public sealed class ControlCodes
             if (age == 0) _taken.Clear();
             if (instruction.Mnemonic == Mnemonic.Ja && _table is { Default: 0 } table)
                 _table = table with { Default = instruction.NearBranchTarget };
+            if (instruction.Mnemonic is Mnemonic.Je or Mnemonic.Jne) EndComparison();
             if (instruction.FlowControl is FlowControl.IndirectBranch or FlowControl.Return) EndTable();
             if (instruction.OpCount >= 2 && !ends) Follow(instruction);
         }
@@ -154,6 +171,14 @@ public sealed class ControlCodes
                 _image.File.Span[(int)(section.RawOffset + (uint)entry - section.Rva)..]);
             if (tableRva + (ulong)offset != table.Default) Add(table.Taken.Base + i * table.Taken.Step);
         }
+    }
+
+    // Compared with one value, not with the last of many.
+    void EndComparison()
+    {
+        if (_table is not { Default: 0 } one) return;
+        _table = null;
+        Add(one.Taken.Base + one.Last * one.Taken.Step);
     }
 
     // A comparison without a table that could be read: each value may be a code.

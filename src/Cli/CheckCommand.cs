@@ -63,8 +63,9 @@ static class CheckCommand
                 console.MarkupLineInterpolated($"[bold]device[/]        {(device.Name.Length == 0 ? "(unnamed)" : device.Name.Clean())}  [grey]{device.OpenedBy}[/]");
             foreach ((string link, string target) in surface.Links)
                 console.MarkupLineInterpolated($"[bold]link[/]          {link.Clean()} -> {target.Clean()}");
-            console.MarkupLineInterpolated($"[bold]handles[/]       {string.Join(", ", surface.Majors)}");
-            string codes = string.Join(", ", surface.ControlCodes.Select(c => $"0x{c:X}"));
+            string majors = surface.Majors.Count == Enum.GetValues<IrpMajor>().Length ? "all major functions" : string.Join(", ", surface.Majors);
+            console.MarkupLineInterpolated($"[bold]handles[/]       {majors}");
+            string codes = ControlCodes.List(surface.ControlCodes);
             console.MarkupLineInterpolated($"[bold]control codes[/] {(codes.Length == 0 ? "none found" : codes)}");
         }
         RunText.WriteFindings(console, run.Findings.All, registers: false);

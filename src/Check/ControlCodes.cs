@@ -31,14 +31,14 @@ public sealed class ControlCodes
     /// divided.</summary>
     readonly record struct Taken(uint Base, uint Step);
 
-    /// <summary>The codes, ascending. Only constants that look like CTL_CODE count: a device type and a function of
-    /// 0x800 or more.</summary>
+    /// <summary>The codes, ascending. Only constants that look like CTL_CODE count: see
+    /// <see cref="Among"/>.</summary>
     public static IReadOnlyList<uint> Find(PeImage image)
     {
         var scan = new ControlCodes(image);
         foreach (PeSection section in image.Sections)
             if (section.IsExecutable && section.RawSize > 0) scan.Scan(section);
-        return [.. scan._found];
+        return Among(scan._found);
     }
 
     /// <summary>Codes for a reader: four and more that are equally far apart are one entry.</summary>
@@ -196,15 +196,23 @@ public sealed class ControlCodes
         _ => null,
     };
 
-    void Add(uint code)
+    void Add(uint code) => _found.Add(code);
+
+    /// <summary>Which of a driver's constants look like CTL_CODE, ascending: a device type with a function of 0x800 or
+    /// more, a vendor's. Lower functions are the system's, and easily another number: three of one device type
+    /// count.</summary>
+    public static IReadOnlyList<uint> Among(IEnumerable<uint> constants)
     {
-        if (IsPlausible(code)) _found.Add(code);
+        const int enough = 3;
+        ILookup<bool, uint> codes = constants.Distinct().Order().Where(HasDeviceType).ToLookup(IsVendors);
+        return [.. codes[true].Concat(codes[false].GroupBy(c => c >> 16).Where(g => g.Count() >= enough)
+            .SelectMany(g => g)).Order()];
     }
 
-    /// <summary>Whether a constant looks like CTL_CODE: a device type, and a function that is a vendor's.</summary>
-    public static bool IsPlausible(uint code)
-    {
-        uint deviceType = code >> 16, function = (code >> 2) & 0xFFF;
-        return deviceType is > 0 and < 0x60 or >= 0x8000 and < 0xC000 && function is >= 0x800 and < 0xF00;
-    }
+    static bool HasDeviceType(uint code) => (code >> 16 is > 1 and < 0x60 or >= 0x8000 and < 0xC000)
+        && Function(code) < 0xF00;
+
+    static bool IsVendors(uint code) => Function(code) >= 0x800;
+
+    static uint Function(uint code) => (code >> 2) & 0xFFF;
 }

@@ -84,22 +84,22 @@ public sealed class DriverClass
     /// <summary>Constants of the driver's code that look like control codes.</summary>
     public IReadOnlyList<uint> FindControlCodes()
     {
-        var codes = new SortedSet<uint>();
+        var constants = new HashSet<uint>();
         const BindingFlags all = BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public
             | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
         foreach (MethodInfo method in Family(_type).SelectMany(t => t.GetMethods(all)))
         {
             byte[] code = method.GetMethodBody()?.GetILAsByteArray() ?? [];
             for (int i = 0; i + 4 < code.Length; i++)
-                if (code[i] == LoadConstant && BitConverter.ToUInt32(code, i + 1) is var value
-                    && ControlCodes.IsPlausible(value)) codes.Add(value);
+                if (code[i] == LoadConstant) constants.Add(BitConverter.ToUInt32(code, i + 1));
         }
-        return [.. codes];
+        return ControlCodes.Among(constants);
     }
 
     // With what the compiler makes for lambdas and iterators, and the classes that it derives from.
-    static IEnumerable<Type> Family(Type type) =>
-        type.GetNestedTypes(BindingFlags.Public | BindingFlags.NonPublic).SelectMany(Family).Prepend(type);
+    static IEnumerable<Type> Family(Type? type) => type is null || type == typeof(NtDriver) ? []
+        : type.GetNestedTypes(BindingFlags.Public | BindingFlags.NonPublic).SelectMany(Family).Prepend(type)
+            .Concat(type.IsNested ? [] : Family(type.BaseType));
 }
 
 /// <summary>Loads a driver's assembly with what lies beside it; Ringdown itself is the one that runs.</summary>

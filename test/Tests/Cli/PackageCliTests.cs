@@ -42,6 +42,31 @@ public sealed class PackageCliTests
         Assert.Contains("no device for it", other.Errors);
     }
 
+    [Theory]
+    [InlineData("serial", @"\\Device\\Serial0", "0x1B006C"), InlineData("atadisk", @"\\Device\\AtaDisk0", "0x70000")]
+    [InlineData("mapmem", "PCI#VEN_1234", "0x22E000")]
+    [InlineData("virtualbus", "ROOT#VirtualBus", "0x222000")]
+    [InlineData("function", "ROOT#Mailbox", null)]
+    public void Packages_of_samples_are_installed_on_a_small_computer_and_clean(string name, string device, string? code)
+    {
+        CommandLine check = CommandLine.Run("check", Sample($"{name}.inf"), "--board", Sample("pc.json"), "--json");
+        Assert.True(check.ExitCode == 0, check.Output + check.Errors);
+        Assert.Contains(device, check.Output);
+        if (code is not null) Assert.Contains(code, check.Output);
+        Assert.True((int)check.Json["phases"]!.AsArray().Single(p => (string?)p!["name"] == "plug and play")!["requests"]!
+            >= 10);
+    }
+
+    [Fact]
+    public void The_filters_of_a_package_stand_in_the_stack()
+    {
+        CommandLine run = CommandLine.Run("run", Sample("atadisk.inf"), "--board", Sample("pc.json"), "--json",
+            @"open \\.\AtaDisk0", "read 512", "ioctl 0x70020 out=128", "close");
+        Assert.Equal((0, ""), (run.ExitCode, run.Errors));
+        // IOCTL_DISK_PERFORMANCE, which the disk's own driver does not know.
+        Assert.Equal("STATUS_SUCCESS", (string?)run.Json["requests"]![2]!["status"]);
+    }
+
     [Fact]
     public void Info_tells_what_a_package_brings()
     {

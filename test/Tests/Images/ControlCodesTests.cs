@@ -52,6 +52,11 @@ public sealed class ControlCodesTests
             a.ret();
         }));
 
+    [Fact]
+    public void Three_of_the_systems_codes_of_one_device_type_count_and_fewer_are_other_numbers() =>
+        Assert.Equal([0x1B0004u, 0x1B0008, 0x1B0050, 0x222000], ControlCodes.Among(
+            [0x10000, 0x100000, 0x1B0050, 0x1B0004, 0x70000, 0x74004, 0x222000, 0xC0000010, 0x1B0008, 0x103]));
+
     [Theory]
     [InlineData(new uint[] { }, "")]
     [InlineData(new uint[] { 0x222000, 0x222004, 0x222008 }, "0x222000, 0x222004, 0x222008")]

@@ -48,7 +48,8 @@ sealed partial class Wmi
         bool isSingle = (Word(node, 0x2C) & (uint)WnodeFlags.SingleInstance) != 0;
         if (_programs.Contains(guid))
         {
-            string name = provider?.Find(guid)?.NameOf(Word(node, 0x34)) ?? "";
+            string name = provider?.Find(guid) is not { } block ? "" : block.IsDynamic ? NameIn(node)
+                : block.NameOf(Word(node, 0x34));
             _received.Enqueue(new WmiEvent(
                 guid, isSingle ? name : "", isSingle ? DataOf(node) : node[(int)NodeHeaderSize..]));
             if (_received.Count > EventsKept) _received.Dequeue();

@@ -112,7 +112,11 @@ public enum WmiRegFlags : uint
     InstanceBasename = 0x08,
     InstancePdo = 0x20,
     EventOnlyGuid = 0x40,
+
+    /// <summary>By this GUID tracing is turned on.</summary>
+    TraceControlGuid = 0x1000,
     RemoveGuid = 0x1_0000,
+    TracedGuid = 0x8_0000,
 }
 
 /// <summary>WMIGUIDREGINFO: a block that a driver of wmilib's has.</summary>
@@ -160,6 +164,10 @@ public static partial class Wdm
     /// <summary>Actions of IoWMIRegistrationControl.</summary>
     public const uint WMIREG_ACTION_REGISTER = 1, WMIREG_ACTION_DEREGISTER = 2, WMIREG_ACTION_REREGISTER = 3,
         WMIREG_ACTION_UPDATE_GUIDS = 4, WMIREG_ACTION_BLOCK_IRPS = 5;
+
+    /// <summary>With an action: what is registered is a routine, or a block for tracing that begins with
+    /// one.</summary>
+    public const uint WMIREG_FLAG_CALLBACK = 0x8000_0000, WMIREG_FLAG_TRACE_PROVIDER = 0x1_0000;
 
     /// <summary>SYSCTL_IRP_DISPOSITION: what WmiSystemControl has done with the IRP.</summary>
     public const uint IrpProcessed = 0, IrpNotCompleted = 1, IrpNotWmi = 2, IrpForward = 3;

@@ -13,21 +13,35 @@ sealed partial class Wmi
     readonly SortedDictionary<Guid, int> _collected = [];
 
     bool CanSend(WmiProvider provider) => !provider.IsBlocked && !provider.IsGone
-        && nt.Ob.Find(provider.Device.Address)?.Type == nt.Ob.DeviceType;
+        && (provider.Routine.IsNull ? nt.Ob.Find(provider.Device.Address)?.Type == nt.Ob.DeviceType
+            : nt.Loader.ImageAt(provider.Routine) is not null);
 
     IoStatusBlock Send(WmiProvider provider, byte minor, Va dataPath, Va buffer, uint size)
     {
         if (!CanSend(provider)) return new IoStatusBlock(STATUS_WMI_GUID_DISCONNECTED, 0);
         provider.InUse++;
-        IoStatusBlock result = nt.Io.SendToStack(provider.Device, STATUS_NOT_SUPPORTED, location =>
-        {
-            (location.MajorFunction, location.MinorFunction) = (IrpMajor.IRP_MJ_SYSTEM_CONTROL, minor);
-            (location.ProviderId, location.DataPath) = (provider.Device.Address, dataPath);
-            (location.WmiBufferSize, location.WmiBuffer) = (size, buffer);
-        });
+        IoStatusBlock result = !provider.Routine.IsNull ? Call(provider, minor, dataPath, buffer, size)
+            : nt.Io.SendToStack(provider.Device, STATUS_NOT_SUPPORTED, location =>
+            {
+                (location.MajorFunction, location.MinorFunction) = (IrpMajor.IRP_MJ_SYSTEM_CONTROL, minor);
+                (location.ProviderId, location.DataPath) = (provider.Device.Address, dataPath);
+                (location.WmiBufferSize, location.WmiBuffer) = (size, buffer);
+            });
         provider.InUse--;
         if (provider.InUse == 0 && provider.Idle is { } idle) nt.Ke.KeSetEvent(idle, 0, false);
         return result;
+    }
+
+    // WMIENTRY: the minor function, path, size and buffer of an IRP; what was registered; and how much came back.
+    IoStatusBlock Call(WmiProvider provider, byte minor, Va dataPath, Va buffer, uint size)
+    {
+        Va returned = nt.Mm.Pool.Allocate(sizeof(uint), PoolKind.NonPaged, WmiTag, Va.Null, zero: true);
+        if (returned.IsNull) return new IoStatusBlock(STATUS_INSUFFICIENT_RESOURCES, 0);
+        var status = new NtStatus((uint)nt.Routines.Call(provider.Routine, minor, dataPath.Value, size, buffer.Value,
+            provider.Device.Address.Value, returned.Value));
+        uint length = nt.Memory.Read<uint>(returned);
+        nt.Mm.Pool.Free(returned);
+        return new IoStatusBlock(status, length);
     }
 
     /// <summary>Sends a WNODE, with more room if the provider wants it.</summary>
@@ -117,6 +131,7 @@ sealed partial class Wmi
     static byte[] WithNames(byte[] node, WmiBlock block)
     {
         const int maximumNames = 0x1000;
+        if (block.IsDynamic) return node;
         uint count = Math.Min(Word(node, 0x34), maximumNames);
         int at = (node.Length + 7) & ~7;
         string[] names = [.. Enumerable.Range(0, (int)count).Select(i => block.NameOf((uint)i))];
@@ -142,8 +157,10 @@ sealed partial class Wmi
         NtStatus status = STATUS_WMI_GUID_NOT_FOUND;
         foreach ((WmiProvider provider, WmiBlock block) in Find(guid))
         {
-            if (block.IndexOf(instance) is { } index) return action(provider, block, index);
-            status = STATUS_WMI_INSTANCE_NOT_FOUND;
+            NtStatus one = block.IndexOf(instance) is { } index ? action(provider, block, index)
+                : STATUS_WMI_INSTANCE_NOT_FOUND;
+            if (one != STATUS_WMI_INSTANCE_NOT_FOUND) return one;
+            status = one;
         }
         return status;
     });
@@ -204,6 +221,12 @@ sealed partial class Wmi
     /// <summary>The data in a WNODE_SINGLE_INSTANCE.</summary>
     public static byte[] DataOf(byte[] node) => Part(node, Word(node, 0x38), Word(node, 0x3C));
 
+    /// <summary>The name in a node about one instance; empty if there is none.</summary>
+    static string NameIn(byte[] node) => TextAt(node, Word(node, 0x30));
+
+    static string TextAt(byte[] node, uint at) =>
+        Encoding.Unicode.GetString(Part(node, at + 2, Word(node, at) & 0xFFFE));
+
     /// <summary>The instances in a WNODE_ALL_DATA, with their names.</summary>
     public static IEnumerable<(string Name, byte[] Data)> InstancesOf(byte[] node)
     {
@@ -213,9 +236,7 @@ sealed partial class Wmi
         {
             uint size = Word(node, 0x3C), at = Word(node, 0x30) + i * size;
             if (!isFixed) (at, size) = (Word(node, 0x3C + i * 8), Word(node, 0x40 + i * 8));
-            uint name = Word(node, names + i * 4);
-            byte[] text = Part(node, name + 2, Word(node, name) & 0xFFFE);
-            yield return (Encoding.Unicode.GetString(text), Part(node, at, size));
+            yield return (TextAt(node, Word(node, names + i * 4)), Part(node, at, size));
         }
     }
 }

@@ -21,19 +21,21 @@ sealed partial class Wmi(NtKernel nt)
     public IEnumerable<WmiProvider> Providers => _providers.Values.OrderBy(p => p.Number);
 
     IEnumerable<(WmiProvider Provider, WmiBlock Block)> Find(Guid guid) =>
-        [.. Providers.Select(p => (p, p.Find(guid)!)).Where(f => f.Item2 is not null)];
+        [.. Providers.Select(p => (p, p.Find(guid)!)).Where(f => f.Item2 is { IsTraced: false })];
 
     public void Boot() => GuidType = nt.Ob.NewType("WmiGuid", new(0x2_0001, 0x2_0002, 0x12_0010, 0x12_0FFF),
         onDelete: OnDeleteBlock);
 
-    /// <summary>A system worker asks the device for its blocks. A flag above the action says that an entry and not a
+    /// <summary>A system worker asks the device for its blocks. A flag above the action says that a routine and not a
     /// device is meant.</summary>
-    [Export(Support.Partial, "No providers that are callbacks."), IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export(Support.Partial, "Providers of traces are asked for their GUIDs, and never turned on."),
+        IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoWMIRegistrationControl(DeviceObject deviceObject, uint action)
     {
+        uint flags = action & (WMIREG_FLAG_CALLBACK | WMIREG_FLAG_TRACE_PROVIDER);
         action &= 0xFFFF;
         if (action is < WMIREG_ACTION_REGISTER or > WMIREG_ACTION_BLOCK_IRPS) return STATUS_INVALID_PARAMETER;
-        if (action == WMIREG_ACTION_REGISTER) return Register(deviceObject);
+        if (action == WMIREG_ACTION_REGISTER) return Register(deviceObject, flags);
         if (!_providers.TryGetValue(deviceObject.Address, out WmiProvider? provider)) return STATUS_INVALID_PARAMETER;
         if (action == WMIREG_ACTION_DEREGISTER) Deregister(provider);
         else if (action == WMIREG_ACTION_BLOCK_IRPS) provider.IsBlocked = true;
@@ -41,12 +43,16 @@ sealed partial class Wmi(NtKernel nt)
         return STATUS_SUCCESS;
     }
 
-    NtStatus Register(DeviceObject device)
+    NtStatus Register(DeviceObject device, uint flags)
     {
-        if (nt.Ob.Find(device.Address) is not { } target) return STATUS_INVALID_PARAMETER;
-        var provider = new WmiProvider(device, ++_nextProvider);
+        bool isDevice = nt.Ob.Find(device.Address)?.Type == nt.Ob.DeviceType;
+        Va routine = isDevice || flags == 0 ? Va.Null
+            : (flags & WMIREG_FLAG_CALLBACK) != 0 ? device.Address : nt.Memory.Read<Va>(device.Address);
+        // What is called must be code of a driver's.
+        if (!isDevice && nt.Loader.ImageAt(routine) is null) return STATUS_INVALID_PARAMETER;
+        var provider = new WmiProvider(device, ++_nextProvider) { Routine = routine };
         if (!_providers.TryAdd(device.Address, provider)) return STATUS_OBJECT_NAME_EXISTS;
-        if (target.Type == nt.Ob.DeviceType) Ask(provider, WMIREGISTER);
+        Ask(provider, WMIREGISTER);
         return STATUS_SUCCESS;
     }
 
@@ -74,7 +80,8 @@ sealed partial class Wmi(NtKernel nt)
         {
             Va buffer = nt.Mm.Pool.Allocate((ulong)size, PoolKind.NonPaged, WmiTag, Va.Null, zero: true);
             if (buffer.IsNull) return;
-            IoStatusBlock result = Send(provider, IRP_MN_REGINFO_EX, new Va(reason), buffer, size);
+            byte minor = provider.Routine.IsNull ? IRP_MN_REGINFO_EX : IRP_MN_REGINFO;
+            IoStatusBlock result = Send(provider, minor, new Va(reason), buffer, size);
             bool isShort = result.Information == sizeof(uint);
             uint needed = isShort ? nt.Memory.Read<uint>(buffer) : 0;
             if (!isShort && result.Status.IsSuccess && result.Information >= (ulong)WmiRegInfo.Size)
@@ -84,7 +91,7 @@ sealed partial class Wmi(NtKernel nt)
             size = needed;
         }
         foreach (WmiBlock block in provider.Blocks.ToArray())
-            if (_enabled.ContainsKey(block.Guid) && !provider.IsGone)
+            if (_enabled.ContainsKey(block.Guid) && !block.IsTraced && !provider.IsGone)
                 Control(provider, block, IRP_MN_ENABLE_EVENTS);
     }
 

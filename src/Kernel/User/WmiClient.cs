@@ -34,7 +34,7 @@ public sealed class WmiClient
             _nt.User.RunUntilIdle();
             return [.. _nt.Wmi.Providers.SelectMany(p => p.Blocks.Select(b => new WmiGuid(
                 b.Guid, _nt.DescribeDevice(p.Device.Address), b.Flags,
-                [.. Enumerable.Range(0, (int)Math.Min(b.InstanceCount, MaximumNames))
+                [.. Enumerable.Range(0, b.IsDynamic ? 0 : (int)Math.Min(b.InstanceCount, MaximumNames))
                     .Select(i => b.NameOf((uint)i))])))];
         }
     }

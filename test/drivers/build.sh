@@ -93,6 +93,7 @@ mingw measure
 mingw selftest
 mingw executive
 mingw wdm
+mingw keeper
 "$MINGW-windres" version.rc "$work/version.o"
 mingw quiet "$work/version.o"
 imports missing

@@ -19,6 +19,9 @@ sealed class DiskContents(long sectors)
 
     readonly uint[] _certain = new uint[sectors];
     readonly Dictionary<long, Unsure> _unsure = [];
+
+    // Those of them whose Now and Kept may differ.
+    readonly HashSet<long> _changed = [];
     uint _writes;
 
     public long Sectors { get; } = sectors;
@@ -34,6 +37,7 @@ sealed class DiskContents(long sectors)
             at.IsWritten = true;
             at.Now.Add(_writes);
             at.Kept.Add(_writes);
+            _changed.Add(i);
         }
         return _writes;
     }
@@ -53,10 +57,12 @@ sealed class DiskContents(long sectors)
     /// <summary>The drive has put on its medium what it had: all but what is being written is safe.</summary>
     public void Settle()
     {
-        foreach ((long sector, Unsure at) in _unsure)
+        foreach (long sector in _changed)
         {
+            Unsure at = _unsure[sector];
             if (at.IsWritten) continue;
             at.Kept = [.. at.Now];
+            _changed.Remove(sector);
             if (at.Now.Count > 1) continue;
             _certain[sector] = at.Now[0];
             _unsure.Remove(sector);
@@ -66,11 +72,11 @@ sealed class DiskContents(long sectors)
     /// <summary>The drive has lost its power.</summary>
     public void Lose()
     {
-        foreach (Unsure at in _unsure.Values) at.Now = [.. at.Kept];
+        foreach (long sector in _changed) _unsure[sector].Now = [.. _unsure[sector].Kept];
     }
 
-    /// <summary>What a write puts into sectors: its number and the sector's, over and over. Before the first write there
-    /// are zeros.</summary>
+    /// <summary>What a write puts into sectors: its number and the sector's, over and over. Before the first write
+    /// there are zeros.</summary>
     public static void Fill(Span<byte> bytes, long sector, uint write)
     {
         for (; bytes.Length > 0; bytes = bytes[SectorBytes..], sector++)
@@ -98,7 +104,9 @@ sealed class DiskContents(long sectors)
             List<uint> may = isNow ? at.Now : at.Kept;
             if (!may.Contains(write))
                 return $"sector {sector:x} has write {write}, and may have {string.Join(", ", may)}";
-            if (isNow && !at.IsWritten) at.Now = [write];
+            if (!isNow || at.IsWritten || at.Now.Count == 1) continue;
+            at.Now = [write];
+            _changed.Add(sector);
         }
         return null;
     }

@@ -9,8 +9,8 @@ record struct DiskWalkCounts(
     int PowerLosses, int Removals);
 
 /// <summary>A program that reads and writes a disk here and there, several requests at a time, while requests are
-/// canceled, the machine sleeps, power goes and comes, and the disk is pulled out and put back. What was flushed must be
-/// there, and each request must end once.</summary>
+/// canceled, the machine sleeps, power goes and comes, and the disk is pulled out and put back. What was flushed must
+/// be there, and each request must end once.</summary>
 /// <param name="plug">Makes the device and starts it.</param>
 /// <exception cref="InvalidOperationException">Thrown by all of its methods: a rule is broken.</exception>
 sealed partial class DiskWalk(NtKernel nt, AtaChannel channel, IDisk medium, Func<DeviceNode> plug, ulong seed)
@@ -140,7 +140,8 @@ sealed partial class DiskWalk(NtKernel nt, AtaChannel channel, IDisk medium, Fun
     /// <summary>Takes what has ended from the port; waits for one of them.</summary>
     void Reap(uint milliseconds)
     {
-        foreach (QueuedCompletion packet in Win32.GetQueuedCompletionStatusEx(_port, Slots, milliseconds, false).Packets)
+        foreach (QueuedCompletion packet in Win32.GetQueuedCompletionStatusEx(
+            _port, Slots, milliseconds, alertable: false).Packets)
         {
             Slot slot = Array.Find(_slots, s => s.Overlapped.Address == packet.Overlapped)
                 ?? throw Wrong($"A packet of nobody: {packet}.");

@@ -45,8 +45,20 @@ sealed class AdapterDriver : WdmDriver
         return !_adapter.IsNull;
     }
 
-    public ulong Operate(int offset, params ReadOnlySpan<ulong> arguments) =>
-        Call(Memory.Read<Va>(At<DmaAdapterObject>(_adapter).DmaOperations + offset), [_adapter.Value, .. arguments]);
+    /// <summary>Calls each routine at the IRQL that the test is at; else at DISPATCH_LEVEL what belongs there.</summary>
+    public bool IsCareless { get; set; }
+
+    public ulong Operate(int offset, params ReadOnlySpan<ulong> arguments)
+    {
+        // Channels, map registers, and lists of the old kind.
+        bool raises = !IsCareless && offset is 0x20 or 0x30 or 0x38 or 0x58 or 0x60 or 0x70;
+        Irql old = Nt.CurrentIrql;
+        if (raises && old < Irql.DISPATCH_LEVEL) Nt.KeRaiseIrqlToDpcLevel();
+        ulong result = Call(
+            Memory.Read<Va>(At<DmaAdapterObject>(_adapter).DmaOperations + offset), [_adapter.Value, .. arguments]);
+        if (raises && old < Irql.DISPATCH_LEVEL) Nt.KeLowerIrql(old);
+        return result;
+    }
 
     public NtStatus Status(int offset, params ReadOnlySpan<ulong> arguments) =>
         new((uint)Operate(offset, arguments));

@@ -42,7 +42,8 @@ public sealed partial class DmaRule
 
     void CheckMdl(NtKernel nt, Adapter adapter, DmaUse use)
     {
-        const MdlFlags stays = MdlFlags.PagesLocked | MdlFlags.SourceIsNonpagedPool | MdlFlags.Partial | MdlFlags.IoSpace;
+        const MdlFlags stays =
+            MdlFlags.PagesLocked | MdlFlags.SourceIsNonpagedPool | MdlFlags.Partial | MdlFlags.IoSpace;
         MdlFlags flags = use.Mdl.MdlFlags;
         Va begin = use.Mdl.VirtualAddress, end = begin + use.Mdl.ByteCount;
         if ((flags & stays) == 0)
@@ -53,8 +54,8 @@ public sealed partial class DmaRule
         else if (use.Current < begin || use.Current >= end)
             Report(nt, $"{use.Current} is not in the memory of MDL {use.Mdl.Address}", 0x1B);
         else if (use.Length > end - use.Current)
-            Report(nt, $"{use.Length:X} bytes are to be mapped, and MDL {use.Mdl.Address} has {end - use.Current:X} from "
-                + "there on", 0x24);
+            Report(nt, $"{use.Length:X} bytes are to be mapped, and MDL {use.Mdl.Address} has {end - use.Current:X} "
+                + "from there on", 0x24);
         if (adapter.Mapped.Concat(adapter.Lists.Values).Any(p => p.Meets(use.Mdl.Address, use.Current, use.Length)))
             Report(nt, $"Memory of MDL {use.Mdl.Address} is to be mapped that is mapped already", 0x1D);
     }

@@ -20,17 +20,21 @@ public sealed partial class DmaRule(Reporter reporter) : IObserver
         public List<Piece> Mapped { get; } = [];
         public Dictionary<Va, Piece> Lists { get; } = [];
         public int Channels { get; set; }
+
+        /// <summary>Its device was removed without it.</summary>
+        public bool IsLeft { get; set; }
     }
 
-    // The IRQL at which each routine of DMA_OPERATIONS is called, and whether it is the only one. Others: DISPATCH_LEVEL
-    // at most.
+    // The IRQL at which each routine of DMA_OPERATIONS is called, and whether it is the only one. Others:
+    // DISPATCH_LEVEL at most.
     static readonly FrozenDictionary<string, (Irql Irql, bool IsExact)> s_irqls = new (string[] Names, Irql, bool)[]
     {
         (["AllocateAdapterChannel", "FreeAdapterChannel", "FreeMapRegisters", "GetScatterGatherList",
             "PutScatterGatherList", "BuildScatterGatherList"], DISPATCH_LEVEL, true),
         (["PutDmaAdapter", "AllocateCommonBuffer", "FreeCommonBuffer", "GetDmaAlignment", "AllocateCommonBufferEx",
             "AllocateDomainCommonBuffer", "JoinDmaDomain", "LeaveDmaDomain", "AllocateCommonBufferWithBounds",
-            "AllocateCommonBufferVector", "FreeCommonBufferFromVector", "FreeCommonBufferVector"], PASSIVE_LEVEL, false),
+            "AllocateCommonBufferVector", "FreeCommonBufferFromVector", "FreeCommonBufferVector"],
+            PASSIVE_LEVEL, false),
     }.SelectMany(group => group.Names.Select(name => KeyValuePair.Create(name, (group.Item2, group.Item3))))
         .ToFrozenDictionary();
 
@@ -83,7 +87,8 @@ public sealed partial class DmaRule(Reporter reporter) : IObserver
 
     void OnGot(NtKernel nt, DmaUse use)
     {
-        if (use.Device.IsNull) Report(nt, "HalGetAdapter is obsolete: IoGetDmaAdapter is for that", 0x1E, Severity.Warning);
+        if (use.Device.IsNull)
+            Report(nt, "HalGetAdapter is obsolete: IoGetDmaAdapter is for that", 0x1E, Severity.Warning);
         if ((uint)use.Count > LastVersion)
             Report(nt, $"A DEVICE_DESCRIPTION has version {(uint)use.Count}, which there is not", 0x25);
         if (!use.Adapter.IsNull) _adapters[use.Adapter] = new Adapter(use.Device);
@@ -152,9 +157,12 @@ public sealed partial class DmaRule(Reporter reporter) : IObserver
     {
         if (removed.IsSurprise) return;
         foreach (Adapter adapter in _adapters.OrderBy(a => a.Key).Select(a => a.Value))
-            if (adapter.Device == removed.Node.PhysicalDevice)
-                reporter.Report(nt, "Dma", Severity.Error, "The device is removed, and its DMA adapter is not put.",
-                    driver: removed.Node.Service);
+        {
+            if (adapter.IsLeft || adapter.Device != removed.Node.PhysicalDevice) continue;
+            adapter.IsLeft = true;
+            reporter.Report(nt, "Dma", Severity.Error, "The device is removed, and its DMA adapter is not put.",
+                driver: removed.Node.Service);
+        }
     }
 
     void Report(NtKernel nt, string what, uint? code = null, Severity severity = Severity.Error) =>

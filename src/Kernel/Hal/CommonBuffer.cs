@@ -36,8 +36,9 @@ sealed class CommonBuffer
         foreach (bool hasGuards in (ReadOnlySpan<bool>)[boundary == 0, false])
         {
             if (bytes == 0) continue;
+            ulong all = hasGuards ? PagedBytes(bytes) + 2 * Va.PageSize : bytes;
             Va block = nt.Mm.MmAllocateContiguousMemorySpecifyCache(
-                hasGuards ? PagedBytes(bytes) + 2 * Va.PageSize : bytes, lowest, highest, boundary, CacheTypes.MmCached);
+                all, lowest, highest, boundary, CacheTypes.MmCached);
             if (block.IsNull) continue;
             var made = new CommonBuffer(nt, block, bytes, hasGuards);
             made.SetGuards();

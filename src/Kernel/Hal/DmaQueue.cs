@@ -132,7 +132,8 @@ sealed class DmaQueue(NtKernel nt, DmaMemory memory)
             next.IsStarted = true;
             if (next.NeedsChannel) Holder = (next, set);
             // Its routine may have freed the channel, and another may have it by now.
-            if (!AtDispatch(() => next.Start(set)) && Holder is { } holder && ReferenceEquals(holder.Request, next)) Holder = null;
+            bool keeps = AtDispatch(() => next.Start(set));
+            if (!keeps && Holder is { } holder && ReferenceEquals(holder.Request, next)) Holder = null;
         }
     }
 }

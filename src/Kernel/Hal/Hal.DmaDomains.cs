@@ -3,8 +3,8 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Adapters to whose devices an address means the same. There is no IOMMU, so it means the same to all: a domain
-/// says for whom its common buffers must be within reach.</summary>
+/// <summary>Adapters to whose devices an address means the same. There is no IOMMU, so it means the same to all: a
+/// domain says for whom its common buffers must be within reach.</summary>
 sealed class DmaDomain(Va handle)
 {
     public Va Handle { get; } = handle;
@@ -97,8 +97,8 @@ sealed partial class Hal
             : adapter.Domain == domain ? STATUS_SUCCESS
             : adapter.IsInUse ? STATUS_INVALID_DEVICE_STATE
             // What the domain has already must be within its reach.
-            : domain.Members.SelectMany(m => m.Buffers.Values).Any(b => b.Physical + b.Bytes - 1 > adapter.Reach.Highest)
-                ? STATUS_UNSUCCESSFUL : STATUS_SUCCESS;
+            : domain.Members.SelectMany(m => m.Buffers.Values).Any(
+                b => b.Physical + b.Bytes - 1 > adapter.Reach.Highest) ? STATUS_UNSUCCESSFUL : STATUS_SUCCESS;
         if (status == STATUS_SUCCESS && adapter.Domain != domain)
         {
             if (adapter.Domain is not null) Leave(adapter);

@@ -163,18 +163,6 @@ sealed partial class Hal
                 wish.RoutineContext);
     }
 
-    void TellList(DmaStep step, Va list, DmaAdapter adapter, MapRegisters set, ListWish wish, bool toDevice) =>
-        nt.OnDmaUsed(new DmaUse(step, adapter.Address)
-        {
-            Buffer = list,
-            Registers = set.Base,
-            Mdl = wish.Mdl,
-            Current = wish.Current,
-            Length = wish.Length,
-            ToDevice = toDevice,
-            IsCopied = set.Bounces,
-        });
-
     void WriteElement(Va list, int index, ulong address, uint length)
     {
         Va element = list + ListHeader + index * ListElement;

@@ -52,7 +52,8 @@ sealed partial class Hal
         {
             // Who is called later has no place for it by then.
             if (!result.IsNull && !mayWait) nt.Memory.Write(result, set.Base);
-            nt.OnDmaUsed(new DmaUse(DmaStep.RegistersGiven, adapter.Address) { Registers = set.Base, Count = set.Count });
+            nt.OnDmaUsed(
+                new DmaUse(DmaStep.RegistersGiven, adapter.Address) { Registers = set.Base, Count = set.Count });
             if (routine.IsNull) return true;
             ulong action = (uint)nt.Routines.Call(
                 routine, device.Address.Value, device.CurrentIrp.Address.Value, set.Base.Value, routineContext);
@@ -64,9 +65,6 @@ sealed partial class Hal
         var request = new DmaRequest(adapter, (int)count, NeedsChannel: true, context, Start, null) { Device = device };
         return adapter.Queue.Request(request, mayWait) ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
     }
-
-    void TellFreed(DmaAdapter adapter, MapRegisters? set) =>
-        nt.OnDmaUsed(new DmaUse(DmaStep.ChannelFreed, adapter.Address) { Registers = set?.Base ?? Va.Null });
 
     bool IsContext(DmaAdapter adapter, Va context) => !context.IsNull
         && nt.Memory.Read<ulong>(context) == ContextMark && nt.Memory.Read<Va>(context + 8) == adapter.Address;
@@ -138,19 +136,6 @@ sealed partial class Hal
         TellMapping(DmaStep.Mapped, adapter, set, mdl, current, given, toDevice);
         nt.Memory.Write(length, given);
         call.Return(address);
-    }
-
-    void TellMapping(DmaStep step, DmaAdapter adapter, MapRegisters? set, Mdl mdl, Va current, uint length, bool toDevice)
-    {
-        nt.OnDmaUsed(new DmaUse(step, adapter.Address)
-        {
-            Registers = set?.Base ?? Va.Null,
-            Mdl = mdl,
-            Current = current,
-            Length = length,
-            ToDevice = toDevice,
-            IsCopied = set is { Bounces: true },
-        });
     }
 
     // Adapter, MDL, register base, offset, device offset, length (in, out), direction, list, its bytes, completion

@@ -27,8 +27,8 @@ sealed class SystemDmaChannel
     /// <summary>All adapters of the channel wait here.</summary>
     public DmaQueue Queue { get; }
 
-    /// <summary>Told when the transfer is done: at the terminal count, at each one if the channel begins anew by itself,
-    /// and when it is called off. At any IRQL.</summary>
+    /// <summary>Told when the transfer is done: at the terminal count, at each one if the channel begins anew by
+    /// itself, and when it is called off. At any IRQL.</summary>
     public Action<DmaCompletion>? Told { get; set; }
 
     void Tell(DmaCompletion status)

@@ -36,16 +36,23 @@ sealed class AdapterDriver : WdmDriver
             IoCreateDevice(Object, 0, "", FILE_DEVICE_UNKNOWN, 0, false, out DeviceObject made);
             Device = made.Address;
         }
+        return OpenFor(At<DeviceObject>(Device), fields);
+    }
+
+    /// <summary>Gets one for a physical device.</summary>
+    public bool OpenFor(DeviceObject physical, params (int Offset, uint Value)[] fields)
+    {
         using LocalFrame frame = Frame();
         Va description = Local(0x40), count = Local(4);
         Memory.Fill(description, 0x40, 0);
         foreach ((int offset, uint value) in fields) Memory.Write(description + offset, value);
-        _adapter = Nt.IoGetDmaAdapter(At<DeviceObject>(Device), description, count);
+        _adapter = Nt.IoGetDmaAdapter(physical, description, count);
         if (!_adapter.IsNull) Registers = Memory.Read<int>(count);
         return !_adapter.IsNull;
     }
 
-    /// <summary>Calls each routine at the IRQL that the test is at; else at DISPATCH_LEVEL what belongs there.</summary>
+    /// <summary>Calls each routine at the IRQL that the test is at; else what belongs there at
+    /// DISPATCH_LEVEL.</summary>
     public bool IsCareless { get; set; }
 
     public ulong Operate(int offset, params ReadOnlySpan<ulong> arguments)

@@ -148,8 +148,8 @@ public sealed class DmaSlaveTests
         (AdapterDriver driver, StreamChip chip, _) = Start(m, made);
         Assert.True(Open(driver, channel));
         (Mdl mdl, Va buffer) = Buffer(m, 5_000);
-        NtStatus Get(uint length) => driver.Status(GetList, driver.Device.Value, mdl.Address.Value, buffer.Value, length,
-            driver.Executes.Value, 0, 0);
+        NtStatus Get(uint length) => driver.Status(GetList, driver.Device.Value, mdl.Address.Value, buffer.Value,
+            length, driver.Executes.Value, 0, 0);
         Assert.Equal(channel < 4 ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER, Get(999));
         if (channel < 4) driver.Operate(0x60, driver.Given[0].Value, 0);
         Assert.Equal(STATUS_SUCCESS, Get(600));
@@ -170,8 +170,8 @@ public sealed class DmaSlaveTests
     [Fact]
     public void A_completion_routine_hears_of_the_terminal_count_and_of_what_is_called_off()
     {
-        const int initContext = 0x90, channelEx = 0xA0, mapEx = 0xB8, listEx = 0xC0, freeObject = 0xD8, cancelMapped = 0xE0,
-            flushEx = 0xD0;
+        const int initContext = 0x90, channelEx = 0xA0, mapEx = 0xB8, listEx = 0xC0, flushEx = 0xD0, freeObject = 0xD8,
+            cancelMapped = 0xE0;
         using TestMachine m = Boot(1, out StreamChip made);
         (AdapterDriver driver, StreamChip chip, _) = Start(m, made);
         Assert.True(driver.Open((0, 3), (0x10, 1), (0x20, 0x8000)));
@@ -215,8 +215,8 @@ public sealed class DmaSlaveTests
         driver.Status(flushEx, mdl.Address.Value, registers, 0, 600, 0);
         driver.Operate(freeObject, 2);
         // A list's, and nobody's whose channel is free again.
-        NtStatus List(ulong about) => driver.Status(listEx, driver.Device.Value, context.Value, mdl.Address.Value, 0, 600,
-            1, 0, 0, 0, completed.Value, about, result.Value);
+        NtStatus List(ulong about) => driver.Status(listEx, driver.Device.Value, context.Value, mdl.Address.Value, 0,
+            600, 1, 0, 0, 0, completed.Value, about, result.Value);
         Assert.Equal(STATUS_SUCCESS, List(9));
         Send(600);
         Assert.Equal((9UL, 0UL, Irql.DISPATCH_LEVEL), told[^1]);

@@ -252,15 +252,18 @@ public sealed class DmaVersion3Tests
             AllocateChannel, driver.Device.Value, 1, driver.Executes.Value, 0));
         for (int size = 0x20_0000; size >= 0x1000; size /= 2)
             while (m.Nt.MmAllocateContiguousMemory((ulong)size, 0xFF_FFFF) is { IsNull: false } block) taken.Add(block);
-        other.Status(AllocateChannel, other.Device.Value, 1, other.Executes.Value, 0);
-        // What the only one with map registers gives back is taken at once: nobody has any, and it still waits.
-        int before = m.Findings.Count;
-        driver.Given.Clear();
+        other.Status(AllocateChannel, other.Device.Value, 4, other.Executes.Value, 0);
+        // It wants more in one piece than the only one who has map registers gives back: it waits on, as on NT.
+        driver.Operate(FreeObject, 2);
+        m.Nt.User.RunUntilIdle();
         Assert.Empty(other.Given);
-        m.Nt.MmFreeContiguousMemory(taken[^1]);
+        m.Nt.MmFreeContiguousMemory(taken[0]);
         m.Nt.User.RunUntilIdle();
         Assert.Single(other.Given);
-        Assert.Equal(before, m.Findings.Count);
+        other.Operate(FreeObject, 2);
+        other.Operate(8);
+        driver.Operate(8);
+        Assert.Empty(m.Findings);
     }
 
     [Fact]

@@ -7,6 +7,7 @@ namespace Ringdown.Kernel;
 sealed class CommonBuffer
 {
     const byte Filler = 0x0F;
+    const ulong MostBytes = 1UL << 30;
     const ulong Tag = 0x3079_6672_5661_6D44;        // 'DmaVrfy0'
 
     readonly NtKernel _nt;
@@ -28,14 +29,16 @@ sealed class CommonBuffer
     ulong Padding => PagedBytes(Bytes) - Bytes;
 
     /// <summary>Memory that the device of an adapter reaches, between two addresses; null if there is none.</summary>
-    public static CommonBuffer? Make(NtKernel nt, DmaAdapter adapter, ulong bytes, ulong lowest, ulong highest)
+    /// <param name="isGuarded">With a page before it and one behind it, if there is room for them.</param>
+    public static CommonBuffer? Make(
+        NtKernel nt, DmaAdapter adapter, ulong bytes, ulong lowest, ulong highest, bool isGuarded = true)
     {
+        if (bytes is 0 or > MostBytes) return null;
         highest = Math.Min(highest, adapter.Reach.Highest);
         // What a slave's channel counts through must lie as it can count: there is no room for pages around it.
         ulong boundary = adapter.Channel?.Boundary ?? 0;
-        foreach (bool hasGuards in (ReadOnlySpan<bool>)[boundary == 0, false])
+        foreach (bool hasGuards in (ReadOnlySpan<bool>)[isGuarded && boundary == 0, false])
         {
-            if (bytes == 0) continue;
             ulong all = hasGuards ? PagedBytes(bytes) + 2 * Va.PageSize : bytes;
             Va block = nt.Mm.MmAllocateContiguousMemorySpecifyCache(
                 all, lowest, highest, boundary, CacheTypes.MmCached);

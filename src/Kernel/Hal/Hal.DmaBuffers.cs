@@ -7,7 +7,7 @@ namespace Ringdown.Kernel;
 /// vector.</summary>
 sealed partial class Hal
 {
-    const int MostElements = 0x1_0000;
+    const int MostElements = 0x1_0000, MostGuarded = 64;
     const uint VectorTag = 0x5661_6D44;         // 'DmaV'
 
     readonly Dictionary<Va, CommonBuffer?[]> _vectors = [];
@@ -92,7 +92,7 @@ sealed partial class Hal
         var elements = new CommonBuffer?[count];
         for (int i = 0; i < count; i++)
         {
-            elements[i] = CommonBuffer.Make(nt, adapter, bytes, lowest, highest);
+            elements[i] = CommonBuffer.Make(nt, adapter, bytes, lowest, highest, isGuarded: count <= MostGuarded);
             if (elements[i] is not null) continue;
             FreeElements(elements);
             nt.Mm.Pool.Free(vector);
@@ -100,6 +100,7 @@ sealed partial class Hal
         }
         _vectors.Add(vector, elements);
         nt.Memory.Write(result, vector);
+        nt.OnDmaUsed(new DmaUse(DmaStep.BufferAllocated, adapter.Address) { Buffer = vector });
         return STATUS_SUCCESS;
     }
 
@@ -125,7 +126,13 @@ sealed partial class Hal
 
     void FreeCommonBufferVector(GuestCall call)
     {
-        FreeElements(VectorOf(call));
+        CommonBuffer?[] elements = VectorOf(call);
+        nt.OnDmaUsed(new DmaUse(DmaStep.BufferFreed, new Va(call.Argument(0)))
+        {
+            Buffer = new Va(call.Argument(1)),
+            Harm = elements.Select(e => e?.FindHarm() ?? DmaHarm.None).FirstOrDefault(h => h != DmaHarm.None),
+        });
+        FreeElements(elements);
         _vectors.Remove(new Va(call.Argument(1)));
         nt.Mm.Pool.Free(new Va(call.Argument(1)));
     }

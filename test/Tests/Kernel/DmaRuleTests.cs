@@ -158,6 +158,33 @@ public sealed partial class DmaRuleTests
         Assert.Contains(where, m.Findings[0].Message);
     }
 
+    [Fact]
+    public void A_vector_is_freed_before_its_adapter_is_put_and_its_buffers_are_looked_at()
+    {
+        const int vector = 0x118, elementAt = 0x120, freeVector = 0x130;
+        using var m = new TestMachine();
+        var driver = new AdapterDriver();
+        m.Load(driver);
+        Assert.True(driver.Open((0, 3), (4, Master), (0x28, 32)));
+        (Va result, Va at, Va address) = (m.Block(8), m.Block(8), m.Block(8));
+        ulong Make()
+        {
+            Assert.Equal(STATUS_SUCCESS, driver.Status(vector, 0, 0xFFFF_FFFF, 1, 0, 0, 2, 0x1800, result.Value));
+            return m.Nt.Memory.Read<ulong>(result);
+        }
+        Assert.Equal(STATUS_INSUFFICIENT_RESOURCES,
+            driver.Status(vector, 0, 0xFFFF_FFFF, 1, 0, 0, 2, ulong.MaxValue - 0xFFF, result.Value));
+        ulong first = Make();
+        driver.Operate(freeVector, first);
+        ulong second = Make();
+        driver.Operate(elementAt, second, 1, at.Value, address.Value);
+        m.Nt.Memory.TryWritePhysical(m.Nt.Memory.Read<ulong>(address) + 0x1800, [1]);
+        driver.Operate(freeVector, second);
+        Make();
+        driver.Operate(Put);
+        Assert.Equal(["F", "7"], Found(m));
+    }
+
     [Theory, InlineData(-1), InlineData(0x2000)]
     public void The_processor_does_not_get_beyond_a_common_buffers_pages(int offset)
     {

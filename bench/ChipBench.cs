@@ -10,62 +10,48 @@ namespace Ringdown.Bench;
 /// machine.</summary>
 static class ChipBench
 {
-    const int Piece = 0x1_0000;
-
-    static NtKernel Boot(string driver, Action<Computer> board, params string[] requirements)
+    static NtKernel Boot(string? driver, Action<Computer> board)
     {
         var nt = new NtKernel(new KernelOptions { Board = board, UserIsAdministrator = true, SpecialPool = false });
-        DriverFile.Open(Path.Combine(AppContext.BaseDirectory, driver + ".sys")).Load(nt);
-        nt.User.Devices.AddRootDevice(@"Root\Bench", driver, RequirementText.Parse(requirements));
+        if (driver is not null) DriverFile.Open(Path.Combine(AppContext.BaseDirectory, driver + ".sys")).Load(nt);
         return nt;
     }
 
     static UserFile Open(NtKernel nt, string path) => nt.User.CreateFile(path, out UserFile? file).IsSuccess
         ? file! : throw new InvalidOperationException(path);
 
-    /// <summary>Writes all of a disk in 64 KiB pieces in no order, flushes, loses power, and reads and compares
-    /// all.</summary>
-    public static int Ata(long megabytes)
+    /// <summary>The walk of <see cref="DiskWalk"/> over an image file of so many MiB, and as many written.</summary>
+    public static int Ata(long megabytes, bool isCSharp)
     {
+        long bytes = megabytes << 20;
         AtaChannel? channel = null;
-        using NtKernel nt = Boot("atadisk", computer =>
+        string path = Path.Combine(Path.GetTempPath(), $"bench-{Environment.ProcessId}.img");
+        using (FileStream image = File.Create(path)) image.SetLength(bytes);
+        try
         {
-            channel = new AtaChannel(computer.Memory, computer.Clock, computer.Interrupts.Line(14));
-            computer.Ports.Devices.Add(0x1F0, 8, channel.Registers);
-            computer.Ports.Devices.Add(0x3F6, 1, channel.Control);
-            computer.Ports.Devices.Add(0xC000, 8, channel.BusMaster);
-            channel.Connect(0, new AtaDrive(new MemoryDisk(megabytes * 2048), "BENCH"));
-        }, "ports 1F0-1F7", "ports 3F6-3F6", "ports C000-C007", "line 14-14");
-        UserFile file = Open(nt, @"\\.\AtaDisk0");
-        long[] order = [.. Enumerable.Range(0, (int)(megabytes << 20) / Piece)];
-        var chance = new Chance(1);
-        for (int i = order.Length - 1; i > 0; i--)
-        {
-            int j = chance.Next(i + 1);
-            (order[i], order[j]) = (order[j], order[i]);
+            using var medium = new ImageDisk(path, writes: true);
+            using NtKernel nt = Boot(isCSharp ? null : "atadisk", computer =>
+            {
+                channel = new AtaChannel(computer.Memory, computer.Clock, computer.Interrupts.Line(14));
+                computer.Ports.Devices.Add(0x1F0, 8, channel.Registers);
+                computer.Ports.Devices.Add(0x3F6, 1, channel.Control);
+                computer.Ports.Devices.Add(0xC000, 8, channel.BusMaster);
+            });
+            if (isCSharp) nt.Loader.Load("atadisk", new Samples.AtaDisk());
+            byte[] requirements =
+                RequirementText.Parse("ports 1F0-1F7", "ports 3F6-3F6", "ports C000-C007", "line 14-14");
+            var walk = new DiskWalk(nt, channel!, medium,
+                () => nt.User.Devices.AddRootDevice(@"Root\Bench", "atadisk", requirements), seed: 1);
+            walk.Begin();
+            Measure(nt, "write and read here and there", () => walk.Run(bytes),
+                () => walk.Done.Written + walk.Done.Read);
+            Console.WriteLine(walk.Done);
+            Measure(nt, "read all and compare", walk.Verify, () => bytes);
         }
-        var bytes = new byte[Piece];
-        Measure(nt, "write", megabytes << 20, () =>
+        finally
         {
-            foreach (long piece in order)
-            {
-                Array.Fill(bytes, (byte)(piece * 7 + 1));
-                Check(file.Write(bytes, piece * Piece).Status);
-            }
-            Check(file.Flush().Status);
-        });
-        channel!.PowerOff();
-        channel.PowerOn();
-        nt.User.RunUntilIdle();
-        Measure(nt, "read and compare", megabytes << 20, () =>
-        {
-            foreach (long piece in order)
-            {
-                Array.Fill(bytes, (byte)(piece * 7 + 1));
-                if (!file.Read(Piece, piece * Piece).Output.SequenceEqual(bytes))
-                    throw new InvalidOperationException($"What was written to {piece * Piece:x} is not there.");
-            }
-        });
+            File.Delete(path);
+        }
         return 0;
     }
 
@@ -77,12 +63,13 @@ static class ChipBench
             var uart = new Uart16550(computer.Clock, computer.Interrupts.Line(4));
             uart.LoopBack();
             computer.Ports.Devices.Add(0x3F8, 8, uart.Registers);
-        }, "ports 3F8-3FF", "line 4-4");
+        });
+        nt.User.Devices.AddRootDevice(@"Root\Bench", "serial", RequirementText.Parse("ports 3F8-3FF", "line 4-4"));
         UserFile file = Open(nt, @"\\.\COM1");
         Check(file.DeviceIoControl(0x1B0004, BitConverter.GetBytes(115200), 0).Status);
         var bytes = new byte[2048];
         for (int i = 0; i < bytes.Length; i++) bytes[i] = (byte)(i * 7);
-        Measure(nt, "around", count / bytes.Length * bytes.Length, () =>
+        Measure(nt, "around", () =>
         {
             for (int done = 0; done + bytes.Length <= count; done += bytes.Length)
             {
@@ -90,7 +77,7 @@ static class ChipBench
                 if (!file.Read((uint)bytes.Length).Output.SequenceEqual(bytes))
                     throw new InvalidOperationException("What came back is not what was sent.");
             }
-        });
+        }, () => count / bytes.Length * bytes.Length);
         return 0;
     }
 
@@ -99,12 +86,12 @@ static class ChipBench
         if (!status.IsSuccess) throw new InvalidOperationException(status.ToString());
     }
 
-    static void Measure(NtKernel nt, string what, long bytes, Action action)
+    static void Measure(NtKernel nt, string what, Action action, Func<long> bytes)
     {
         long begin = Stopwatch.GetTimestamp(), time = nt.Ke.Clock.Now;
         action();
         double host = Stopwatch.GetElapsedTime(begin).TotalSeconds, machine = (nt.Ke.Clock.Now - time) / 1e7;
-        Console.WriteLine($"{what}: {bytes:n0} bytes, {bytes / host:n0} a second of the host, "
-            + $"{bytes / machine:n0} of the machine's");
+        Console.WriteLine($"{what}: {bytes():n0} bytes, {bytes() / host:n0} a second of the host, "
+            + $"{bytes() / machine:n0} of the machine's");
     }
 }

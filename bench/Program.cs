@@ -13,12 +13,13 @@ static class Program
         if (args is ["requests", ..]) return RequestBench.Run(args.Length > 1 ? int.Parse(args[1]) : 1_000_000);
         if (args is ["memory"]) return KernelBenchmarks.Memory(200);
         if (args is ["memory", string machines]) return KernelBenchmarks.Memory(int.Parse(machines));
-        if (args is ["ata", ..]) return ChipBench.Ata(args.Length > 1 ? long.Parse(args[1]) : 64);
+        if (args is ["ata", ..])
+            return ChipBench.Ata(args.Length > 1 ? long.Parse(args[1]) : 64, args.Contains("--csharp"));
         if (args is ["pnp", ..]) return PnpBench.Run(args.Length > 1 ? int.Parse(args[1]) : 200);
         if (args is ["uart", ..]) return ChipBench.Uart(args.Length > 1 ? int.Parse(args[1]) : 1 << 20);
         Console.Error.WriteLine("""
             usage: engine [WORKLOAD...]
-                   ata [MEGABYTES]
+                   ata [MEGABYTES [--csharp]]
                    uart [BYTES]
                    pnp [COUNT]
                    kernel

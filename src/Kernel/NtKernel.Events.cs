@@ -146,6 +146,11 @@ public sealed partial class NtKernel
             observer.DeviceRemoved(this, new DeviceRemoved(node, stack, status, isSurprise));
     }
 
+    internal void OnDmaUsed(DmaUse use)
+    {
+        foreach (IObserver observer in _observers) observer.DmaUsed(this, use);
+    }
+
     internal void OnRemoveLockUsed(RemoveLockUse use, Va removeLock, Va tag)
     {
         foreach (IObserver observer in _observers) observer.RemoveLockUsed(this, use, removeLock, tag);

@@ -22,7 +22,7 @@ public sealed record Leftovers(
     IReadOnlyList<string> Handles, IReadOnlyList<string> Threads, IReadOnlyList<string> Timers,
         IReadOnlyList<string> Irps)
 {
-    /// <summary>Contiguous memory, and mappings of physical memory.</summary>
+    /// <summary>Contiguous memory, mappings of physical memory, and DMA adapters.</summary>
     public IReadOnlyList<string> Memory { get; init; } = [];
 }
 
@@ -111,7 +111,7 @@ public sealed partial class NtKernel
                         $"KTIMER {t}")],
             [.. Io.LiveIrps.Where(r => r.Origin != IrpOrigin.Raw && !r.IsInPort).Select(r => $"IRP {r.Address}")])
         {
-            Memory = Mm.LeftBy(image.Contains),
+            Memory = [.. Mm.LeftBy(image.Contains), .. Hal.AdaptersLeftBy(image.Contains)],
         };
     }
 

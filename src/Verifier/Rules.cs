@@ -11,6 +11,6 @@ public static class Rules
             new DeviceRule(reporter), new RemoveLockRule(reporter), new PnpRule(reporter),
             new FastIoRule(reporter),
             new SpinLockRule(reporter), new LockOrderRule(reporter), new WaitRule(reporter), new WorkItemRule(reporter),
-            new PowerRule(reporter),
+            new PowerRule(reporter), new DmaRule(reporter),
         ];
 }

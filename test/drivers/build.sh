@@ -94,6 +94,7 @@ mingw selftest
 mingw executive
 mingw wdm
 mingw wmi -lwmilib
+mingw keeper
 "$MINGW-windres" version.rc "$work/version.o"
 mingw quiet "$work/version.o"
 imports missing

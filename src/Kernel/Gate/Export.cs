@@ -166,6 +166,11 @@ public interface IObserver
     {
     }
 
+    /// <summary>A driver does DMA: routines of DMA_OPERATIONS are no exports.</summary>
+    void DmaUsed(NtKernel nt, DmaUse use)
+    {
+    }
+
     /// <summary>Something is about to be done with a remove lock.</summary>
     void RemoveLockUsed(NtKernel nt, RemoveLockUse use, Va removeLock, Va tag)
     {

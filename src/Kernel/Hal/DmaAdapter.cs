@@ -42,6 +42,18 @@ sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memor
     public bool ReachesAll => Channel is null && Reach.ScattersGathers
         && Reach.Highest >= ((ulong)PhysicalMemory.EndFrame << 12) - 1;
 
+    /// <summary>Where the driver called that got it; null: the system's own.</summary>
+    public Va Owner { get; init; }
+
+    /// <summary>Common buffers, by their address.</summary>
+    public Dictionary<Va, CommonBuffer> Buffers { get; } = [];
+
+    /// <summary>The domain that it is in; null: nobody has asked for it.</summary>
+    public DmaDomain? Domain { get; set; }
+
+    /// <summary>Something is mapped for its device, or shared with it.</summary>
+    public bool IsInUse => _sets.Count > 0 || Buffers.Count > 0;
+
     /// <summary>It has the channel now.</summary>
     public bool HasChannel => Queue.Holder is { } holder && ReferenceEquals(holder.Request.Adapter, this);
 
@@ -63,7 +75,7 @@ sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memor
         Va registerBase = nt.Mm.Pool.Allocate(16, RegisterTag);
         if (registerBase.IsNull)
         {
-            if (bounces) nt.Mm.MmFreeContiguousMemory(bounce);
+            if (bounces) nt.Mm.FreeContiguous(bounce);
             return null;
         }
         var set = new MapRegisters(registerBase, count, bounce, physical);
@@ -81,7 +93,7 @@ sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memor
         Free += set.Count;
         if (set.Bounces)
         {
-            nt.Mm.MmFreeContiguousMemory(set.Bounce);
+            nt.Mm.FreeContiguous(set.Bounce);
             memory.GivenBack();
         }
         Queue.Serve();
@@ -104,9 +116,11 @@ sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memor
 
     /// <summary>The address for the device, and how much of a transfer it can do from there. The system's controller
     /// is set up and waits for the device.</summary>
+    /// <param name="told">Told when a slave's channel has done all; null: nobody.</param>
     /// <returns>A length of 0 if the channel cannot do it: it is not the adapter's, or it would be less than a
     /// word.</returns>
-    public (ulong Address, uint Length) Map(MapRegisters? set, Mdl mdl, Va current, uint wanted, bool toDevice)
+    public (ulong Address, uint Length) Map(MapRegisters? set, Mdl mdl, Va current, uint wanted, bool toDevice,
+        Action<DmaCompletion>? told = null)
     {
         if (set is not { Bounces: true })
             return Channel is null ? PieceAt(mdl, current, wanted) : default;
@@ -115,6 +129,7 @@ sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memor
         given -= given % width;
         if (Channel is not null && (given == 0 || !HasChannel)) return default;
         if (toDevice) Copy(set, mdl, current, given, toDevice: true);
+        if (Channel is not null) Channel.Told = told;
         Channel?.Program(set.BounceAddress + offset, given, toDevice, Reach.OnDemand, Reach.AutoInitializes);
         return (set.BounceAddress + offset, given);
     }

@@ -10,6 +10,9 @@ sealed record DmaRequest(
     DmaAdapter Adapter, int Count, bool NeedsChannel, Va Context, Func<MapRegisters, bool> Start, Action? Dropped)
 {
     public bool IsStarted { get; set; }
+
+    /// <summary>Whose request it is.</summary>
+    public DeviceObject Device { get; init; }
 }
 
 /// <summary>The memory behind map registers, of all adapters: what is given back to one may be what another waits
@@ -36,6 +39,9 @@ sealed class DmaMemory
         _stalled.Clear();
         foreach (DmaQueue queue in stalled) queue.Serve();
     }
+
+    /// <summary>Somebody waits for memory.</summary>
+    public bool HasStalled => _stalled.Count > 0;
 
     public void Stall(DmaQueue queue)
     {
@@ -96,6 +102,20 @@ sealed class DmaQueue(NtKernel nt, DmaMemory memory)
         return dropped.Count > 0;
     }
 
+    // Where the routines of drivers are called, whoever has given back what they wait for.
+    bool AtDispatch(Func<bool> action)
+    {
+        Irql old = nt.Ke.Irql;
+        if (old >= Irql.DISPATCH_LEVEL) return action();
+        nt.Ke.KeRaiseIrqlToDpcLevel();
+        bool result = action();
+        nt.Ke.KeLowerIrql(old);
+        return result;
+    }
+
+    /// <summary>How many requests of an adapter wait.</summary>
+    public int Waiting(DmaAdapter adapter) => _waiting.Count(r => ReferenceEquals(r.Adapter, adapter));
+
     /// <summary>In the order in which they came: who needs little does not overtake who needs much.</summary>
     public void Serve()
     {
@@ -112,7 +132,8 @@ sealed class DmaQueue(NtKernel nt, DmaMemory memory)
             next.IsStarted = true;
             if (next.NeedsChannel) Holder = (next, set);
             // Its routine may have freed the channel, and another may have it by now.
-            if (!next.Start(set) && Holder is { } holder && ReferenceEquals(holder.Request, next)) Holder = null;
+            bool keeps = AtDispatch(() => next.Start(set));
+            if (!keeps && Holder is { } holder && ReferenceEquals(holder.Request, next)) Holder = null;
         }
     }
 }

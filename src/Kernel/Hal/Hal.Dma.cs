@@ -17,8 +17,9 @@ public readonly partial struct DmaAdapterObject
 /// routines.</summary>
 sealed partial class Hal
 {
-    const string NoDomains = "Slaves are those of an 8237; there is no IOMMU, so no domains.";
+    const string NoIommu = "Slaves are those of an 8237; there is no IOMMU.";
     const uint AdapterTag = 0x4161_6D44, LastVersion = 3;       // 'DmaA'
+    const ulong UsedAfterPut = 0x18, NullAdapter = 0x19;      // of DRIVER_VERIFIER_DMA_VIOLATION
     const int MostRegisters = 256, RoutinesBefore3 = 15, LastChannel = 7;
     const ulong Below16M = 0xFF_FFFF, Below4G = uint.MaxValue;
 
@@ -28,7 +29,20 @@ sealed partial class Hal
     Va _operations, _operationsBefore3;
 
     /// <summary>An adapter for a device as DEVICE_DESCRIPTION describes it, or null.</summary>
-    public Va GetAdapter(Va description, Va numberOfMapRegisters)
+    /// <param name="device">Its physical device object; null: nobody knows.</param>
+    public Va GetAdapter(DeviceObject device, Va description, Va numberOfMapRegisters)
+    {
+        Va made = MakeAdapter(description, numberOfMapRegisters);
+        nt.OnDmaUsed(new DmaUse(DmaStep.Got, made)
+        {
+            Routine = device.IsNull ? nameof(HalGetAdapter) : "IoGetDmaAdapter",
+            Device = device,
+            Count = nt.Memory.Read<int>(description),
+        });
+        return made;
+    }
+
+    Va MakeAdapter(Va description, Va numberOfMapRegisters)
     {
         bool isMaster = nt.Memory.Read<byte>(description + 4) != 0;
         SystemDmaChannel? channel = isMaster ? null : ChannelOf(description);
@@ -41,14 +55,14 @@ sealed partial class Hal
         bool is3 = reach.Version >= 3;
         (shown.Version, shown.ObjectSize, shown.DmaOperations) =
             (is3 ? (ushort)3 : (ushort)1, (ushort)DmaAdapterObject.Size, OperationsOf(is3));
-        _adapters.Add(made, new DmaAdapter(nt, made, reach, _dmaMemory, channel));
+        _adapters.Add(made, new DmaAdapter(nt, made, reach, _dmaMemory, channel) { Owner = nt.Caller });
         nt.Memory.Write(numberOfMapRegisters, reach.Registers);
         return made;
     }
 
-    [Export(Support.Partial, NoDomains), IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export(Support.Partial, NoIommu), IrqlRequiresMax(PASSIVE_LEVEL)]
     public Va HalGetAdapter(Va deviceDescription, Va numberOfMapRegisters) =>
-        GetAdapter(deviceDescription, numberOfMapRegisters);
+        GetAdapter(DeviceObject.At(nt.Memory, Va.Null), deviceDescription, numberOfMapRegisters);
 
     DmaReach ReachOf(Va description, SystemDmaChannel? channel)
     {
@@ -76,7 +90,8 @@ sealed partial class Hal
     }
 
     DmaAdapter AdapterAt(ulong address) => _adapters.GetValueOrDefault(new Va(address))
-        ?? throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DMA_VIOLATION, 0x11, address);
+        ?? throw new BugCheck(
+            BugCheckCode.DRIVER_VERIFIER_DMA_VIOLATION, address == 0 ? NullAdapter : UsedAfterPut, address);
 
     // A description of version 3 gets all of the table, an older one the part that there was.
     Va OperationsOf(bool version3)
@@ -84,11 +99,17 @@ sealed partial class Hal
         if (_operations.IsNull)
         {
             Va[] routines = [.. DmaRoutines.Select(r =>
-                nt.Routines.Add("Hal" + r.Name, (_, call) => r.Routine(call)))];
+                nt.Routines.Add("Hal" + r.Name, (_, call) => Run(r.Name, r.Routine, call)))];
             _operations = Table(routines);
             _operationsBefore3 = Table(routines.AsSpan(0, RoutinesBefore3));
         }
         return version3 ? _operations : _operationsBefore3;
+    }
+
+    void Run(string name, Action<GuestCall> routine, GuestCall call)
+    {
+        nt.OnDmaUsed(new DmaUse(DmaStep.Called, new Va(call.Argument(0))) { Routine = name });
+        routine(call);
     }
 
     Va Table(ReadOnlySpan<Va> routines)
@@ -118,9 +139,8 @@ sealed partial class Hal
         ("MapTransferEx", MapTransferEx), ("GetScatterGatherListEx", GetScatterGatherListEx),
         ("BuildScatterGatherListEx", BuildScatterGatherListEx), ("FlushAdapterBuffersEx", FlushAdapterBuffersEx),
         ("FreeAdapterObject", FreeAdapterObject), ("CancelMappedTransfer", CancelMappedTransfer),
-        ("AllocateDomainCommonBuffer", Unsupported), ("FlushDmaBuffer", FlushDmaBuffer),
-        ("JoinDmaDomain", Unsupported), ("LeaveDmaDomain", Unsupported),
-        ("GetDmaDomain", static call => call.Return(0)),
+        ("AllocateDomainCommonBuffer", AllocateDomainCommonBuffer), ("FlushDmaBuffer", FlushDmaBuffer),
+        ("JoinDmaDomain", JoinDmaDomain), ("LeaveDmaDomain", LeaveDmaDomain), ("GetDmaDomain", GetDmaDomain),
         ("AllocateCommonBufferWithBounds", AllocateCommonBufferWithBounds),
         ("AllocateCommonBufferVector", AllocateCommonBufferVector),
         ("GetCommonBufferFromVectorByIndex", GetCommonBufferFromVectorByIndex),
@@ -133,8 +153,16 @@ sealed partial class Hal
     void PutDmaAdapter(GuestCall call)
     {
         DmaAdapter adapter = AdapterAt(call.Argument(0));
+        nt.OnDmaUsed(new DmaUse(DmaStep.Put, adapter.Address) { Count = adapter.Queue.Waiting(adapter) });
         _adapters.Remove(adapter.Address);
         nt.Mm.Pool.Free(adapter.Address);
         adapter.Queue.Drop(adapter);
+        if (adapter.Domain is not null) Leave(adapter);
     }
+
+    /// <summary>Adapters that a driver has not given back, a line each.</summary>
+    public IReadOnlyList<string> AdaptersLeftBy(Func<Va, bool> isOwner) =>
+        [.. _adapters.OrderBy(a => a.Key).Select(a => a.Value).Where(a => isOwner(a.Owner)).Select(a =>
+            $"a DMA adapter, got by {nt.Loader.Describe(a.Owner)}" + (a.Queue.Waiting(a) is var waiting and > 0
+                ? $"; {waiting} request(s) wait for its channel or map registers" : ""))];
 }

@@ -7,15 +7,15 @@ namespace Ringdown.Kernel;
 /// vector.</summary>
 sealed partial class Hal
 {
-    const int MostElements = 0x1_0000;
+    const int MostElements = 0x1_0000, MostGuarded = 64;
     const uint VectorTag = 0x5661_6D44;         // 'DmaV'
 
-    readonly Dictionary<Va, Va[]> _vectors = [];
+    readonly Dictionary<Va, CommonBuffer?[]> _vectors = [];
 
     void AllocateCommonBuffer(GuestCall call)
     {
         DmaAdapter adapter = AdapterAt(call.Argument(0));
-        call.Return(CommonBuffer(adapter, (uint)call.Argument(1), 0, ulong.MaxValue, new Va(call.Argument(2))).Value);
+        call.Return(AddBuffer(adapter, (uint)call.Argument(1), 0, ulong.MaxValue, new Va(call.Argument(2))).Value);
     }
 
     // Adapter, highest address or null, length, address (out), cached, node.
@@ -23,7 +23,7 @@ sealed partial class Hal
     {
         DmaAdapter adapter = AdapterAt(call.Argument(0));
         ulong highest = LimitAt(new Va(call.Argument(1)), ulong.MaxValue);
-        call.Return(CommonBuffer(adapter, (uint)call.Argument(2), 0, highest, new Va(call.Argument(3))).Value);
+        call.Return(AddBuffer(adapter, (uint)call.Argument(2), 0, highest, new Va(call.Argument(3))).Value);
     }
 
     // Adapter, lowest, highest, length, flags, cache type, node, address (out).
@@ -34,25 +34,43 @@ sealed partial class Hal
             highest = LimitAt(new Va(call.Argument(2)), ulong.MaxValue);
         // Large pages are all that flags could ask for.
         Va made = (uint)call.Argument(4) != 0 ? Va.Null
-            : CommonBuffer(adapter, (uint)call.Argument(3), lowest, highest, new Va(call.Argument(7)));
+            : AddBuffer(adapter, (uint)call.Argument(3), lowest, highest, new Va(call.Argument(7)));
         call.Return(made.Value);
     }
 
     ulong LimitAt(Va pointer, ulong otherwise) => pointer.IsNull ? otherwise : nt.Memory.Read<ulong>(pointer);
 
-    // Of a slave it must be what its channel can reach without a change of the page.
-    Va CommonBuffer(DmaAdapter adapter, ulong bytes, ulong lowest, ulong highest, Va address)
+    Va AddBuffer(DmaAdapter adapter, ulong bytes, ulong lowest, ulong highest, Va address)
     {
-        Va made = nt.Mm.MmAllocateContiguousMemorySpecifyCache(bytes, lowest,
-            Math.Min(highest, adapter.Reach.Highest), adapter.Channel?.Boundary ?? 0, CacheTypes.MmCached);
-        if (!made.IsNull && !address.IsNull) nt.Memory.Write(address, nt.Mm.MmGetPhysicalAddress(made));
-        return made;
+        if (CommonBuffer.Make(nt, adapter, bytes, lowest, highest) is not { } made) return Va.Null;
+        adapter.Buffers.Add(made.Start, made);
+        if (!address.IsNull) nt.Memory.Write(address, made.Physical);
+        nt.OnDmaUsed(new DmaUse(DmaStep.BufferAllocated, adapter.Address)
+        {
+            Buffer = made.Start,
+            Physical = made.Physical,
+            Length = (uint)bytes,
+        });
+        return made.Start;
     }
 
+    // Adapter, length, address, buffer, cached. It is freed as it was made, whatever else is said.
     void FreeCommonBuffer(GuestCall call)
     {
-        AdapterAt(call.Argument(0));
-        nt.Mm.MmFreeContiguousMemory(new Va(call.Argument(3)));
+        DmaAdapter adapter = AdapterAt(call.Argument(0));
+        Va start = new(call.Argument(3));
+        DmaAdapter? maker = adapter.Buffers.ContainsKey(start) ? adapter
+            : _adapters.OrderBy(a => a.Key).Select(a => a.Value).FirstOrDefault(a => a.Buffers.ContainsKey(start));
+        nt.OnDmaUsed(new DmaUse(DmaStep.BufferFreed, adapter.Address)
+        {
+            Buffer = start,
+            Physical = call.Argument(2),
+            Length = (uint)call.Argument(1),
+            Harm = maker?.Buffers[start].FindHarm() ?? DmaHarm.None,
+        });
+        if (maker is null) throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DMA_VIOLATION, 3, 1, start.Value);
+        maker.Buffers.Remove(start, out CommonBuffer? buffer);
+        buffer!.Free();
         _dmaMemory.Retry();
     }
 
@@ -71,17 +89,18 @@ sealed partial class Hal
     {
         Va vector = nt.Mm.Pool.Allocate(16, VectorTag);
         if (vector.IsNull) return STATUS_INSUFFICIENT_RESOURCES;
-        var elements = new Va[count];
+        var elements = new CommonBuffer?[count];
         for (int i = 0; i < count; i++)
         {
-            elements[i] = CommonBuffer(adapter, bytes, lowest, highest, Va.Null);
-            if (!elements[i].IsNull) continue;
+            elements[i] = CommonBuffer.Make(nt, adapter, bytes, lowest, highest, isGuarded: count <= MostGuarded);
+            if (elements[i] is not null) continue;
             FreeElements(elements);
             nt.Mm.Pool.Free(vector);
             return STATUS_INSUFFICIENT_RESOURCES;
         }
         _vectors.Add(vector, elements);
         nt.Memory.Write(result, vector);
+        nt.OnDmaUsed(new DmaUse(DmaStep.BufferAllocated, adapter.Address) { Buffer = vector });
         return STATUS_SUCCESS;
     }
 
@@ -89,42 +108,48 @@ sealed partial class Hal
     void GetCommonBufferFromVectorByIndex(GuestCall call)
     {
         AdapterAt(call.Argument(0));
-        Va element = _vectors.TryGetValue(new Va(call.Argument(1)), out Va[]? elements)
-            && (uint)call.Argument(2) < (uint)elements.Length ? elements[(uint)call.Argument(2)] : Va.Null;
-        if (!element.IsNull)
+        CommonBuffer? element = _vectors.TryGetValue(new Va(call.Argument(1)), out CommonBuffer?[]? elements)
+            && (uint)call.Argument(2) < (uint)elements.Length ? elements[(uint)call.Argument(2)] : null;
+        if (element is not null)
         {
-            nt.Memory.Write(new Va(call.Argument(3)), element);
-            nt.Memory.Write(new Va(call.Argument(4)), nt.Mm.MmGetPhysicalAddress(element));
+            nt.Memory.Write(new Va(call.Argument(3)), element.Start);
+            nt.Memory.Write(new Va(call.Argument(4)), element.Physical);
         }
-        call.Return((element.IsNull ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS).Value);
+        call.Return((element is null ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS).Value);
     }
 
     void FreeCommonBufferFromVector(GuestCall call)
     {
-        Va[] elements = VectorOf(call);
+        CommonBuffer?[] elements = VectorOf(call);
         if ((uint)call.Argument(2) < (uint)elements.Length) FreeElements(elements.AsSpan((int)call.Argument(2), 1));
     }
 
     void FreeCommonBufferVector(GuestCall call)
     {
-        FreeElements(VectorOf(call));
+        CommonBuffer?[] elements = VectorOf(call);
+        nt.OnDmaUsed(new DmaUse(DmaStep.BufferFreed, new Va(call.Argument(0)))
+        {
+            Buffer = new Va(call.Argument(1)),
+            Harm = elements.Select(e => e?.FindHarm() ?? DmaHarm.None).FirstOrDefault(h => h != DmaHarm.None),
+        });
+        FreeElements(elements);
         _vectors.Remove(new Va(call.Argument(1)));
         nt.Mm.Pool.Free(new Va(call.Argument(1)));
     }
 
-    Va[] VectorOf(GuestCall call)
+    CommonBuffer?[] VectorOf(GuestCall call)
     {
         AdapterAt(call.Argument(0));
         return _vectors.GetValueOrDefault(new Va(call.Argument(1)))
             ?? throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DMA_VIOLATION, 3, call.Argument(1));
     }
 
-    void FreeElements(Span<Va> elements)
+    void FreeElements(Span<CommonBuffer?> elements)
     {
-        foreach (ref Va element in elements)
+        foreach (ref CommonBuffer? element in elements)
         {
-            if (!element.IsNull) nt.Mm.MmFreeContiguousMemory(element);
-            element = Va.Null;
+            element?.Free();
+            element = null;
         }
         _dmaMemory.Retry();
     }

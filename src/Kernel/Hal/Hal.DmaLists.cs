@@ -16,7 +16,11 @@ sealed partial class Hal
     /// <param name="Context">Transfer context, by which it can be canceled; null: it cannot.</param>
     sealed record ListWish(
         DeviceObject Device, Mdl Mdl, Va Current, uint Length, bool ToDevice, Va Routine, ulong RoutineContext,
-        Va Buffer, uint Room, Va Result, Va Context, bool MayWait);
+        Va Buffer, uint Room, Va Result, Va Context, bool MayWait)
+    {
+        /// <summary>Called when a slave's transfer is done; null: nobody.</summary>
+        public (Va Routine, ulong Context) Completion { get; init; }
+    }
 
     void CalculateScatterGatherList(GuestCall call)
     {
@@ -92,13 +96,14 @@ sealed partial class Hal
     // Adapter, device, transfer context, MDL, offset, length, flags, routine, its context, direction, completion
     // routine, its context, list (out).
     void GetScatterGatherListEx(GuestCall call) =>
-        call.Return(NewList(call, Va.Null, uint.MaxValue, new Va(call.Argument(10)), new Va(call.Argument(12))).Value);
+        call.Return(NewList(call, Va.Null, uint.MaxValue, (new Va(call.Argument(10)), call.Argument(11)),
+            new Va(call.Argument(12))).Value);
 
     // The same with a buffer and its bytes behind the direction.
     void BuildScatterGatherListEx(GuestCall call) => call.Return(NewList(call, new Va(call.Argument(10)),
-        (uint)call.Argument(11), new Va(call.Argument(12)), new Va(call.Argument(14))).Value);
+        (uint)call.Argument(11), (new Va(call.Argument(12)), call.Argument(13)), new Va(call.Argument(14))).Value);
 
-    NtStatus NewList(GuestCall call, Va buffer, uint room, Va completion, Va result)
+    NtStatus NewList(GuestCall call, Va buffer, uint room, (Va Routine, ulong Context) completion, Va result)
     {
         DmaAdapter adapter = AdapterAt(call.Argument(0));
         (Va context, ulong offset, var flags) =
@@ -106,19 +111,22 @@ sealed partial class Hal
         Mdl mdl = Mdl.At(nt.Memory, new Va(call.Argument(3)));
         Va routine = new(call.Argument(7));
         bool isNow = flags == SynchronousCallback;
-        if (!completion.IsNull) return STATUS_NOT_SUPPORTED;
+        if (!completion.Routine.IsNull && adapter.Channel is null) return STATUS_NOT_SUPPORTED;
         if (!IsContext(adapter, context) || (flags & ~SynchronousCallback) != 0 || offset > mdl.ByteCount
             || routine.IsNull && (!isNow || result.IsNull)) return STATUS_INVALID_PARAMETER;
         return List(adapter, new ListWish(DeviceObject.At(nt.Memory, new Va(call.Argument(1))), mdl,
             mdl.VirtualAddress + offset, (uint)call.Argument(5), (byte)call.Argument(9) != 0, routine,
-            call.Argument(8), buffer, room, isNow ? result : Va.Null, context, !isNow));
+            call.Argument(8), buffer, room, isNow ? result : Va.Null, context, !isNow) { Completion = completion });
     }
 
     NtStatus List(DmaAdapter adapter, ListWish wish)
     {
-        // A slave's list would have one piece, and need the channel besides: who has one calls MapTransfer.
-        if (adapter.Channel is not null) return STATUS_NOT_SUPPORTED;
-        if (!IsWithin(wish.Mdl, wish.Current - wish.Mdl.VirtualAddress, wish.Length)) return STATUS_INVALID_PARAMETER;
+        // A slave's list has one piece, and comes with the channel.
+        bool needsChannel = adapter.Channel is not null;
+        if (!IsWithin(wish.Mdl, wish.Current - wish.Mdl.VirtualAddress, wish.Length)
+            || needsChannel && (wish.Length == 0 || wish.Length % adapter.Channel!.Width != 0))
+            return STATUS_INVALID_PARAMETER;
+        TellMapping(DmaStep.Mapping, adapter, null, wish.Mdl, wish.Current, wish.Length, wish.ToDevice);
         int pages = PagesOf(wish.Mdl, wish.Current, wish.Length), registers = adapter.ReachesAll ? 0 : pages;
         if (registers > adapter.Reach.Registers) return STATUS_INSUFFICIENT_RESOURCES;
         uint bytes = (uint)(ListHeader + (registers > 0 ? 1 : pages) * ListElement);
@@ -133,11 +141,10 @@ sealed partial class Hal
         bool Start(MapRegisters set)
         {
             Give(adapter, wish, set, list);
-            return false;
+            return needsChannel && _lists.ContainsKey(list);
         }
-        if (adapter.Queue.Request(
-            new DmaRequest(adapter, registers, NeedsChannel: false, wish.Context, Start, Drop), wish.MayWait))
-            return STATUS_SUCCESS;
+        if (adapter.Queue.Request(new DmaRequest(adapter, registers, needsChannel, wish.Context, Start, Drop)
+            { Device = wish.Device }, wish.MayWait)) return STATUS_SUCCESS;
         Drop();
         return STATUS_INSUFFICIENT_RESOURCES;
     }
@@ -146,8 +153,10 @@ sealed partial class Hal
     {
         WriteHeader(list, 0);
         if (wish.Length > 0)
-            Map(adapter, set, wish.Mdl, wish.Current, wish.Length, wish.ToDevice, list, int.MaxValue);
+            Map(adapter, set, wish.Mdl, wish.Current, wish.Length, wish.ToDevice, list, int.MaxValue,
+                Telling(adapter, wish.Completion.Routine, wish.Completion.Context));
         _lists[list] = (adapter, set, wish);
+        TellList(DmaStep.ListGiven, list, adapter, set, wish, wish.ToDevice);
         if (!wish.Result.IsNull) nt.Memory.Write(wish.Result, list);
         if (!wish.Routine.IsNull)
             nt.Routines.Call(wish.Routine, wish.Device.Address.Value, wish.Device.CurrentIrp.Address.Value, list.Value,
@@ -173,8 +182,10 @@ sealed partial class Hal
         Va list = new(call.Argument(1));
         if (!_lists.Remove(list, out var kept))
             throw new BugCheck(BugCheckCode.DRIVER_VERIFIER_DMA_VIOLATION, 6, list.Value);
+        TellList(DmaStep.ListPut, list, kept.Adapter, kept.Set, kept.Wish, (byte)call.Argument(2) != 0);
         kept.Adapter.Flush(kept.Set, kept.Wish.Mdl, kept.Wish.Current, kept.Wish.Length, (byte)call.Argument(2) != 0);
         if (kept.Wish.Buffer.IsNull) nt.Mm.Pool.Free(list);
-        kept.Adapter.Give(kept.Set);
+        if (kept.Adapter.Channel is null) kept.Adapter.Give(kept.Set);
+        else FreeChannel(kept.Adapter, keepsRegisters: false);
     }
 }

@@ -15,6 +15,11 @@ sealed partial class Hal
     {
         DmaAdapter adapter = AdapterAt(call.Argument(0));
         DeviceObject device = DeviceObject.At(nt.Memory, new Va(call.Argument(1)));
+        nt.OnDmaUsed(new DmaUse(DmaStep.ChannelAsked, adapter.Address)
+        {
+            Count = (int)call.Argument(2),
+            Most = adapter.Reach.Registers,
+        });
         call.Return(Allocate(adapter, device, (uint)call.Argument(2), new Va(call.Argument(3)), call.Argument(4),
             Va.Null, Va.Null, mayWait: true).Value);
     }
@@ -47,13 +52,17 @@ sealed partial class Hal
         {
             // Who is called later has no place for it by then.
             if (!result.IsNull && !mayWait) nt.Memory.Write(result, set.Base);
+            nt.OnDmaUsed(
+                new DmaUse(DmaStep.RegistersGiven, adapter.Address) { Registers = set.Base, Count = set.Count });
             if (routine.IsNull) return true;
             ulong action = (uint)nt.Routines.Call(
                 routine, device.Address.Value, device.CurrentIrp.Address.Value, set.Base.Value, routineContext);
+            if (action == KeepObject) return true;
+            TellFreed(adapter, action == DeallocateObject ? set : null);
             if (action == DeallocateObject) adapter.Give(set);
-            return action == KeepObject;
+            return false;
         }
-        var request = new DmaRequest(adapter, (int)count, NeedsChannel: true, context, Start, null);
+        var request = new DmaRequest(adapter, (int)count, NeedsChannel: true, context, Start, null) { Device = device };
         return adapter.Queue.Request(request, mayWait) ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
     }
 
@@ -80,7 +89,15 @@ sealed partial class Hal
     void FreeAdapterChannel(GuestCall call)
     {
         DmaAdapter adapter = AdapterAt(call.Argument(0));
-        if (adapter.HasChannel) adapter.Queue.FreeChannel();
+        TellFreed(adapter, adapter.HasChannel ? adapter.Queue.Holder?.Set : null);
+        FreeChannel(adapter, keepsRegisters: false);
+    }
+
+    static void FreeChannel(DmaAdapter adapter, bool keepsRegisters)
+    {
+        if (!adapter.HasChannel) return;
+        if (adapter.Channel is { } channel) channel.Told = null;
+        adapter.Queue.FreeChannel(keepsRegisters);
     }
 
     /// <summary>Gives back what an IO_ALLOCATION_ACTION names: nothing, all, or the channel alone.</summary>
@@ -89,13 +106,20 @@ sealed partial class Hal
         const uint deallocateKeepRegisters = 3;
         DmaAdapter adapter = AdapterAt(call.Argument(0));
         var action = (uint)call.Argument(1);
-        if (adapter.HasChannel && action is (uint)DeallocateObject or deallocateKeepRegisters)
-            adapter.Queue.FreeChannel(action == deallocateKeepRegisters);
+        if (action is not ((uint)DeallocateObject or deallocateKeepRegisters)) return;
+        bool keeps = action == deallocateKeepRegisters;
+        TellFreed(adapter, adapter.HasChannel && !keeps ? adapter.Queue.Holder?.Set : null);
+        FreeChannel(adapter, keeps);
     }
 
     void FreeMapRegisters(GuestCall call)
     {
         DmaAdapter adapter = AdapterAt(call.Argument(0));
+        nt.OnDmaUsed(new DmaUse(DmaStep.RegistersFreed, adapter.Address)
+        {
+            Registers = new Va(call.Argument(1)),
+            Count = (int)call.Argument(2),
+        });
         if (adapter.Find(new Va(call.Argument(1))) is { } set) adapter.Give(set);
     }
 
@@ -103,9 +127,13 @@ sealed partial class Hal
     {
         DmaAdapter adapter = AdapterAt(call.Argument(0));
         Mdl mdl = Mdl.At(nt.Memory, new Va(call.Argument(1)));
-        Va length = new(call.Argument(4));
-        (ulong address, uint given) = adapter.Map(adapter.Find(new Va(call.Argument(2))), mdl,
-            new Va(call.Argument(3)), nt.Memory.Read<uint>(length), (byte)call.Argument(5) != 0);
+        (Va current, Va length, bool toDevice) =
+            (new Va(call.Argument(3)), new Va(call.Argument(4)), (byte)call.Argument(5) != 0);
+        uint wanted = nt.Memory.Read<uint>(length);
+        MapRegisters? set = adapter.Find(new Va(call.Argument(2)));
+        TellMapping(DmaStep.Mapping, adapter, set, mdl, current, wanted, toDevice);
+        (ulong address, uint given) = adapter.Map(set, mdl, current, wanted, toDevice);
+        TellMapping(DmaStep.Mapped, adapter, set, mdl, current, given, toDevice);
         nt.Memory.Write(length, given);
         call.Return(address);
     }
@@ -119,8 +147,9 @@ sealed partial class Hal
         (Va length, Va list) = (new Va(call.Argument(5)), new Va(call.Argument(7)));
         uint wanted = nt.Memory.Read<uint>(length);
         bool hasRoom = !list.IsNull && (uint)call.Argument(8) >= ListHeader + ListElement;
-        // An 8237 tells nobody that it is done, and its devices have one place for data.
-        NtStatus status = !new Va(call.Argument(9)).IsNull ? STATUS_NOT_SUPPORTED
+        Va completion = new(call.Argument(9));
+        // A bus master tells its driver itself that it is done; devices at an 8237 have one place for data.
+        NtStatus status = !completion.IsNull && adapter.Channel is null ? STATUS_NOT_SUPPORTED
             : wanted == 0 || !IsWithin(mdl, call.Argument(3), wanted) || (uint)call.Argument(4) != 0
                 || list.IsNull && adapter.Channel is null ? STATUS_INVALID_PARAMETER
             : !list.IsNull && !hasRoom ? STATUS_BUFFER_TOO_SMALL : STATUS_SUCCESS;
@@ -128,8 +157,11 @@ sealed partial class Hal
         {
             MapRegisters? set = adapter.Find(new Va(call.Argument(2)));
             int room = list.IsNull ? 0 : (int)(((uint)call.Argument(8) - ListHeader) / ListElement);
-            uint given = Map(adapter, set, mdl, mdl.VirtualAddress + call.Argument(3), wanted,
-                (byte)call.Argument(6) != 0, list, room);
+            (Va current, bool toDevice) = (mdl.VirtualAddress + call.Argument(3), (byte)call.Argument(6) != 0);
+            TellMapping(DmaStep.Mapping, adapter, set, mdl, current, wanted, toDevice);
+            uint given = Map(adapter, set, mdl, current, wanted, toDevice, list, room,
+                Telling(adapter, completion, call.Argument(10)));
+            TellMapping(DmaStep.Mapped, adapter, set, mdl, current, given, toDevice);
             nt.Memory.Write(length, given);
             if (given == 0) status = STATUS_INVALID_PARAMETER;
         }
@@ -137,7 +169,8 @@ sealed partial class Hal
     }
 
     // As many pieces as the list has room for; all of one set of map registers is one piece.
-    uint Map(DmaAdapter adapter, MapRegisters? set, Mdl mdl, Va current, uint wanted, bool toDevice, Va list, int room)
+    uint Map(DmaAdapter adapter, MapRegisters? set, Mdl mdl, Va current, uint wanted, bool toDevice, Va list, int room,
+        Action<DmaCompletion>? told = null)
     {
         uint done = 0;
         int count = 0;
@@ -145,7 +178,8 @@ sealed partial class Hal
         do
         {
             nt.Ke.Clock.Spend();
-            (ulong address, uint given) = adapter.Map(set, mdl, current + done, wanted - done, toDevice);
+            (ulong address, uint given) = adapter.Map(
+                set, mdl, current + done, wanted - done, toDevice, told);
             if (given > 0 && !list.IsNull) WriteElement(list, count, address, given);
             count++;
             done += given;
@@ -161,9 +195,16 @@ sealed partial class Hal
     void FlushAdapterBuffers(GuestCall call)
     {
         DmaAdapter adapter = AdapterAt(call.Argument(0));
-        adapter.Flush(adapter.Find(new Va(call.Argument(2))), Mdl.At(nt.Memory, new Va(call.Argument(1))),
+        Flush(adapter, new Va(call.Argument(2)), Mdl.At(nt.Memory, new Va(call.Argument(1))),
             new Va(call.Argument(3)), (uint)call.Argument(4), (byte)call.Argument(5) != 0);
         call.Return(1);
+    }
+
+    void Flush(DmaAdapter adapter, Va registers, Mdl mdl, Va current, uint length, bool toDevice)
+    {
+        MapRegisters? set = adapter.Find(registers);
+        TellMapping(DmaStep.Flushed, adapter, set, mdl, current, length, toDevice);
+        adapter.Flush(set, mdl, current, length, toDevice);
     }
 
     // Adapter, MDL, register base, offset, length, direction.
@@ -174,7 +215,7 @@ sealed partial class Hal
         (ulong offset, var length) = (call.Argument(3), (uint)call.Argument(4));
         bool isWithin = IsWithin(mdl, offset, length);
         if (isWithin)
-            adapter.Flush(adapter.Find(new Va(call.Argument(2))), mdl, mdl.VirtualAddress + offset, length,
+            Flush(adapter, new Va(call.Argument(2)), mdl, mdl.VirtualAddress + offset, length,
                 (byte)call.Argument(5) != 0);
         call.Return((isWithin ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER).Value);
     }
@@ -185,7 +226,7 @@ sealed partial class Hal
         DmaAdapter adapter = AdapterAt(call.Argument(0));
         bool isIt = adapter.HasChannel && IsContext(adapter, new Va(call.Argument(1)))
             && adapter.Queue.Holder?.Request.Context == new Va(call.Argument(1));
-        if (isIt) adapter.Channel?.Mask();
+        if (isIt) adapter.Channel?.Cancel();
         call.Return((adapter.Channel is null ? STATUS_NOT_SUPPORTED
             : isIt ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL).Value);
     }

@@ -42,7 +42,9 @@ sealed partial class Mm
         ((int)Math.Min(int.MaxValue, (lowest >> 12) + ((lowest & 0xFFF) != 0 ? 1UL : 0)),
             (int)Math.Min(int.MaxValue, highest == ulong.MaxValue ? ulong.MaxValue : (highest + 1) >> 12) - 1);
 
-    void FreeContiguous(Va address)
+    /// <summary>Gives a piece back; who waits for one does not hear of it.</summary>
+    /// <exception cref="BugCheck">BAD_POOL_CALLER: none begins there.</exception>
+    public void FreeContiguous(Va address)
     {
         if (!_contiguous.Remove(address, out var run))
             throw new BugCheck(BugCheckCode.BAD_POOL_CALLER, 0x60, address.Value);
@@ -99,11 +101,15 @@ sealed partial class Mm
     }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
-    public void MmFreeContiguousMemory(Va baseAddress) => FreeContiguous(baseAddress);
+    public void MmFreeContiguousMemory(Va baseAddress)
+    {
+        FreeContiguous(baseAddress);
+        _nt.Hal.MemoryIsBack();
+    }
 
     [Export, IrqlRequiresMax(DISPATCH_LEVEL)]
     public void MmFreeContiguousMemorySpecifyCache(Va baseAddress, ulong numberOfBytes, uint cacheType) =>
-        FreeContiguous(baseAddress);
+        MmFreeContiguousMemory(baseAddress);
 
     [Export, IrqlRequiresMax(APC_LEVEL)]
     public Va MmAllocateNonCachedMemory(ulong numberOfBytes) =>
@@ -115,7 +121,7 @@ sealed partial class Mm
         if (_contiguous.TryGetValue(baseAddress, out var run) && run.Pages != (int)((numberOfBytes + 0xFFF) >> 12))
             throw new BugCheck(BugCheckCode.SYSTEM_PTE_MISUSE, 2, baseAddress.Value, (ulong)run.Pages,
                 numberOfBytes >> 12);
-        FreeContiguous(baseAddress);
+        MmFreeContiguousMemory(baseAddress);
     }
 }
 

@@ -36,17 +36,36 @@ sealed class AdapterDriver : WdmDriver
             IoCreateDevice(Object, 0, "", FILE_DEVICE_UNKNOWN, 0, false, out DeviceObject made);
             Device = made.Address;
         }
+        return OpenFor(At<DeviceObject>(Device), fields);
+    }
+
+    /// <summary>Gets one for a physical device.</summary>
+    public bool OpenFor(DeviceObject physical, params (int Offset, uint Value)[] fields)
+    {
         using LocalFrame frame = Frame();
         Va description = Local(0x40), count = Local(4);
         Memory.Fill(description, 0x40, 0);
         foreach ((int offset, uint value) in fields) Memory.Write(description + offset, value);
-        _adapter = Nt.IoGetDmaAdapter(At<DeviceObject>(Device), description, count);
+        _adapter = Nt.IoGetDmaAdapter(physical, description, count);
         if (!_adapter.IsNull) Registers = Memory.Read<int>(count);
         return !_adapter.IsNull;
     }
 
-    public ulong Operate(int offset, params ReadOnlySpan<ulong> arguments) =>
-        Call(Memory.Read<Va>(At<DmaAdapterObject>(_adapter).DmaOperations + offset), [_adapter.Value, .. arguments]);
+    /// <summary>Calls each routine at the IRQL that the test is at; else what belongs there at
+    /// DISPATCH_LEVEL.</summary>
+    public bool IsCareless { get; set; }
+
+    public ulong Operate(int offset, params ReadOnlySpan<ulong> arguments)
+    {
+        // Channels, map registers, and lists of the old kind.
+        bool raises = !IsCareless && offset is 0x20 or 0x30 or 0x38 or 0x58 or 0x60 or 0x70;
+        Irql old = Nt.CurrentIrql;
+        if (raises && old < Irql.DISPATCH_LEVEL) Nt.KeRaiseIrqlToDpcLevel();
+        ulong result = Call(
+            Memory.Read<Va>(At<DmaAdapterObject>(_adapter).DmaOperations + offset), [_adapter.Value, .. arguments]);
+        if (raises && old < Irql.DISPATCH_LEVEL) Nt.KeLowerIrql(old);
+        return result;
+    }
 
     public NtStatus Status(int offset, params ReadOnlySpan<ulong> arguments) =>
         new((uint)Operate(offset, arguments));

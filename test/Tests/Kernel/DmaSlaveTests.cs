@@ -123,7 +123,7 @@ public sealed class DmaSlaveTests
     }
 
     [Fact]
-    public void A_slave_needs_a_controller_a_channel_of_its_width_and_gets_no_lists()
+    public void A_slave_needs_a_controller_and_a_channel_of_its_width()
     {
         using (var bare = new TestMachine())
         {
@@ -139,8 +139,92 @@ public sealed class DmaSlaveTests
         Assert.False(slave.Open((0x10, 5)));
         Assert.False(slave.Open((0x10, 1), (0x18, 1)));
         Assert.True(Open(slave, 2));
-        (Mdl mdl, Va buffer) = Buffer(m, 100);
-        Assert.Equal(STATUS_NOT_SUPPORTED, slave.Status(GetList, slave.Device.Value, mdl.Address.Value,
-            buffer.Value, 100, slave.Executes.Value, 0, 1));
+    }
+
+    [Theory, InlineData(1), InlineData(6)]
+    public void A_slaves_list_has_one_piece_and_its_channel_until_it_is_put(int channel)
+    {
+        using TestMachine m = Boot(channel, out StreamChip made);
+        (AdapterDriver driver, StreamChip chip, _) = Start(m, made);
+        Assert.True(Open(driver, channel));
+        (Mdl mdl, Va buffer) = Buffer(m, 5_000);
+        NtStatus Get(uint length) => driver.Status(GetList, driver.Device.Value, mdl.Address.Value, buffer.Value,
+            length, driver.Executes.Value, 0, 0);
+        Assert.Equal(channel < 4 ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER, Get(999));
+        if (channel < 4) driver.Operate(0x60, driver.Given[0].Value, 0);
+        Assert.Equal(STATUS_SUCCESS, Get(600));
+        Assert.Equal(STATUS_SUCCESS, Get(600));
+        Va list = driver.Given[^1];
+        int given = driver.Given.Count;
+        Assert.Equal((1, 600), (m.Nt.Memory.Read<int>(list), m.Nt.Memory.Read<int>(list + 24)));
+        chip.Data = [.. Enumerable.Range(0, 600).Select(i => (byte)(i * 3 + 1))];
+        m.Nt.WRITE_PORT_USHORT(new Va(0x300), 600);
+        m.Nt.KeStallExecutionProcessor(100);
+        driver.Operate(0x60, list.Value, 0);
+        Assert.Equal(chip.Data, m.Nt.Memory.ReadBytes(buffer, 600));
+        // The second one waited for the channel.
+        Assert.Equal(given + 1, driver.Given.Count);
+        driver.Operate(0x60, driver.Given[^1].Value, 0);
+    }
+
+    [Fact]
+    public void A_completion_routine_hears_of_the_terminal_count_and_of_what_is_called_off()
+    {
+        const int initContext = 0x90, channelEx = 0xA0, mapEx = 0xB8, listEx = 0xC0, flushEx = 0xD0, freeObject = 0xD8,
+            cancelMapped = 0xE0;
+        using TestMachine m = Boot(1, out StreamChip made);
+        (AdapterDriver driver, StreamChip chip, _) = Start(m, made);
+        Assert.True(driver.Open((0, 3), (0x10, 1), (0x20, 0x8000)));
+        (Mdl mdl, Va buffer) = Buffer(m, 5_000);
+        (Va context, Va result, Va length) = (m.Block(128), m.Block(8), m.Block(4));
+        var told = new List<(ulong Context, ulong Status, Irql Irql)>();
+        Va completed = m.Routine(call =>
+        {
+            Assert.Equal((driver.Adapter.Value, driver.Device.Value), (call.Argument(0), call.Argument(1)));
+            told.Add((call.Argument(2), call.Argument(3), m.Nt.CurrentIrql));
+            return 0;
+        });
+        driver.Status(initContext, context.Value);
+        driver.Status(channelEx, driver.Device.Value, context.Value, 3, 1, 0, 0, result.Value);
+        ulong registers = m.Nt.Memory.Read<ulong>(result);
+        void Map(ulong about)
+        {
+            m.Nt.Memory.Write(length, 600);
+            Assert.Equal(STATUS_SUCCESS, driver.Status(
+                mapEx, mdl.Address.Value, registers, 0, 0, length.Value, 0, 0, 0, completed.Value, about));
+        }
+        void Send(ushort bytes)
+        {
+            chip.Data = new byte[bytes];
+            m.Nt.WRITE_PORT_USHORT(new Va(0x300), bytes);
+            m.Nt.KeStallExecutionProcessor(100);
+            m.Nt.User.RunUntilIdle();
+        }
+        Map(7);
+        Send(599);
+        Assert.Empty(told);
+        Send(1);
+        Assert.Equal([(7UL, 0UL, Irql.DISPATCH_LEVEL)], told);
+        driver.Status(flushEx, mdl.Address.Value, registers, 0, 600, 0);
+        // Called off after half of it: status 3, DmaCancelled.
+        Map(8);
+        Send(300);
+        Assert.Equal(STATUS_SUCCESS, driver.Status(cancelMapped, context.Value));
+        m.Nt.User.RunUntilIdle();
+        Assert.Equal((8UL, 3UL, Irql.DISPATCH_LEVEL), told[^1]);
+        driver.Status(flushEx, mdl.Address.Value, registers, 0, 600, 0);
+        driver.Operate(freeObject, 2);
+        // A list's, and nobody's whose channel is free again.
+        NtStatus List(ulong about) => driver.Status(listEx, driver.Device.Value, context.Value, mdl.Address.Value, 0,
+            600, 1, 0, 0, 0, completed.Value, about, result.Value);
+        Assert.Equal(STATUS_SUCCESS, List(9));
+        Send(600);
+        Assert.Equal((9UL, 0UL, Irql.DISPATCH_LEVEL), told[^1]);
+        driver.Operate(0x60, m.Nt.Memory.Read<ulong>(result), 0);
+        Assert.Equal(STATUS_SUCCESS, List(10));
+        driver.Operate(0x60, m.Nt.Memory.Read<ulong>(result), 0);
+        Send(600);
+        Assert.Equal(3, told.Count);
+        Assert.Empty(m.Findings);
     }
 }

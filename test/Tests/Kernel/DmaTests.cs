@@ -2,6 +2,7 @@ using Ringdown.Kernel;
 using Ringdown.Machine;
 using Ringdown.Testing;
 using Xunit;
+using static Ringdown.Kernel.Irql;
 using static Ringdown.Kernel.Status;
 using static Ringdown.Kernel.Wdm;
 
@@ -50,7 +51,11 @@ public sealed class DmaTests
         ulong Operate(int operation, params ReadOnlySpan<ulong> arguments)
         {
             Va table = At<DmaAdapterObject>(_adapter).DmaOperations;
-            return Call(Memory.Read<Va>(table + 8 + operation * 8), [_adapter.Value, .. arguments]);
+            bool raises = operation is AllocateChannel or FreeChannelAt or FreeRegistersAt or GetList or PutListAt;
+            if (raises) Nt.KeRaiseIrqlToDpcLevel();
+            ulong result = Call(Memory.Read<Va>(table + 8 + operation * 8), [_adapter.Value, .. arguments]);
+            if (raises) Nt.KeLowerIrql(PASSIVE_LEVEL);
+            return result;
         }
 
         public NtStatus AllocateAdapterChannel(uint registers) => new((uint)Operate(
@@ -144,7 +149,7 @@ public sealed class DmaTests
             master.Elements.SelectMany(e => Physical(m, e.Address, e.Length)));
         // What the device writes is there at once.
         m.Nt.Memory.TryWritePhysical(master.Elements[0].Address, [9, 8, 7]);
-        master.PutScatterGatherList(toDevice: false);
+        master.PutScatterGatherList(toDevice: true);
         Assert.Equal([9, 8, 7], m.Nt.Memory.ReadBytes(buffer, 3));
         m.Nt.IoFreeMdl(mdl);
         m.Nt.ExFreePoolWithTag(buffer, 0);
@@ -223,7 +228,7 @@ public sealed class DmaTests
     {
         using var m = new TestMachine();
         m.Load(new Master(scatters: true, width: 64));
-        Va table = m.Nt.Memory.Read<Va>(m.Nt.Hal.GetAdapter(Description(1), m.Block(4)) + 8);
+        Va table = m.Nt.Memory.Read<Va>(m.Nt.HalGetAdapter(Description(1), m.Block(4)) + 8);
         Assert.True(m.Nt.HalGetAdapter(Description(0), m.Block(4)).IsNull);
         BugCheck stop = Assert.Throws<BugCheck>(() => m.Nt.Routines.Call(m.Nt.Memory.Read<Va>(table + 8), 0x1234));
         Assert.Equal(BugCheckCode.DRIVER_VERIFIER_DMA_VIOLATION, stop.Code);

@@ -13,8 +13,12 @@ public sealed class AtaDiskTests
 
     sealed class Rig : IDisposable
     {
-        public Rig(string language, bool dma, long sectors = 0x1_0000, long seekTicks = 1000)
+        readonly string[] _ports;
+
+        public Rig(string language, bool dma, bool isEmpty = false)
         {
+            _ports = ["ports 1F0-1F7", "ports 3F6-3F6", .. (ReadOnlySpan<string>)(dma ? ["ports C000-C007"] : []),
+                "line 14-14"];
             Machine = new TestMachine(new KernelOptions
             {
                 UserIsAdministrator = true,
@@ -24,14 +28,13 @@ public sealed class AtaDiskTests
                     computer.Ports.Devices.Add(0x1F0, 8, Channel.Registers);
                     computer.Ports.Devices.Add(0x3F6, 1, Channel.Control);
                     computer.Ports.Devices.Add(0xC000, 8, Channel.BusMaster);
-                    Channel.Connect(0, new AtaDrive(new MemoryDisk(sectors), "SERIAL", seekTicks));
+                    if (!isEmpty) Channel.Connect(0, new AtaDrive(new MemoryDisk(0x1_0000), "SERIAL", 1000));
                 },
             });
             Driver = language == "c" ? Machine.Load(Repository.Sample("atadisk"))
                 : Machine.Nt.Loader.Load("atadisk", new Ringdown.Samples.AtaDisk());
-            string[] ports = ["ports 1F0-1F7", "ports 3F6-3F6"];
-            Node = Machine.Nt.User.Devices.AddRootDevice(@"Root\Ata", "atadisk", RequirementText.Parse(
-                dma ? [.. ports, "ports C000-C007", "line 14-14"] : [.. ports, "line 14-14"]));
+            if (isEmpty) return;
+            Node = Plug();
             Assert.Equal((DeviceProblem.None, STATUS_SUCCESS), (Node.Problem, Node.ProblemStatus));
             File = Machine.Open(@"\\.\AtaDisk0");
         }
@@ -39,8 +42,11 @@ public sealed class AtaDiskTests
         public TestMachine Machine { get; }
         public AtaChannel Channel { get; private set; } = null!;
         public Driver Driver { get; }
-        public DeviceNode Node { get; }
-        public UserFile File { get; }
+        public DeviceNode Node { get; private set; } = null!;
+        public UserFile File { get; } = null!;
+
+        public DeviceNode Plug() =>
+            Node = Machine.Nt.User.Devices.AddRootDevice(@"Root\Ata", "atadisk", RequirementText.Parse(_ports));
 
         public void SetPower(uint state)
         {
@@ -51,7 +57,7 @@ public sealed class AtaDiskTests
         // Everything goes in the end, and nothing is left.
         public void End()
         {
-            File.Close();
+            File?.Close();
             if (Node.State != DeviceNodeState.Deleted) Machine.Nt.User.Devices.PullOut(Node);
             Machine.Nt.User.RunUntilIdle();
             Assert.True(Machine.Unload(Driver));
@@ -109,32 +115,29 @@ public sealed class AtaDiskTests
     }
 
     [Theory, InlineData("c"), InlineData("c#")]
-    public void What_was_flushed_outlives_power_cycles_and_random_work_is_read_back(string language)
+    public void Random_work_outlives_cancels_power_cycles_and_being_pulled_out(string language)
     {
-        // 64 MiB, written and read here and there; power is lost between.
-        using var rig = new Rig(language, dma: true, sectors: 0x2_0000);
-        var chance = new Chance(5);
-        var model = new Dictionary<long, byte>();
-        for (int round = 0; round < 8; round++)
+        // The same walk as `bench ata`, on 64 MiB in a file.
+        const long bytes = 64 << 20;
+        string path = Path.Combine(Path.GetTempPath(), $"walk-{Environment.ProcessId}-{language[^1] == 'c'}.img");
+        using (FileStream image = File.Create(path)) image.SetLength(bytes);
+        try
         {
-            for (int i = 0; i < 40; i++)
-            {
-                long block = chance.Next(0x2_0000 / 64);
-                byte value = (byte)chance.Next(256);
-                Assert.Equal(STATUS_SUCCESS,
-                    rig.File.Write([.. Enumerable.Repeat(value, 0x8000)], block * 0x8000).Status);
-                model[block] = value;
-            }
-            Assert.Equal(STATUS_SUCCESS, rig.File.Flush().Status);
-            Assert.Equal(0, rig.Channel.Drive(0)!.Unflushed);
-            rig.SetPower(4);
-            rig.Channel.PowerOff();
-            rig.Channel.PowerOn();
-            rig.SetPower(1);
-            foreach ((long block, byte value) in model.OrderBy(b => b.Key).Take(20))
-                Assert.All(rig.File.Read(0x8000, block * 0x8000).Output.ToArray(), b => Assert.Equal(value, b));
+            using var medium = new ImageDisk(path, writes: true);
+            using var rig = new Rig(language, dma: true, isEmpty: true);
+            var walk = new DiskWalk(rig.Machine.Nt, rig.Channel, medium, rig.Plug, seed: 7);
+            walk.Begin();
+            walk.Run(bytes);
+            walk.Verify();
+            DiskWalkCounts done = walk.Done;
+            Assert.All([done.Failed, done.Flushes, done.Cancels, done.Sleeps, done.PowerDowns, done.PowerLosses,
+                done.Removals], count => Assert.True(count > 1, done.ToString()));
+            rig.End();
         }
-        rig.End();
+        finally
+        {
+            File.Delete(path);
+        }
     }
 
     [Theory, InlineData("c"), InlineData("c#")]

@@ -10,6 +10,7 @@ sealed partial class PciChild
 {
     const uint BarMark = 1;
     const int MostTableMessages = 64, EntryBytes = 16;
+
     /// <summary>Where messages are written for the first processor.</summary>
     internal const ulong MessageAddress = 0xFEE0_0000;
 
@@ -32,6 +33,7 @@ sealed partial class PciChild
         {
             List<Resource> all = [.. _function.Bars.Where(Decodes).Select(b => new Resource(
                 TypeOf(b), b.Address, b.Bytes, Flags: FlagsOf(b)))];
+            AddForwarded(all);
             if (all.Count > 0 && _function.Pin != 0)
                 all.Add(new Resource(ResourceType.Interrupt, Line, 1, ShareDisposition.Shared));
             return all;
@@ -47,6 +49,7 @@ sealed partial class PciChild
     {
         List<WantedResource> ranges = [];
         foreach (PciBar bar in _function.Bars) Add(ranges, bar);
+        AddWindows(ranges);
         List<IReadOnlyList<WantedResource>> lists = [];
         if (limit > 0 && _function.TableEntries > 0)
         {
@@ -73,30 +76,62 @@ sealed partial class PciChild
 
     void Add(List<WantedResource> list, PciBar bar)
     {
-        (ResourceType type, ushort flags) = (TypeOf(bar), FlagsOf(bar));
-        ResourceOption option = ResourceOption.None;
-        if (Decodes(bar))
+        Resource? now = Decodes(bar) ? new Resource(TypeOf(bar), bar.Address, bar.Bytes) : null;
+        AddRanges(list, PciBridge.KindOf(bar), bar.Is64, TypeOf(bar), FlagsOf(bar), bar.Bytes, bar.Bytes, now);
+        list.Add(WantedResource.Private(BarMark, (uint)bar.Index));
+    }
+
+    /// <summary>A range in what the bridge passes on, at best where it is now.</summary>
+    void AddRanges(
+        List<WantedResource> list, PciWindow kind, bool mayBeHigh, ResourceType type, ushort flags, ulong bytes,
+        ulong alignment, Resource? now)
+    {
+        var option = ResourceOption.None;
+        AddressRange[] windows = [.. Windows(kind, mayBeHigh)];
+        if (now is { } at && (_function.Behind is null || windows.Any(w => at.Start - w.First < w.Bytes)))
         {
-            list.Add(WantedResource.Range(type, flags, bar.Bytes, bar.Address, bar.Address + bar.Bytes - 1,
-                ResourceOption.Preferred));
+            list.Add(WantedResource.Range(type, flags, bytes, at.Start, at.Start + bytes - 1,
+                ResourceOption.Preferred) with { Second = (uint)alignment });
             option = ResourceOption.Alternative;
         }
-        AddressRange window = bar.IsPort ? PciBus.PortWindow : PciBus.MemoryWindow;
-        list.Add(WantedResource.Range(type, flags, bar.Bytes, window.First, window.First + window.Bytes - 1, option));
-        if (bar.Is64)
+        foreach (AddressRange window in windows)
         {
-            window = PciBus.HighMemoryWindow;
-            list.Add(WantedResource.Range(type, flags, bar.Bytes, window.First, window.First + window.Bytes - 1,
-                ResourceOption.Alternative));
+            list.Add(WantedResource.Range(
+                type, flags, bytes, window.First, window.First + window.Bytes - 1, option) with
+            {
+                Second = (uint)alignment,
+            });
+            option = ResourceOption.Alternative;
         }
-        list.Add(WantedResource.Private(BarMark, (uint)bar.Index));
+        // The bridge passes nothing on: there is no place.
+        if (option == ResourceOption.None) list.Add(WantedResource.Range(type, flags, bytes, 1, 0));
+    }
+
+    /// <summary>Where a range may lie: in what the bridge before it passes on, or the root.</summary>
+    IEnumerable<AddressRange> Windows(PciWindow kind, bool mayBeHigh)
+    {
+        if (_function.Behind is { } bridge)
+        {
+            if (bridge.Window(kind) is { } own) yield return own;
+            if (kind == PciWindow.Prefetchable && bridge.Window(PciWindow.Memory) is { } memory) yield return memory;
+            yield break;
+        }
+        yield return kind == PciWindow.Ports ? PciBus.PortWindow : PciBus.MemoryWindow;
+        if (mayBeHigh) yield return PciBus.HighMemoryWindow;
     }
 
     public override NtStatus Start(IReadOnlyList<Resource> resources)
     {
         if (_function.Bus is null) return STATUS_NO_SUCH_DEVICE;
-        if (Place(resources) is not { } places) return STATUS_INVALID_PARAMETER;
+        if (Place(resources) is not { } places || !MayForward(resources)) return STATUS_INVALID_PARAMETER;
         SetPower(1);
+        _given = resources;
+        Program(resources, places);
+        return STATUS_SUCCESS;
+    }
+
+    void Program(IReadOnlyList<Resource> resources, List<(PciBar Bar, ulong Address)> places)
+    {
         // What is moved is not decoded meanwhile.
         ulong command = _function.Read(PciFunction.CommandOffset, 2);
         _function.Write(PciFunction.CommandOffset, 2, command & ~3UL);
@@ -105,11 +140,11 @@ sealed partial class PciChild
         if (resources.FirstOrDefault(r => r.Type == ResourceType.Interrupt && !r.IsMessage) is { Length: > 0 } line)
             _function.Write(0x3C, 1, line.Start);
         command |= (places.Any(p => p.Bar.IsPort) ? PciFunction.PortsEnable : 0)
-            | (places.Any(p => !p.Bar.IsPort) ? PciFunction.MemoryEnable : 0) | PciFunction.MasterEnable;
+            | (places.Any(p => !p.Bar.IsPort) ? PciFunction.MemoryEnable : 0) | PciFunction.MasterEnable
+            | Forward(resources);
         command = messages.Length > 0 ? command | PciFunction.WireDisable : command & ~(ulong)PciFunction.WireDisable;
         _function.Write(PciFunction.CommandOffset, 2, command);
         SetMessages(messages);
-        return STATUS_SUCCESS;
     }
 
     /// <summary>Which range is for which register. Null if one is missing, or has another size.</summary>
@@ -170,6 +205,7 @@ sealed partial class PciChild
 
     public override void Stop()
     {
+        _given = null;
         if (_function.Bus is null) return;
         DisableMessages();
         ulong command = _function.Read(PciFunction.CommandOffset, 2);

@@ -3,12 +3,19 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>PCI's bus driver: finds the functions on bus 0, and gives their drivers BUS_INTERFACE_STANDARD.</summary>
+/// <summary>PCI's bus driver, of the root and of bridges: finds the functions on a bus, and gives their drivers
+/// BUS_INTERFACE_STANDARD.</summary>
 public sealed class PciDriver : BusDriver
 {
     static readonly Guid s_busInterface = new("496b8280-6f25-11d0-beaf-08002be2092f");
 
-    private protected override IEnumerable<object> Present => Nt.Computer.Pci.Functions;
+    // A bridge's own device object is this driver's as well.
+    private protected override IEnumerable<object> Present(DeviceObject bus) => ChildOf(bus.Address) switch
+    {
+        null => Nt.Computer.Pci.Functions,
+        { IsGone: false, Configuration: PciBridge bridge } => bridge.Functions,
+        _ => [],
+    };
 
     private protected override BusChild Describe(object device) =>
         new PciChild((PciFunction)device, MessageLimit);

@@ -39,7 +39,9 @@ sealed class Arbiter(Machine.Computer computer)
     /// <returns>Null if there is none.</returns>
     public IReadOnlyList<Resource>? Find(DeviceNode node, IReadOnlySet<DeviceNode> without)
     {
-        var others = _taken.Where(t => t.Key != node && !without.Contains(t.Key)).SelectMany(t => t.Value).ToList();
+        // What is behind a bridge lies in its windows, and moves with them.
+        var others = _taken.Where(t => t.Key != node && !without.Contains(t.Key) && !t.Key.IsBelow(node))
+            .SelectMany(t => node.IsBelow(t.Key) ? t.Value.Where(r => !r.IsWindow) : t.Value).ToList();
         foreach (IReadOnlyList<IReadOnlyList<Requirement>> list in Wanted(node))
         {
             var found = new List<Resource>();

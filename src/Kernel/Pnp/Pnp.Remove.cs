@@ -97,15 +97,8 @@ sealed partial class Pnp
             RemoveStack(next);
             if (next == node) next.Problem = problem;
             // Below a bus without a driver nobody speaks for the devices.
-            if (next != node && IsBelow(next, node)) Gone(next);
+            if (next != node && next.IsBelow(node)) Gone(next);
         }
-    }
-
-    static bool IsBelow(DeviceNode node, DeviceNode above)
-    {
-        for (DeviceNode? next = node.Parent; next is not null; next = next.Parent)
-            if (next == above) return true;
-        return false;
     }
 
     /// <summary>The last word to a device's drivers: they detach and delete their devices. The bus driver keeps its own

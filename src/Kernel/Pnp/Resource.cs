@@ -16,6 +16,12 @@ public readonly record struct Resource(
 
     public bool IsMessage => Type == Interrupt && (Flags & Wdm.CM_RESOURCE_INTERRUPT_MESSAGE) != 0;
 
+    /// <summary>What a bridge passes on: what is behind it lies in there, or has one of the numbers.</summary>
+    public bool IsWindow => Type == BusNumber || Type is Port or ResourceType.Memory && (Flags & WindowDecode) != 0;
+
+    // CM_RESOURCE_PORT_WINDOW_DECODE, CM_RESOURCE_MEMORY_WINDOW_DECODE.
+    const ushort WindowDecode = 0x80;
+
     /// <summary>The vector of an interrupt's line, or of the first message.</summary>
     public uint Vector => IsMessage ? (uint)Start : InterruptTable.VectorOf((int)Start);
 
@@ -25,8 +31,8 @@ public readonly record struct Resource(
         Interrupt when IsMessage => Length == 1 ? $"message {Start:X}" : $"messages {Start:X}-{Last:X}",
         Interrupt => $"line {Start}",
         Dma => $"DMA {Start}",
-        Port => $"ports {Start:X}-{Last:X}",
-        ResourceType.Memory or MemoryLarge => $"memory {Start:X}-{Last:X}",
+        Port => $"ports {Start:X}-{Last:X}{(IsWindow ? " window" : "")}",
+        ResourceType.Memory or MemoryLarge => $"memory {Start:X}-{Last:X}{(IsWindow ? " window" : "")}",
         BusNumber => $"buses {Start}-{Last}",
         _ => Type.ToString(),
     };

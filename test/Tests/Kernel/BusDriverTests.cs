@@ -58,7 +58,7 @@ public sealed class BusDriverTests
         Assert.Equal((4u, 4u, (ushort)1), (wanted[1].MinimumVector, wanted[1].MaximumVector, wanted[1].Flags));
         m.Nt.ExFreePool(
             wanted[0].Address - IoResourceRequirementsList.FirstList - IoResourceRequirementsList.ListHeader);
-        Assert.Equal([new Resource(ResourceType.BusNumber, 0, 1)], rig.Resources(all[2]));
+        Assert.Equal([new Resource(ResourceType.BusNumber, 0, 256)], rig.Resources(all[2]));
         Assert.Equal(all, rig.Children());
 
         Assert.Equal(STATUS_SUCCESS, rig.Send(all[1], IRP_MN_EJECT).Status);

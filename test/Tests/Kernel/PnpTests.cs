@@ -90,7 +90,7 @@ public sealed class PnpTests
         UserFile file = m.Open(m.Nt.User.Devices.Interfaces(s_class)[0]);
         driver.Seen.Clear();
         Assert.Equal(STATUS_SUCCESS, m.Nt.User.Devices.PullOut(node));
-        Assert.Equal(["wdm 17"], driver.Seen);
+        Assert.Equal(["wdm 07", "wdm 17"], driver.Seen);
         Assert.Equal(SurpriseRemoved, node.State);
         Assert.Empty(m.Nt.User.Devices.Interfaces(s_class));
         file.Close();

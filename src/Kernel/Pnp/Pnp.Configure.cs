@@ -204,9 +204,7 @@ sealed partial class Pnp
         }
         if ((information & PNP_DEVICE_DISABLED) != 0)
         {
-            if (QueryRemove(node) is { IsSuccess: false }) return true;
-            Remove(node, DeviceProblem.Disabled);
-            return false;
+            return !TakeOut(node, DeviceProblem.Disabled).IsSuccess;
         }
         if ((information & PNP_DEVICE_RESOURCE_REQUIREMENTS_CHANGED) != 0) Rebalance(node);
         return node.IsStarted;

@@ -116,6 +116,9 @@ readonly record struct WantedResource(
     public static WantedResource Line(FirmwareLine line) => new(ResourceType.Interrupt, FlagsOf(line), ShareOf(line),
         (uint)line.Number, (uint)line.Number, 0, 0);
 
+    /// <summary>An interrupt for some processors.</summary>
+    public WantedResource For(InterruptPolicy policy) => this with { Minimum = policy.Head, Maximum = policy.Targets };
+
     public static ushort FlagsOf(FirmwareLine line) => line.Trigger == InterruptTrigger.Edge
         ? Wdm.CM_RESOURCE_INTERRUPT_LATCHED : Wdm.CM_RESOURCE_INTERRUPT_LEVEL_SENSITIVE;
 

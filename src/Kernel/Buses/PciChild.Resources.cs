@@ -11,8 +11,9 @@ sealed partial class PciChild
     const uint BarMark = 1;
     const int MostTableMessages = 64, EntryBytes = 16;
 
-    /// <summary>Where messages are written for the first processor.</summary>
-    internal const ulong MessageAddress = 0xFEE0_0000;
+    /// <summary>Where messages are written for a processor.</summary>
+    internal static ulong MessageAddress(ulong processors) =>
+        0xFEE0_0000 | (ulong)InterruptPolicy.First(processors) << 12;
 
     const ushort PortFlags = Wdm.CM_RESOURCE_PORT_IO | Wdm.CM_RESOURCE_PORT_16_BIT_DECODE;
 
@@ -41,12 +42,12 @@ sealed partial class PciChild
     }
 
     public override IReadOnlyList<IReadOnlyList<WantedResource>> Requirements =>
-        Want(messageLimit(this));
+        Want(settings(this));
 
     /// <summary>Alternative lists: messages of a table, messages, the line.</summary>
-    /// <param name="limit">The most messages that the driver wants.</param>
-    internal IReadOnlyList<IReadOnlyList<WantedResource>> Want(uint limit)
+    internal IReadOnlyList<IReadOnlyList<WantedResource>> Want(InterruptSettings settings)
     {
+        (uint limit, InterruptPolicy policy) = settings;
         List<WantedResource> ranges = [];
         foreach (PciBar bar in _function.Bars) Add(ranges, bar);
         AddWindows(ranges);
@@ -54,21 +55,22 @@ sealed partial class PciChild
         if (limit > 0 && _function.TableEntries > 0)
         {
             int count = (int)Math.Min(Math.Min((uint)_function.TableEntries, MostTableMessages), limit);
-            lists.Add([.. ranges, .. Enumerable.Repeat(WantedResource.Messages(1), count)]);
+            lists.Add([.. ranges, .. Enumerable.Repeat(WantedResource.Messages(1).For(policy), count)]);
         }
         if (limit > 0 && Find(MessageCapability) is { } msi)
         {
             int most = 1 << (int)(_function.Read(msi + 2, 2) >> 1 & 7), count = 1;
             while (count * 2 <= most && count * 2 <= limit) count *= 2;
-            List<WantedResource> list = [.. ranges, WantedResource.Messages(count)];
+            List<WantedResource> list = [.. ranges, WantedResource.Messages(count).For(policy)];
             // A driver that gets fewer has to do with one or two.
-            while ((count /= 2) > 0) list.Add(WantedResource.Messages(count, ResourceOption.Alternative));
+            while ((count /= 2) > 0)
+                list.Add(WantedResource.Messages(count, ResourceOption.Alternative).For(policy));
             lists.Add(list);
         }
         if (_function.Pin != 0)
         {
             var line = new FirmwareLine((int)Line, InterruptTrigger.Level, true);
-            lists.Add([.. ranges, WantedResource.Line(line)]);
+            lists.Add([.. ranges, WantedResource.Line(line).For(policy)]);
         }
         if (lists.Count == 0) lists.Add(ranges);
         return lists;
@@ -174,7 +176,7 @@ sealed partial class PciChild
         else if (Find(MessageCapability) is { } msi)
         {
             ulong count = System.Numerics.BitOperations.RoundUpToPowerOf2(messages[0].Length);
-            _function.Write(msi + 4, 8, MessageAddress);
+            _function.Write(msi + 4, 8, MessageAddress(messages[0].Processors));
             _function.Write(msi + 12, 2, messages[0].Vector);
             _function.Write(msi + 16, 4, 0);
             _function.Write(msi + 2, 2, (ulong)System.Numerics.BitOperations.Log2(count) << 4 | 1);
@@ -186,13 +188,15 @@ sealed partial class PciChild
     {
         ulong where = _function.Read(capability + 4, 4);
         PciBar bar = _function.Bars.First(b => b.Index == (int)(where & 7));
-        int[] vectors = [.. messages.SelectMany(m => Enumerable.Range((int)m.Vector, (int)m.Length))];
+        (ulong Address, ulong Data)[] all = [.. messages.SelectMany(m => Enumerable.Range(0, (int)m.Length).Select(
+            i => (MessageAddress(m.Processors), m.Vector + (ulong)i)))];
         _function.Write(capability + 2, 2, 0x4000);
         for (int i = 0; i < _function.TableEntries; i++)
         {
             ulong entry = (where & ~7UL) + (ulong)(i * EntryBytes);
-            bar.Registers.Write(entry, 8, MessageAddress);
-            bar.Registers.Write(entry + 8, 8, (ulong)vectors[i < vectors.Length ? i : 0]);
+            (ulong address, ulong data) = all[i < all.Length ? i : 0];
+            bar.Registers.Write(entry, 8, address);
+            bar.Registers.Write(entry + 8, 8, data);
         }
         _function.Write(capability + 2, 2, 0x8000);
     }

@@ -4,7 +4,7 @@ using static Ringdown.Kernel.CapabilityFlags;
 namespace Ringdown.Kernel;
 
 /// <summary>A PCI function, as its bus driver knows it.</summary>
-sealed partial class PciChild(PciFunction function, Func<BusChild, uint> messageLimit) : BusChild(function)
+sealed partial class PciChild(PciFunction function, Func<BusChild, InterruptSettings> settings) : BusChild(function)
 {
     static readonly Guid s_busType = new("c8ebdfb0-b510-11d0-80e5-00a0c92542e3");
 

@@ -14,6 +14,10 @@ public readonly record struct Resource(
     /// <summary>Of DevicePrivate: what the bus driver has put into it.</summary>
     public (uint First, uint Second, uint Third) Private { get; init; }
 
+    /// <summary>Of an interrupt: the processors that may service it, a bit each; 0: all. Of messages it is
+    /// one.</summary>
+    public ulong Processors { get; init; }
+
     public bool IsMessage => Type == Interrupt && (Flags & Wdm.CM_RESOURCE_INTERRUPT_MESSAGE) != 0;
 
     /// <summary>What a bridge passes on: what is behind it lies in there, or has one of the numbers.</summary>
@@ -44,6 +48,8 @@ public readonly record struct Resource(
         if (Type != other.Type || Share == ShareDisposition.Shared && other.Share == ShareDisposition.Shared
             || Length == 0 || other.Length == 0 || Type is DevicePrivate or DeviceSpecific) return false;
         if (Type != Interrupt) return Start <= other.Last && other.Start <= Last;
+        // Each processor has vectors of its own, but a line may go to any of them.
+        if (IsMessage && other.IsMessage && (Processors & other.Processors) == 0) return false;
         return Vector <= other.Vector + (uint)other.Length - 1 && other.Vector <= Vector + (uint)Length - 1;
     }
 }
@@ -91,13 +97,16 @@ static class ResourceLists
                 break;
             case Interrupt when translated:
                 (to.Level, to.Vector) = (resource.Vector >> 4, resource.Vector);
-                to.Affinity = processors == 64 ? AllProcessors : (1UL << processors) - 1;
+                to.Affinity = resource.Processors != 0 ? resource.Processors
+                    : processors == 64 ? AllProcessors : (1UL << processors) - 1;
                 break;
             case Interrupt when resource.IsMessage:
-                (to.MessageCount, to.Vector, to.Affinity) = ((ushort)resource.Length, resource.Vector, AllProcessors);
+                (to.MessageCount, to.Vector, to.Affinity) =
+                    ((ushort)resource.Length, resource.Vector, resource.Processors);
                 break;
             case Interrupt:
-                (to.Level, to.Vector, to.Affinity) = ((uint)resource.Start, (uint)resource.Start, AllProcessors);
+                (to.Level, to.Vector) = ((uint)resource.Start, (uint)resource.Start);
+                to.Affinity = resource.Processors != 0 ? resource.Processors : AllProcessors;
                 break;
             case Dma:
                 to.Channel = (uint)resource.Start;
@@ -129,6 +138,7 @@ static class ResourceLists
         return new Resource(from.Type, given.Start, given.Length, from.ShareDisposition, from.Flags)
         {
             Private = from.Type == DevicePrivate ? (from.Level, from.Vector, from.Length) : default,
+            Processors = from.Type == Interrupt && from.Affinity != AllProcessors ? from.Affinity : 0,
         };
     }
 }

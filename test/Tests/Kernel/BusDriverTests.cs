@@ -141,7 +141,7 @@ public sealed class BusDriverTests
     {
         using TestMachine m = Boot(Nic);
         (BusRig rig, PciFunction function, DeviceObject device) = Pci(m);
-        var child = new PciChild(function, _ => 2);
+        var child = new PciChild(function, _ => new InterruptSettings(2));
         IReadOnlyList<IReadOnlyList<WantedResource>> lists = child.Requirements;
         Assert.Equal(3, lists.Count);
         Assert.Equal([WantedResource.Messages(1), WantedResource.Messages(1)],

@@ -90,6 +90,13 @@ public sealed class Computer : IDisposable
     public void LosePower()
     {
         foreach ((IChipState chip, byte[] state) in _powerOn) ChipState.Restore(state, [chip]);
+        Pci.LosePower();
+    }
+
+    /// <summary>One chip is as it is when it gets power.</summary>
+    internal void Reset(IChipState chip)
+    {
+        if (_powerOn.TryGetValue(chip, out byte[]? state)) ChipState.Restore(state, [chip]);
     }
 
     /// <summary>From now on it is another processor's turn.</summary>

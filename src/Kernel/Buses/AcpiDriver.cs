@@ -40,14 +40,11 @@ public sealed class AcpiDriver : BusDriver
         return Complete(irp, status, (ulong)output.Length);
     }
 
-    private protected override IEnumerable<object> Present
+    private protected override IEnumerable<object> Present(DeviceObject bus)
     {
-        get
-        {
-            foreach (FirmwareDevice device in Nt.Computer.Firmware.Devices)
-                if (device.IsPresent) yield return device;
-            if (Nt.Computer.Pci.Known.Count > 0) yield return _pciRoot;
-        }
+        foreach (FirmwareDevice device in Nt.Computer.Firmware.Devices)
+            if (device.IsPresent) yield return device;
+        if (Nt.Computer.Pci.Known.Count > 0) yield return _pciRoot;
     }
 
     private protected override BusChild Describe(object device) =>
@@ -131,7 +128,7 @@ sealed class AcpiChild(FirmwareDevice device) : BusChild(device)
     }
 }
 
-/// <summary>The root of PCI: below it is bus 0.</summary>
+/// <summary>The root of PCI: below it is bus 0, and the others behind bridges.</summary>
 sealed class AcpiPciRoot(object device) : BusChild(device)
 {
     public override (Guid Type, uint Legacy) Bus => (AcpiChild.BusType, Wdm.ACPIBus);
@@ -147,8 +144,10 @@ sealed class AcpiPciRoot(object device) : BusChild(device)
         capabilities.UINumber = uint.MaxValue;
     }
 
-    public override IReadOnlyList<Resource> BootResources => [new(ResourceType.BusNumber, 0, 1)];
+    const uint Buses = 256;
+
+    public override IReadOnlyList<Resource> BootResources => [new(ResourceType.BusNumber, 0, Buses)];
 
     public override IReadOnlyList<IReadOnlyList<WantedResource>> Requirements =>
-        [[new(ResourceType.BusNumber, 0, ShareDisposition.DeviceExclusive, 1, 0, 0, 0)]];
+        [[WantedResource.BusNumbers(Buses, 0, Buses - 1)]];
 }

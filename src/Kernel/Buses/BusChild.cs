@@ -12,6 +12,9 @@ abstract class BusChild(object device)
     /// <summary>Its physical device object.</summary>
     public DeviceObject PhysicalDevice { get; set; }
 
+    /// <summary>The functional device of the bus that it is on.</summary>
+    public DeviceObject Owner { get; set; }
+
     /// <summary>It is no longer there.</summary>
     public bool IsGone { get; set; }
 
@@ -50,6 +53,9 @@ abstract class BusChild(object device)
     /// <summary>What it can do with: alternative lists, the best first.</summary>
     public abstract IReadOnlyList<IReadOnlyList<WantedResource>> Requirements { get; }
 
+    /// <summary>The number of its bus.</summary>
+    public virtual uint BusNumber => 0;
+
     /// <summary>The number of its slot, for lists of requirements.</summary>
     public virtual uint Slot => 0;
 
@@ -72,6 +78,12 @@ abstract class BusChild(object device)
     /// <summary>Puts it into a power state.</summary>
     /// <param name="state">DEVICE_POWER_STATE: 1 to 4, for D0 to D3.</param>
     public virtual void SetPower(uint state)
+    {
+    }
+
+    /// <summary>The system goes to sleep, or is awake again.</summary>
+    /// <param name="state">SYSTEM_POWER_STATE.</param>
+    public virtual void SetSystemPower(uint state)
     {
     }
 
@@ -104,6 +116,9 @@ readonly record struct WantedResource(
     public static WantedResource Line(FirmwareLine line) => new(ResourceType.Interrupt, FlagsOf(line), ShareOf(line),
         (uint)line.Number, (uint)line.Number, 0, 0);
 
+    /// <summary>An interrupt for some processors.</summary>
+    public WantedResource For(InterruptPolicy policy) => this with { Minimum = policy.Head, Maximum = policy.Targets };
+
     public static ushort FlagsOf(FirmwareLine line) => line.Trigger == InterruptTrigger.Edge
         ? Wdm.CM_RESOURCE_INTERRUPT_LATCHED : Wdm.CM_RESOURCE_INTERRUPT_LEVEL_SENSITIVE;
 
@@ -113,6 +128,10 @@ readonly record struct WantedResource(
     public static WantedResource Messages(int count, ResourceOption option = ResourceOption.None) =>
         new(ResourceType.Interrupt, (ushort)(Wdm.CM_RESOURCE_INTERRUPT_LATCHED | Wdm.CM_RESOURCE_INTERRUPT_MESSAGE),
             ShareDisposition.DeviceExclusive, MessageToken - (uint)count + 1, MessageToken, 0, 0, option);
+
+    /// <summary>Numbers of buses that follow each other.</summary>
+    public static WantedResource BusNumbers(uint count, uint lowest, uint highest, ResourceOption option = 0) =>
+        new(ResourceType.BusNumber, 0, ShareDisposition.DeviceExclusive, count, lowest, highest, 0, option);
 
     /// <summary>What a bus driver wants to find again in the list of what was assigned.</summary>
     public static WantedResource Private(uint kind, uint number) =>

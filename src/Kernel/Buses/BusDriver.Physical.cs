@@ -37,7 +37,8 @@ public abstract partial class BusDriver
                 return Complete(irp, FillCapabilities(child, location.Capabilities), irp.IoStatus.Information);
             case IRP_MN_QUERY_RESOURCES:
                 return Answer(irp, ResourceLists.Make(
-                    Nt, child.BootResources, child.Bus.Legacy, 0, translated: false).Address, mayBeNothing: true);
+                    Nt, child.BootResources, child.Bus.Legacy, child.BusNumber, translated: false).Address,
+                    mayBeNothing: true);
             case IRP_MN_QUERY_RESOURCE_REQUIREMENTS:
                 return Answer(irp, MakeRequirements(child), mayBeNothing: true);
             case IRP_MN_QUERY_DEVICE_TEXT:
@@ -148,7 +149,7 @@ public abstract partial class BusDriver
         if (block.IsNull) return block;
         var information = At<PnpBusInformation>(block);
         (information.BusTypeGuid, information.LegacyBusType) = child.Bus;
-        information.BusNumber = 0;
+        information.BusNumber = child.BusNumber;
         return block;
     }
 
@@ -163,6 +164,7 @@ public abstract partial class BusDriver
         Memory.Fill(block, (ulong)bytes, 0);
         var all = At<IoResourceRequirementsList>(block);
         (all.ListSize, all.InterfaceType, all.SlotNumber) = ((uint)bytes, child.Bus.Legacy, child.Slot);
+        all.BusNumber = child.BusNumber;
         all.AlternativeLists = (uint)lists.Count;
         foreach (IReadOnlyList<WantedResource> list in lists)
         {

@@ -17,6 +17,7 @@ public abstract partial class BusDriver
                 return WaitWake(child, irp, location.WakeState);
             case IRP_MN_SET_POWER:
                 if (location.PowerStateType == DevicePowerState) SetPower(child, location.PowerState);
+                else if (!child.IsGone) child.SetSystemPower(location.PowerState);
                 status = STATUS_SUCCESS;
                 break;
             case IRP_MN_QUERY_POWER:

@@ -40,8 +40,9 @@ public abstract partial class BusDriver : NtDriver
     {
     }
 
-    /// <summary>What is on the bus now, in order: by what it is told apart.</summary>
-    private protected abstract IEnumerable<object> Present { get; }
+    /// <summary>What is on a bus now, in order: by what it is told apart.</summary>
+    /// <param name="bus">The physical device of the bus.</param>
+    private protected abstract IEnumerable<object> Present(DeviceObject bus);
 
     /// <summary>Describes a device that has appeared.</summary>
     private protected abstract BusChild Describe(object device);
@@ -145,7 +146,7 @@ public abstract partial class BusDriver : NtDriver
     // Who comes back is somebody else, even before the system has looked.
     void NoteGone(Bus bus)
     {
-        HashSet<object> present = [.. Present];
+        HashSet<object> present = [.. Present(bus.Physical)];
         foreach (BusChild child in bus.Children.Where(c => !present.Contains(c.Device))) child.IsGone = true;
         bus.Children.RemoveAll(c => c.IsGone);
     }

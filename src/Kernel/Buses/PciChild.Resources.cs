@@ -10,8 +10,10 @@ sealed partial class PciChild
 {
     const uint BarMark = 1;
     const int MostTableMessages = 64, EntryBytes = 16;
-    /// <summary>Where messages are written for the first processor.</summary>
-    internal const ulong MessageAddress = 0xFEE0_0000;
+
+    /// <summary>Where messages are written for a processor.</summary>
+    internal static ulong MessageAddress(ulong processors) =>
+        0xFEE0_0000 | (ulong)InterruptPolicy.First(processors) << 12;
 
     const ushort PortFlags = Wdm.CM_RESOURCE_PORT_IO | Wdm.CM_RESOURCE_PORT_16_BIT_DECODE;
 
@@ -32,6 +34,7 @@ sealed partial class PciChild
         {
             List<Resource> all = [.. _function.Bars.Where(Decodes).Select(b => new Resource(
                 TypeOf(b), b.Address, b.Bytes, Flags: FlagsOf(b)))];
+            AddForwarded(all);
             if (all.Count > 0 && _function.Pin != 0)
                 all.Add(new Resource(ResourceType.Interrupt, Line, 1, ShareDisposition.Shared));
             return all;
@@ -39,33 +42,35 @@ sealed partial class PciChild
     }
 
     public override IReadOnlyList<IReadOnlyList<WantedResource>> Requirements =>
-        Want(messageLimit(this));
+        Want(settings(this));
 
     /// <summary>Alternative lists: messages of a table, messages, the line.</summary>
-    /// <param name="limit">The most messages that the driver wants.</param>
-    internal IReadOnlyList<IReadOnlyList<WantedResource>> Want(uint limit)
+    internal IReadOnlyList<IReadOnlyList<WantedResource>> Want(InterruptSettings settings)
     {
+        (uint limit, InterruptPolicy policy) = settings;
         List<WantedResource> ranges = [];
         foreach (PciBar bar in _function.Bars) Add(ranges, bar);
+        AddWindows(ranges);
         List<IReadOnlyList<WantedResource>> lists = [];
         if (limit > 0 && _function.TableEntries > 0)
         {
             int count = (int)Math.Min(Math.Min((uint)_function.TableEntries, MostTableMessages), limit);
-            lists.Add([.. ranges, .. Enumerable.Repeat(WantedResource.Messages(1), count)]);
+            lists.Add([.. ranges, .. Enumerable.Repeat(WantedResource.Messages(1).For(policy), count)]);
         }
         if (limit > 0 && Find(MessageCapability) is { } msi)
         {
             int most = 1 << (int)(_function.Read(msi + 2, 2) >> 1 & 7), count = 1;
             while (count * 2 <= most && count * 2 <= limit) count *= 2;
-            List<WantedResource> list = [.. ranges, WantedResource.Messages(count)];
+            List<WantedResource> list = [.. ranges, WantedResource.Messages(count).For(policy)];
             // A driver that gets fewer has to do with one or two.
-            while ((count /= 2) > 0) list.Add(WantedResource.Messages(count, ResourceOption.Alternative));
+            while ((count /= 2) > 0)
+                list.Add(WantedResource.Messages(count, ResourceOption.Alternative).For(policy));
             lists.Add(list);
         }
         if (_function.Pin != 0)
         {
             var line = new FirmwareLine((int)Line, InterruptTrigger.Level, true);
-            lists.Add([.. ranges, WantedResource.Line(line)]);
+            lists.Add([.. ranges, WantedResource.Line(line).For(policy)]);
         }
         if (lists.Count == 0) lists.Add(ranges);
         return lists;
@@ -73,30 +78,62 @@ sealed partial class PciChild
 
     void Add(List<WantedResource> list, PciBar bar)
     {
-        (ResourceType type, ushort flags) = (TypeOf(bar), FlagsOf(bar));
-        ResourceOption option = ResourceOption.None;
-        if (Decodes(bar))
+        Resource? now = Decodes(bar) ? new Resource(TypeOf(bar), bar.Address, bar.Bytes) : null;
+        AddRanges(list, PciBridge.KindOf(bar), bar.Is64, TypeOf(bar), FlagsOf(bar), bar.Bytes, bar.Bytes, now);
+        list.Add(WantedResource.Private(BarMark, (uint)bar.Index));
+    }
+
+    /// <summary>A range in what the bridge passes on, at best where it is now.</summary>
+    void AddRanges(
+        List<WantedResource> list, PciWindow kind, bool mayBeHigh, ResourceType type, ushort flags, ulong bytes,
+        ulong alignment, Resource? now)
+    {
+        var option = ResourceOption.None;
+        AddressRange[] windows = [.. Windows(kind, mayBeHigh)];
+        if (now is { } at && (_function.Behind is null || windows.Any(w => at.Start - w.First < w.Bytes)))
         {
-            list.Add(WantedResource.Range(type, flags, bar.Bytes, bar.Address, bar.Address + bar.Bytes - 1,
-                ResourceOption.Preferred));
+            list.Add(WantedResource.Range(type, flags, bytes, at.Start, at.Start + bytes - 1,
+                ResourceOption.Preferred) with { Second = (uint)alignment });
             option = ResourceOption.Alternative;
         }
-        AddressRange window = bar.IsPort ? PciBus.PortWindow : PciBus.MemoryWindow;
-        list.Add(WantedResource.Range(type, flags, bar.Bytes, window.First, window.First + window.Bytes - 1, option));
-        if (bar.Is64)
+        foreach (AddressRange window in windows)
         {
-            window = PciBus.HighMemoryWindow;
-            list.Add(WantedResource.Range(type, flags, bar.Bytes, window.First, window.First + window.Bytes - 1,
-                ResourceOption.Alternative));
+            list.Add(WantedResource.Range(
+                type, flags, bytes, window.First, window.First + window.Bytes - 1, option) with
+            {
+                Second = (uint)alignment,
+            });
+            option = ResourceOption.Alternative;
         }
-        list.Add(WantedResource.Private(BarMark, (uint)bar.Index));
+        // The bridge passes nothing on: there is no place.
+        if (option == ResourceOption.None) list.Add(WantedResource.Range(type, flags, bytes, 1, 0));
+    }
+
+    /// <summary>Where a range may lie: in what the bridge before it passes on, or the root.</summary>
+    IEnumerable<AddressRange> Windows(PciWindow kind, bool mayBeHigh)
+    {
+        if (_function.Behind is { } bridge)
+        {
+            if (bridge.Window(kind) is { } own) yield return own;
+            if (kind == PciWindow.Prefetchable && bridge.Window(PciWindow.Memory) is { } memory) yield return memory;
+            yield break;
+        }
+        yield return kind == PciWindow.Ports ? PciBus.PortWindow : PciBus.MemoryWindow;
+        if (mayBeHigh) yield return PciBus.HighMemoryWindow;
     }
 
     public override NtStatus Start(IReadOnlyList<Resource> resources)
     {
         if (_function.Bus is null) return STATUS_NO_SUCH_DEVICE;
-        if (Place(resources) is not { } places) return STATUS_INVALID_PARAMETER;
+        if (Place(resources) is not { } places || !MayForward(resources)) return STATUS_INVALID_PARAMETER;
         SetPower(1);
+        _given = resources;
+        Program(resources, places);
+        return STATUS_SUCCESS;
+    }
+
+    void Program(IReadOnlyList<Resource> resources, List<(PciBar Bar, ulong Address)> places)
+    {
         // What is moved is not decoded meanwhile.
         ulong command = _function.Read(PciFunction.CommandOffset, 2);
         _function.Write(PciFunction.CommandOffset, 2, command & ~3UL);
@@ -105,11 +142,11 @@ sealed partial class PciChild
         if (resources.FirstOrDefault(r => r.Type == ResourceType.Interrupt && !r.IsMessage) is { Length: > 0 } line)
             _function.Write(0x3C, 1, line.Start);
         command |= (places.Any(p => p.Bar.IsPort) ? PciFunction.PortsEnable : 0)
-            | (places.Any(p => !p.Bar.IsPort) ? PciFunction.MemoryEnable : 0) | PciFunction.MasterEnable;
+            | (places.Any(p => !p.Bar.IsPort) ? PciFunction.MemoryEnable : 0) | PciFunction.MasterEnable
+            | Forward(resources);
         command = messages.Length > 0 ? command | PciFunction.WireDisable : command & ~(ulong)PciFunction.WireDisable;
         _function.Write(PciFunction.CommandOffset, 2, command);
         SetMessages(messages);
-        return STATUS_SUCCESS;
     }
 
     /// <summary>Which range is for which register. Null if one is missing, or has another size.</summary>
@@ -139,7 +176,7 @@ sealed partial class PciChild
         else if (Find(MessageCapability) is { } msi)
         {
             ulong count = System.Numerics.BitOperations.RoundUpToPowerOf2(messages[0].Length);
-            _function.Write(msi + 4, 8, MessageAddress);
+            _function.Write(msi + 4, 8, MessageAddress(messages[0].Processors));
             _function.Write(msi + 12, 2, messages[0].Vector);
             _function.Write(msi + 16, 4, 0);
             _function.Write(msi + 2, 2, (ulong)System.Numerics.BitOperations.Log2(count) << 4 | 1);
@@ -151,13 +188,15 @@ sealed partial class PciChild
     {
         ulong where = _function.Read(capability + 4, 4);
         PciBar bar = _function.Bars.First(b => b.Index == (int)(where & 7));
-        int[] vectors = [.. messages.SelectMany(m => Enumerable.Range((int)m.Vector, (int)m.Length))];
+        (ulong Address, ulong Data)[] all = [.. messages.SelectMany(m => Enumerable.Range(0, (int)m.Length).Select(
+            i => (MessageAddress(m.Processors), m.Vector + (ulong)i)))];
         _function.Write(capability + 2, 2, 0x4000);
         for (int i = 0; i < _function.TableEntries; i++)
         {
             ulong entry = (where & ~7UL) + (ulong)(i * EntryBytes);
-            bar.Registers.Write(entry, 8, MessageAddress);
-            bar.Registers.Write(entry + 8, 8, (ulong)vectors[i < vectors.Length ? i : 0]);
+            (ulong address, ulong data) = all[i < all.Length ? i : 0];
+            bar.Registers.Write(entry, 8, address);
+            bar.Registers.Write(entry + 8, 8, data);
         }
         _function.Write(capability + 2, 2, 0x8000);
     }
@@ -170,6 +209,7 @@ sealed partial class PciChild
 
     public override void Stop()
     {
+        _given = null;
         if (_function.Bus is null) return;
         DisableMessages();
         ulong command = _function.Read(PciFunction.CommandOffset, 2);

@@ -4,13 +4,14 @@ using static Ringdown.Kernel.CapabilityFlags;
 namespace Ringdown.Kernel;
 
 /// <summary>A PCI function, as its bus driver knows it.</summary>
-sealed partial class PciChild(PciFunction function, Func<BusChild, uint> messageLimit) : BusChild(function)
+sealed partial class PciChild(PciFunction function, Func<BusChild, InterruptSettings> settings) : BusChild(function)
 {
     static readonly Guid s_busType = new("c8ebdfb0-b510-11d0-80e5-00a0c92542e3");
 
     const int PowerCapability = 1, MessageCapability = 5, MessageTableCapability = 0x11;
 
     readonly PciFunction _function = function;
+    readonly PciBridge? _bridge = function as PciBridge;
 
     public override (Guid Type, uint Legacy) Bus => (s_busType, Wdm.PCIBus);
     public override PciFunction Configuration => _function;
@@ -44,7 +45,7 @@ sealed partial class PciChild(PciFunction function, Func<BusChild, uint> message
         0x03 => "Video Controller",
         0x04 => "Multimedia Controller",
         0x05 => "PCI Memory Controller",
-        0x06 => "PCI Bridge Device",
+        0x06 => _bridge is null ? "PCI Bridge Device" : "PCI-to-PCI Bridge",
         0x07 => "PCI Communication Device",
         0x08 => "Base System Device",
         0x09 => "PCI Input Device",
@@ -55,7 +56,10 @@ sealed partial class PciChild(PciFunction function, Func<BusChild, uint> message
         _ => "PCI Device",
     };
 
-    public override string Location => $"PCI bus 0, device {_function.Slot.Device}, function {_function.Slot.Function}";
+    public override string Location =>
+        $"PCI bus {BusNumber}, device {_function.Slot.Device}, function {_function.Slot.Function}";
+
+    public override uint BusNumber => (uint)_function.BusNumber;
 
     // PCI_SLOT_NUMBER.
     public override uint Slot => (uint)(_function.Slot.Device | _function.Slot.Function << 5);

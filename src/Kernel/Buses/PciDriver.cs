@@ -3,15 +3,22 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>PCI's bus driver: finds the functions on bus 0, and gives their drivers BUS_INTERFACE_STANDARD.</summary>
+/// <summary>PCI's bus driver, of the root and of bridges: finds the functions on a bus, and gives their drivers
+/// BUS_INTERFACE_STANDARD.</summary>
 public sealed class PciDriver : BusDriver
 {
     static readonly Guid s_busInterface = new("496b8280-6f25-11d0-beaf-08002be2092f");
 
-    private protected override IEnumerable<object> Present => Nt.Computer.Pci.Functions;
+    // A bridge's own device object is this driver's as well.
+    private protected override IEnumerable<object> Present(DeviceObject bus) => ChildOf(bus.Address) switch
+    {
+        null => Nt.Computer.Pci.Functions,
+        { IsGone: false, Configuration: PciBridge bridge } => bridge.Functions,
+        _ => [],
+    };
 
     private protected override BusChild Describe(object device) =>
-        new PciChild((PciFunction)device, MessageLimit);
+        new PciChild((PciFunction)device, SettingsOf);
 
     private protected override Action Watch(Action changed, Action<object> eject, Action<object> wake)
     {
@@ -83,39 +90,55 @@ public sealed class PciDriver : BusDriver
             : Math.Min(length, PciFunction.ConfigurationBytes - offset);
     }
 
-    /// <summary>How many messages a device's driver wants: 0, if its package does not ask for messages
-    /// (<c>MSISupported</c>, <c>MessageNumberLimit</c> in the device's key).</summary>
-    uint MessageLimit(BusChild child)
+    /// <summary>What a device's package says of its interrupts, in the device's key below <c>Interrupt
+    /// Management</c>.</summary>
+    InterruptSettings SettingsOf(BusChild child)
     {
-        const uint deviceKey = 1, keyRead = 0x2_0019;
+        const uint deviceKey = 1;
+        const string messages = @"Interrupt Management\MessageSignaledInterruptProperties",
+            policy = @"Interrupt Management\Affinity Policy";
         using LocalFrame frame = Frame();
         Va made = Local(8);
-        if (!Nt.IoOpenDeviceRegistryKey(child.PhysicalDevice, deviceKey, keyRead, made).IsSuccess) return 0;
+        if (!Nt.IoOpenDeviceRegistryKey(child.PhysicalDevice, deviceKey, KeyRead, made).IsSuccess) return default;
         Handle device = Memory.Read<Handle>(made);
-        uint limit = 0;
+        bool wanted = Number(device, messages, "MSISupported") is 1;
+        uint limit = wanted ? (uint?)Number(device, messages, "MessageNumberLimit") ?? uint.MaxValue : 0;
+        var settings = new InterruptSettings(limit, new InterruptPolicy(
+            (IrqDevicePolicy)(ushort)(Number(device, policy, "DevicePolicy") ?? 0),
+            (IrqPriority)(uint)(Number(device, policy, "DevicePriority") ?? 0),
+            Number(device, policy, "AssignmentSetOverride", isSet: true) ?? 0));
+        Nt.ZwClose(device);
+        return settings;
+    }
+
+    const uint KeyRead = 0x2_0019;
+
+    /// <summary>A number below a key; a set of processors may also be bytes, 8 at most.</summary>
+    ulong? Number(Handle device, string path, string name, bool isSet = false)
+    {
+        const uint partialInformation = 2, registryBinary = 3, registryDword = 4, registryQword = 11, bytes = 20;
+        Va made = Local(8), information = Local((int)bytes), length = Local(8);
         var attributes = Local<ObjectAttributes>();
         attributes.Length = (uint)ObjectAttributes.Size;
         attributes.RootDirectory = device;
-        attributes.ObjectName = Text(@"Interrupt Management\MessageSignaledInterruptProperties");
+        attributes.ObjectName = Text(path);
         attributes.Attributes = 0x240;
-        if (Nt.ZwOpenKey(made, keyRead, attributes).IsSuccess)
-        {
-            Handle key = Memory.Read<Handle>(made);
-            if (Number(key, "MSISupported") is 1) limit = Number(key, "MessageNumberLimit") ?? uint.MaxValue;
-            Nt.ZwClose(key);
-        }
-        Nt.ZwClose(device);
-        return limit;
-    }
-
-    uint? Number(Handle key, string name)
-    {
-        const uint partialInformation = 2, registryDword = 4, bytes = 16;
-        Va information = Local((int)bytes), length = Local(8);
-        return Nt.ZwQueryValueKey(key, Text(name), partialInformation, information, bytes, length).IsSuccess
-            && Memory.Read<uint>(information + 4) == registryDword ? Memory.Read<uint>(information + 12) : null;
+        if (!Nt.ZwOpenKey(made, KeyRead, attributes).IsSuccess) return null;
+        Handle key = Memory.Read<Handle>(made);
+        Memory.Fill(information, bytes, 0);
+        NtStatus status = Nt.ZwQueryValueKey(key, Text(name), partialInformation, information, bytes, length);
+        Nt.ZwClose(key);
+        uint type = Memory.Read<uint>(information + 4), size = Memory.Read<uint>(information + 8);
+        bool isGood = type == registryDword && size == 4
+            || isSet && type is registryBinary or registryQword && size is > 0 and <= 8;
+        return status.IsSuccess && isGood ? Memory.Read<ulong>(information + 12) : null;
     }
 }
+
+/// <summary>What a package says of a device's interrupts.</summary>
+/// <param name="MessageLimit">How many messages the driver wants at most: 0, if the package does not ask for messages
+/// (<c>MSISupported</c>).</param>
+readonly record struct InterruptSettings(uint MessageLimit, InterruptPolicy Policy = default);
 
 /// <summary>BUS_INTERFACE_STANDARD.</summary>
 [Layout("_BUS_INTERFACE_STANDARD", Size = 0x40)]

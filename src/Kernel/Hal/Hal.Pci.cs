@@ -12,6 +12,12 @@ sealed partial class Hal
 
     static PciSlot SlotOf(uint slotNumber) => new((int)slotNumber & 31, (int)(slotNumber >> 5) & 7);
 
+    PciFunction? FindFunction(uint bus, uint slotNumber) =>
+        HasBus(bus) ? nt.Computer.Pci.Find((int)bus, SlotOf(slotNumber)) : null;
+
+    // Numbers beyond 255 are no buses.
+    bool HasBus(uint bus) => bus < 256 && nt.Computer.Pci.HasBus((int)bus);
+
     static uint ConfigurationBytesFrom(uint offset) =>
         offset < PciFunction.ConfigurationBytes ? PciFunction.ConfigurationBytes - offset : 0;
 
@@ -22,7 +28,8 @@ sealed partial class Hal
         {
             int size = Width(offset + done, length - done);
             // Past the function itself: it may have been taken out meanwhile.
-            Span<byte> bytes = BitConverter.GetBytes(nt.Computer.Pci.Read(function.Slot, (int)(offset + done), size));
+            Span<byte> bytes = BitConverter.GetBytes(nt.Computer.Pci.Read(
+                function.BusNumber, function.Slot, (int)(offset + done), size));
             nt.Memory.Write(buffer + done, bytes[..size]);
             done += (uint)size;
         }
@@ -36,7 +43,8 @@ sealed partial class Hal
             int size = Width(offset + done, length - done);
             bytes.Clear();
             nt.Memory.Read(buffer + done, bytes[..size]);
-            nt.Computer.Pci.Write(function.Slot, (int)(offset + done), size, BitConverter.ToUInt32(bytes));
+            nt.Computer.Pci.Write(function.BusNumber, function.Slot, (int)(offset + done), size,
+                BitConverter.ToUInt32(bytes));
             done += (uint)size;
         }
     }
@@ -52,8 +60,8 @@ sealed partial class Hal
         DeviceObject deviceObject, uint busType, uint busNumber, uint slotNumber, Va allocatedResources)
     {
         nt.Memory.Write(allocatedResources, Va.Null);
-        if (busType != Wdm.PCIBus || busNumber != 0
-            || nt.Computer.Pci.Find(SlotOf(slotNumber)) is not { } function) return STATUS_NO_SUCH_DEVICE;
+        if (busType != Wdm.PCIBus || FindFunction(busNumber, slotNumber) is not { } function)
+            return STATUS_NO_SUCH_DEVICE;
         if (!nt.Computer.Pci.Configure(function)) return STATUS_CONFLICTING_ADDRESSES;
         nt.Memory.Write(allocatedResources, SlotResources(function));
         return STATUS_SUCCESS;
@@ -66,7 +74,7 @@ sealed partial class Hal
             (ulong)CmResourceList.SizeOf(count), PoolKind.Paged, SlotTag, nt.Caller, zero: true);
         var list = CmResourceList.At(nt.Memory, block);
         (list.Count, list.InterfaceType, list.Version, list.Revision) = (1, Wdm.PCIBus, 1, 1);
-        list.DescriptorCount = (uint)count;
+        (list.BusNumber, list.DescriptorCount) = ((uint)function.BusNumber, (uint)count);
         for (int i = 0; i < function.Bars.Count; i++) BarResource(list.Descriptor(i), function.Bars[i]);
         if (function.Pin != 0) LineResource(list.Descriptor(count - 1), (uint)function.Read(0x3C, 1));
         return block;

@@ -4,7 +4,6 @@ using static Ringdown.Kernel.Irql;
 namespace Ringdown.Kernel;
 
 /// <summary>The hardware abstraction layer: buses and their configuration.</summary>
-/// <remarks>The computer has one PCI bus, number 0.</remarks>
 [NtModule("hal.dll")]
 sealed partial class Hal(NtKernel nt)
 {
@@ -17,8 +16,8 @@ sealed partial class Hal(NtKernel nt)
     public uint HalGetBusDataByOffset(
         uint busDataType, uint busNumber, uint slotNumber, Va buffer, uint offset, uint length)
     {
-        if (busDataType != PCIConfiguration || busNumber != 0) return 0;
-        PciFunction? function = nt.Computer.Pci.Find(SlotOf(slotNumber));
+        if (busDataType != PCIConfiguration || !HasBus(busNumber)) return 0;
+        PciFunction? function = FindFunction(busNumber, slotNumber);
         // An empty slot answers with all ones: a vendor of FFFF, which drivers look for. Only that much is returned.
         uint given = Math.Min(function is null ? 2 : ConfigurationBytesFrom(offset), length);
         if (function is not null) ReadConfiguration(function, buffer, offset, given);
@@ -34,8 +33,7 @@ sealed partial class Hal(NtKernel nt)
     public uint HalSetBusDataByOffset(
         uint busDataType, uint busNumber, uint slotNumber, Va buffer, uint offset, uint length)
     {
-        if (busDataType != PCIConfiguration || busNumber != 0
-            || nt.Computer.Pci.Find(SlotOf(slotNumber)) is not { } function) return 0;
+        if (busDataType != PCIConfiguration || FindFunction(busNumber, slotNumber) is not { } function) return 0;
         uint given = Math.Min(ConfigurationBytesFrom(offset), length);
         WriteConfiguration(function, buffer, offset, given);
         return given;
@@ -51,7 +49,7 @@ sealed partial class Hal(NtKernel nt)
     public bool HalTranslateBusAddress(
         uint interfaceType, uint busNumber, ulong busAddress, Va addressSpace, Va translatedAddress)
     {
-        if (interfaceType == Wdm.PCIBus && busNumber != 0) return false;
+        if (interfaceType == Wdm.PCIBus && !HasBus(busNumber)) return false;
         nt.Memory.Write(translatedAddress, busAddress);
         return true;
     }
@@ -62,7 +60,7 @@ sealed partial class Hal(NtKernel nt)
         uint interfaceType, uint busNumber, uint busInterruptLevel, uint busInterruptVector, Va irql, Va affinity)
     {
         const uint lines = 144;
-        if (busInterruptLevel >= lines || interfaceType == Wdm.PCIBus && busNumber != 0) return 0;
+        if (busInterruptLevel >= lines || interfaceType == Wdm.PCIBus && !HasBus(busNumber)) return 0;
         uint vector = InterruptTable.VectorOf((int)busInterruptLevel);
         nt.Memory.Write(irql, (byte)(vector >> 4));
         nt.Memory.Write(affinity, nt.Ke.KeQueryActiveProcessors());

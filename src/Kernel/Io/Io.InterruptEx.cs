@@ -94,7 +94,8 @@ sealed partial class Io
             bool isLatched = (resource.Flags & Wdm.CM_RESOURCE_INTERRUPT_LATCHED) != 0;
             status = nt.Ke.Connect(new InterruptRequest(routine, parameters.ServiceContext, parameters.SpinLock, vector,
                 irql, synchronize, isLatched, resource.Share == ShareDisposition.Shared,
-                nt.Ke.KeQueryActiveProcessors(), areMessages ? (uint)all.Count : null), out KInterrupt one);
+                resource.Processors != 0 ? resource.Processors : nt.Ke.KeQueryActiveProcessors(),
+                areMessages ? (uint)all.Count : null), out KInterrupt one);
             if (!status.IsSuccess) break;
             all.Add(one);
         }
@@ -116,8 +117,9 @@ sealed partial class Io
             IoInterruptMessageInfoEntry entry = info.Entry(i);
             (entry.InterruptObject, entry.Vector, entry.Irql) =
                 (messages[i].Address, messages[i].Vector, messages[i].Irql);
-            (entry.MessageAddress, entry.MessageData) = (PciChild.MessageAddress, messages[i].Vector);
-            (entry.TargetProcessorSet, entry.Mode, entry.Polarity) = (1, latched, 0);
+            (entry.MessageAddress, entry.MessageData) =
+                (PciChild.MessageAddress(messages[i].Processors), messages[i].Vector);
+            (entry.TargetProcessorSet, entry.Mode, entry.Polarity) = (messages[i].Processors, latched, 0);
         }
         return table;
     }
@@ -157,7 +159,7 @@ sealed partial class Io
     [Export]
     public NtStatus IoGetAffinityInterrupt(KInterrupt interruptObject, Va groupAffinity)
     {
-        nt.Memory.Write(groupAffinity, nt.Ke.Interrupts.ProcessorsOf(interruptObject.Vector));
+        nt.Memory.Write(groupAffinity, nt.Ke.Interrupts.ProcessorsOf(interruptObject));
         nt.Memory.Write(groupAffinity + 8, 0UL);
         return STATUS_SUCCESS;
     }

@@ -54,12 +54,14 @@ sealed class InterruptTable
         if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain))
             _chains.Add(interrupt.Vector, chain = []);
         bool isLatched = trigger == InterruptTrigger.Edge;
-        if (chain.Count > 0 && (!shares || !chain[0].IsShared || chain[0].IsLatched != isLatched
-            || chain[0].IsPassive != interrupt.IsPassive)) return false;
+        // Each processor has vectors of its own.
+        if (chain.FindIndex(i => (i.Processors & processors) != 0) is >= 0 and var at && (!shares
+            || !chain[at].IsShared || chain[at].IsLatched != isLatched
+            || chain[at].IsPassive != interrupt.IsPassive)) return false;
         KInterrupt connected = interrupt;
         (connected.IsShared, connected.IsLatched) = (shares, isLatched);
         chain.Add(interrupt);
-        if (LineOf(interrupt.Vector) is not { } number) return true;
+        if (interrupt.IsMessage || LineOf(interrupt.Vector) is not { } number) return true;
         InterruptLine line = _controller.Line(number);
         (line.Trigger, line.Vector) = (trigger, (byte)interrupt.Vector);
         if (chain.Count == 1)
@@ -81,12 +83,18 @@ sealed class InterruptTable
     public void SetActive(KInterrupt interrupt, bool active)
     {
         interrupt.IsInactive = !active;
+        if (interrupt.IsMessage) return;
         if (_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain) && LineOf(interrupt.Vector) is { } line)
             _controller.Line(line).IsMasked = chain.TrueForAll(i => i.IsInactive);
     }
 
-    /// <summary>The processors that a vector interrupts, a bit each.</summary>
-    public ulong ProcessorsOf(uint vector) => LineOf(vector) is { } line ? 1UL << _controller.Line(line).Processor : 1;
+    /// <summary>The processors that an interrupt interrupts, a bit each.</summary>
+    public ulong ProcessorsOf(KInterrupt interrupt) => !interrupt.IsMessage && LineOf(interrupt.Vector) is { } line
+        ? 1UL << _controller.Line(line).Processor : interrupt.Processors;
+
+    /// <summary>Who is connected to a line; of a message, on the processor that it was sent to.</summary>
+    KInterrupt[] ChainOf(InterruptLine line) => _chains.TryGetValue(line.Vector, out List<KInterrupt>? chain)
+        ? [.. chain.Where(i => line.Number >= 0 || (i.Processors >> line.Processor & 1) != 0)] : [];
 
     /// <summary>Some line would interrupt the processor now.</summary>
     public bool IsPending(KProcessor processor) =>
@@ -109,7 +117,7 @@ sealed class InterruptTable
     void Service(KProcessor processor, InterruptLine line)
     {
         line.Accept();
-        if (_chains.GetValueOrDefault(line.Vector) is [{ IsPassive: true }, ..])
+        if (ChainOf(line) is [{ IsPassive: true }, ..])
         {
             // It is quiet until the routines have run.
             line.IsMasked = true;
@@ -139,14 +147,14 @@ sealed class InterruptTable
     {
         bool any = false;
         // One may disconnect itself from a routine that it runs.
-        foreach (KInterrupt interrupt in _chains.GetValueOrDefault(line.Vector)?.ToArray() ?? [])
+        foreach (KInterrupt interrupt in ChainOf(line))
         {
             _nt.Ke.Clock.Spend();
             if (interrupt.IsInactive || !Call(processor, interrupt)) continue;
             any = true;
             if (line.Trigger == InterruptTrigger.Level) return false;
         }
-        return any && line.Trigger == InterruptTrigger.Edge && _chains[line.Vector].Count > 1;
+        return any && line.Trigger == InterruptTrigger.Edge && ChainOf(line).Length > 1;
     }
 
     bool Call(KProcessor processor, KInterrupt interrupt)
@@ -174,7 +182,7 @@ sealed class InterruptTable
         do
         {
             any = false;
-            foreach (KInterrupt interrupt in _chains.GetValueOrDefault(line.Vector)?.ToArray() ?? [])
+            foreach (KInterrupt interrupt in ChainOf(line))
             {
                 // It may have been disconnected while another routine waited.
                 if (_chains[line.Vector].Contains(interrupt) && !interrupt.IsInactive
@@ -183,8 +191,8 @@ sealed class InterruptTable
                 if (any && line.Trigger == InterruptTrigger.Level) break;
             }
         }
-        while (any && line.Trigger == InterruptTrigger.Edge && _chains[line.Vector].Count > 1);
-        bool isQuiet = _chains.GetValueOrDefault(line.Vector)?.TrueForAll(i => i.IsInactive) ?? true;
+        while (any && line.Trigger == InterruptTrigger.Edge && ChainOf(line).Length > 1);
+        bool isQuiet = ChainOf(line).All(i => i.IsInactive);
         line.IsMasked = line.Number >= 0 && isQuiet;
     }
 
@@ -200,6 +208,6 @@ sealed class InterruptTable
 
     // Nobody lets the line go, so nothing else would ever run.
     BugCheck Storm(InterruptLine line) => new(BugCheckCode.HARDWARE_INTERRUPT_STORM,
-        _chains.GetValueOrDefault(line.Vector) is [var first, ..] ? first.ServiceRoutine.Value : 0,
+        ChainOf(line) is [var first, ..] ? first.ServiceRoutine.Value : 0,
         line.Vector, (ulong)line.Number, StormLimit);
 }

@@ -26,6 +26,9 @@ public readonly partial struct KInterrupt
     [Field(0x62)] public partial bool IsPassive { get; set; }
     [Field(0x64)] public partial uint MessageId { get; set; }
 
+    /// <summary>Those on which it is connected, a bit each.</summary>
+    [Field(0x68)] public partial ulong Processors { get; set; }
+
     /// <summary>Held while a routine of a passive interrupt runs, as the spin lock is for others.</summary>
     [Embedded(0x80)] public partial KEvent PassiveLock { get; }
 }
@@ -42,8 +45,8 @@ sealed partial class Ke
 {
     const uint InterruptTag = 0x6E49_654B;
 
-    /// <summary>Connects a service routine to a vector. Of several processors that are enabled, the first services
-    /// it.</summary>
+    /// <summary>Connects a service routine to a vector. Of several processors that are enabled, the first services a
+    /// line, and each the messages that are sent to it.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public NtStatus IoConnectInterrupt(
         Va interruptObject, Va serviceRoutine, Va serviceContext, Va spinLock, uint vector, Irql irql,
@@ -70,6 +73,7 @@ sealed partial class Ke
         (interrupt.ServiceRoutine, interrupt.ServiceContext) = (request.ServiceRoutine, request.ServiceContext);
         (interrupt.Vector, interrupt.Irql) = (request.Vector, request.Irql);
         (interrupt.SynchronizeIrql, interrupt.IsPassive) = (request.SynchronizeIrql, isPassive);
+        interrupt.Processors = request.Processors;
         interrupt.ActualLock = request.SpinLock.IsNull ? interrupt.Address + 0x38 : request.SpinLock;
         (interrupt.IsMessage, interrupt.MessageId) = (request.Message is not null, request.Message ?? 0);
         KeInitializeEvent(interrupt.PassiveLock, Wdm.SynchronizationEvent, true);

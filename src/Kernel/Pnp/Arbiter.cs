@@ -6,8 +6,8 @@ namespace Ringdown.Kernel;
 /// several that share.</summary>
 /// <remarks>
 /// One arbiter serves the whole machine. It looks for the first place from the lowest: of memory that is not fixed from
-/// 2 GiB and 1 MiB, behind what is memory; of ports from 0x1000. Messages get vectors from the highest IRQL, and there
-/// from the highest index, so that they meet lines last.
+/// 2 GiB and 1 MiB, behind what is memory; of ports from 0x1000. Messages get vectors of one processor from the highest
+/// IRQL, in the upper half of its vectors, which no line below 72 has.
 /// </remarks>
 sealed class Arbiter(Machine.Computer computer)
 {
@@ -39,7 +39,9 @@ sealed class Arbiter(Machine.Computer computer)
     /// <returns>Null if there is none.</returns>
     public IReadOnlyList<Resource>? Find(DeviceNode node, IReadOnlySet<DeviceNode> without)
     {
-        var others = _taken.Where(t => t.Key != node && !without.Contains(t.Key)).SelectMany(t => t.Value).ToList();
+        // What is behind a bridge lies in its windows, and moves with them.
+        var others = _taken.Where(t => t.Key != node && !without.Contains(t.Key) && !t.Key.IsBelow(node))
+            .SelectMany(t => node.IsBelow(t.Key) ? t.Value.Where(r => !r.IsWindow) : t.Value).ToList();
         foreach (IReadOnlyList<IReadOnlyList<Requirement>> list in Wanted(node))
         {
             var found = new List<Resource>();
@@ -66,7 +68,8 @@ sealed class Arbiter(Machine.Computer computer)
         foreach (Requirement requirement in list[at])
         {
             if (--tries < 0) return false;
-            if (Place(requirement, r => Conflict(r, others) ?? Conflict(r, found)) is not { } place) continue;
+            if (Place(requirement, found.Count(f => f.IsMessage), r => Conflict(r, others) ?? Conflict(r, found))
+                is not { } place) continue;
             found.Add(place);
             if (Find(list, at + 1, others, found, ref tries)) return true;
             found.RemoveAt(found.Count - 1);
@@ -81,11 +84,12 @@ sealed class Arbiter(Machine.Computer computer)
         return null;
     }
 
-    Resource? Place(Requirement wanted, Func<Resource, Resource?> conflict)
+    /// <param name="message">How many messages the device has already.</param>
+    Resource? Place(Requirement wanted, int message, Func<Resource, Resource?> conflict)
     {
         if (wanted.Type == DevicePrivate)
             return new Resource(DevicePrivate, 0, 1, wanted.Share, wanted.Flags) { Private = wanted.Private };
-        if (wanted.IsMessage) return PlaceMessages(wanted, conflict);
+        if (wanted.IsMessage) return PlaceMessages(wanted, message, conflict);
         if (wanted.Length == 0 || wanted.Maximum < wanted.Minimum) return null;
         ulong start = wanted.IsFixed ? wanted.Minimum : wanted.Type switch
         {
@@ -98,7 +102,10 @@ sealed class Arbiter(Machine.Computer computer)
             start = Align(start, wanted.Alignment);
             ulong last = start + (wanted.Length - 1);
             if (last < start || last > wanted.Maximum) return null;
-            var place = new Resource(wanted.Type, start, wanted.Length, wanted.Share, wanted.Flags);
+            var place = new Resource(wanted.Type, start, wanted.Length, wanted.Share, wanted.Flags)
+            {
+                Processors = wanted.Type == Interrupt ? wanted.Policy.Lines(computer.Processors.Count) : 0,
+            };
             if ((conflict(place) ?? Reserved(place)) is not { } other) return place;
             if (wanted.IsFixed) return null;
             // Of what lies in its way the next place is behind it; lines are tried one by one.
@@ -123,17 +130,24 @@ sealed class Arbiter(Machine.Computer computer)
         return aligned < value ? ulong.MaxValue : aligned;
     }
 
-    static Resource? PlaceMessages(Requirement wanted, Func<Resource, Resource?> conflict)
+    Resource? PlaceMessages(Requirement wanted, int message, Func<Resource, Resource?> conflict)
     {
-        const int highestLevel = 11, lowestLevel = 3, perLevel = 16;
+        const int highestLevel = 11, lowestLevel = 3, perLevel = 16, firstOwn = 8;
         int step = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)wanted.Length);
-        for (int level = highestLevel; level >= lowestLevel; level--)
-            for (int index = perLevel - step; index >= 0; index -= step)
-            {
-                var place = new Resource(
-                    Interrupt, (ulong)(level * perLevel + index), wanted.Length, wanted.Share, wanted.Flags);
-                if (conflict(place) is null) return place;
-            }
+        bool isLow = wanted.Policy.Priority == IrqPriority.IrqPriorityLow;
+        foreach (int processor in wanted.Policy.Messages(message, computer.Processors.Count))
+            for (int i = 0; i <= highestLevel - lowestLevel; i++)
+                // Sixteen take a whole IRQL, as long as no line is there.
+                for (int index = perLevel - step; index >= (step > firstOwn ? 0 : firstOwn); index -= step)
+                {
+                    int level = isLow ? lowestLevel + i : highestLevel - i;
+                    var place = new Resource(
+                        Interrupt, (ulong)(level * perLevel + index), wanted.Length, wanted.Share, wanted.Flags)
+                    {
+                        Processors = 1UL << processor,
+                    };
+                    if (conflict(place) is null) return place;
+                }
         return null;
     }
 }

@@ -9,6 +9,7 @@ static class Buses
     static readonly (string Id, string Service, Func<NtDriver> Make)[] s_drivers =
     [
         ("ACPI_HAL", "ACPI", () => new AcpiDriver()), (@"ACPI\PNP0A03", "pci", () => new PciDriver()),
+        (@"PCI\CC_0604", "pci", () => new PciDriver()),
     ];
 
     /// <summary>The service that drives a device of the system's own; null if it is not one.</summary>
@@ -31,8 +32,8 @@ static class Buses
             if (chip is not null) chip.IsPresent = false;
             return chip is not null;
         }
-        if (path[0] != "PCI" || computer.Pci.Find(new PciSlot((int)(node.Address >> 16), (int)(node.Address & 7)))
-            is not { } function) return false;
+        var slot = new PciSlot((int)(node.Address >> 16), (int)(node.Address & 7));
+        if (path[0] != "PCI" || computer.Pci.Find((int)(node.Bus?.Number ?? 0), slot) is not { } function) return false;
         computer.Pci.Remove(function);
         return true;
     }

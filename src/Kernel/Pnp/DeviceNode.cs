@@ -105,6 +105,13 @@ public sealed class DeviceNode
 
     public bool IsStarted => State is DeviceNodeState.Started;
 
+    internal bool IsBelow(DeviceNode above)
+    {
+        for (DeviceNode? next = Parent; next is not null; next = next.Parent)
+            if (next == above) return true;
+        return false;
+    }
+
     /// <summary>It and all below it, parents first.</summary>
     public IEnumerable<DeviceNode> Tree() => ChildList.ToArray().SelectMany(c => c.Tree()).Prepend(this);
 

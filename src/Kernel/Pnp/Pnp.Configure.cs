@@ -30,9 +30,8 @@ sealed partial class Pnp
     /// <summary>Makes a service the function driver of a device, instead of what it has.</summary>
     public NtStatus SetDriver(DeviceNode node, string service)
     {
-        NtStatus status = node.State is DeviceNodeState.Started or DriversAdded ? QueryRemove(node) : STATUS_SUCCESS;
+        NtStatus status = TakeOut(node, DeviceProblem.None);
         if (!status.IsSuccess) return status;
-        Remove(node, DeviceProblem.None);
         KeyOf(node).Set("Service", RegistryValue.String(service));
         Configure(node);
         return node.IsStarted ? STATUS_SUCCESS : Failure(node);
@@ -77,6 +76,7 @@ sealed partial class Pnp
         if (node.Service is { } service && !AddToStack(node, service)) return false;
         foreach (string filter in Names(KeyOf(node), "UpperFilters").Concat(Names(classKey, "UpperFilters")))
             if (!AddToStack(node, filter)) return false;
+        DescribeStack(node, classKey);
         (node.State, node.WasStarted) = (DriversAdded, false);
         return true;
     }
@@ -204,9 +204,7 @@ sealed partial class Pnp
         }
         if ((information & PNP_DEVICE_DISABLED) != 0)
         {
-            if (QueryRemove(node) is { IsSuccess: false }) return true;
-            Remove(node, DeviceProblem.Disabled);
-            return false;
+            return !TakeOut(node, DeviceProblem.Disabled).IsSuccess;
         }
         if ((information & PNP_DEVICE_RESOURCE_REQUIREMENTS_CHANGED) != 0) Rebalance(node);
         return node.IsStarted;

@@ -11,34 +11,59 @@ sealed partial class Pnp
         s_removeCancelled = new("cb3a4007-46f0-11d0-b08f-00609713053f"),
         s_removeComplete = new("cb3a4008-46f0-11d0-b08f-00609713053f");
 
-    /// <summary>A device with all below it and all that must go with it, in the order in which they go.</summary>
-    /// <param name="asks">Its drivers can be asked what else must go.</param>
-    List<DeviceNode> Going(DeviceNode node, bool asks = true)
+    /// <summary>A device with all below it and all that must go with it, in the order in which they go. Drivers of
+    /// those that run are asked who else that is.</summary>
+    /// <param name="isEjected">It is taken out of the machine: those that are then out as well go too.</param>
+    List<DeviceNode> Going(DeviceNode node, bool isEjected = false)
     {
-        List<DeviceNode> all = [];
-        Collect(node, all, asks);
-        return all;
+        HashSet<DeviceNode> seen = [];
+        List<DeviceNode> all = [], ordered = [];
+        Collect(node, isEjected, seen, all);
+        // A relation may be to a device above: whatever is said, children go first.
+        foreach (DeviceNode next in all) Order(next, seen, ordered);
+        return ordered;
     }
 
-    void Collect(DeviceNode node, List<DeviceNode> all, bool asks)
+    void Collect(DeviceNode node, bool isEjected, HashSet<DeviceNode> seen, List<DeviceNode> all)
     {
-        if (all.Contains(node)) return;
-        foreach (DeviceNode child in node.ChildList.ToArray()) Collect(child, all, asks);
-        if (asks && node.IsStarted && Relations(node, DeviceRelationType.RemovalRelations) is { } related)
+        if (node == Root || !seen.Add(node)) return;
+        foreach (DeviceNode child in node.ChildList.ToArray()) Collect(child, isEjected, seen, all);
+        DeviceRelationType[] kinds = isEjected
+            ? [DeviceRelationType.RemovalRelations, DeviceRelationType.EjectionRelations]
+            : [DeviceRelationType.RemovalRelations];
+        foreach (DeviceRelationType kind in kinds)
         {
+            if (!node.IsStarted || Relations(node, kind) is not { } related) continue;
             foreach (DeviceObject device in related)
             {
-                if (Find(device) is { } other && other != node) Collect(other, all, asks);
+                if (Find(device) is { } other) Collect(other, isEjected, seen, all);
                 nt.Ob.Dereference(nt.Ob.At(device.Address));
             }
         }
-        if (!all.Contains(node)) all.Add(node);
+        all.Add(node);
     }
 
-    /// <summary>Asks everybody whether a device may go. If somebody says no, all who were asked are told.</summary>
-    NtStatus QueryRemove(DeviceNode node)
+    static void Order(DeviceNode node, HashSet<DeviceNode> left, List<DeviceNode> ordered)
     {
-        List<DeviceNode> going = Going(node), asked = [];
+        if (!left.Remove(node)) return;
+        foreach (DeviceNode child in node.ChildList) Order(child, left, ordered);
+        ordered.Add(node);
+    }
+
+    /// <summary>Takes a device out of the system, with all that go with it, after everybody was asked.</summary>
+    /// <returns>STATUS_PLUGPLAY_QUERY_VETOED if somebody said no.</returns>
+    NtStatus TakeOut(DeviceNode node, DeviceProblem problem, bool isEjected = false)
+    {
+        List<DeviceNode> going = Going(node, isEjected);
+        NtStatus status = node.State is DeviceNodeState.Started or DriversAdded ? QueryRemove(going) : STATUS_SUCCESS;
+        if (status.IsSuccess) Remove(node, going, problem);
+        return status;
+    }
+
+    /// <summary>Asks everybody whether they may go. If somebody says no, all who were asked are told.</summary>
+    NtStatus QueryRemove(List<DeviceNode> going)
+    {
+        List<DeviceNode> asked = [];
         if (going.Exists(n => n.IsStarted && (n.DeviceState & PNP_DEVICE_NOT_DISABLEABLE) != 0))
             return STATUS_PLUGPLAY_QUERY_VETOED;
         List<DeviceNode> told = [];
@@ -88,25 +113,19 @@ sealed partial class Pnp
     IReadOnlyList<StackedDevice> Stacked(DeviceNode node) =>
         [.. StackOf(node).Select(d => new StackedDevice(d, nt.DriverOfDevice(d.Address)))];
 
-    /// <summary>Takes a device and all below it out of the system, after everybody has agreed.</summary>
-    void Remove(DeviceNode node, DeviceProblem problem)
+    void Remove(DeviceNode node, List<DeviceNode> going, DeviceProblem problem)
     {
-        foreach (DeviceNode next in Going(node))
+        foreach (DeviceNode next in going)
         {
             NotifyTarget(next, s_removeComplete);
             RemoveStack(next);
             if (next == node) next.Problem = problem;
             // Below a bus without a driver nobody speaks for the devices.
-            if (next != node && IsBelow(next, node)) Gone(next);
+            if (IsBusIn(next, going)) Gone(next);
         }
     }
 
-    static bool IsBelow(DeviceNode node, DeviceNode above)
-    {
-        for (DeviceNode? next = node.Parent; next is not null; next = next.Parent)
-            if (next == above) return true;
-        return false;
-    }
+    static bool IsBusIn(DeviceNode node, List<DeviceNode> going) => node.Parent is { } bus && going.Contains(bus);
 
     /// <summary>The last word to a device's drivers: they detach and delete their devices. The bus driver keeps its own
     /// while the device is there.</summary>
@@ -136,25 +155,21 @@ sealed partial class Pnp
 
     /// <summary>A device is not there any more. Its drivers are told at once; they go when nobody has them
     /// open.</summary>
-    void SurpriseRemove(DeviceNode node)
-    {
-        foreach (DeviceNode next in Going(node, asks: false))
-        {
-            next.IsPresent = false;
-            if (next.State is DeviceNodeState.Started or QueryStopped or Stopped or QueryRemoved or DriversAdded)
-                SendSurprise(next);
-            EndIfClosed(next);
-        }
-    }
+    void SurpriseRemove(DeviceNode node) => Surprise(node, isThere: false);
 
     /// <summary>A device failed, or its drivers say so: the same, but it is still there.</summary>
-    void SurpriseStack(DeviceNode node)
+    void SurpriseStack(DeviceNode node) => Surprise(node, isThere: true);
+
+    void Surprise(DeviceNode node, bool isThere)
     {
-        foreach (DeviceNode next in Going(node, asks: false))
+        List<DeviceNode> going = Going(node);
+        foreach (DeviceNode next in going)
         {
-            if (next != node) next.IsPresent = false;
+            if (next == node ? !isThere : IsBusIn(next, going)) next.IsPresent = false;
             if (next.State is DeviceNodeState.Started or QueryStopped or Stopped or QueryRemoved or DriversAdded)
                 SendSurprise(next);
+            // It is there, but cannot be used without the one that is gone.
+            if (next != node && next.IsPresent) next.Problem = DeviceProblem.DeviceNotThere;
             EndIfClosed(next);
         }
     }
@@ -199,11 +214,9 @@ sealed partial class Pnp
     /// <summary>Takes a device out of the system for as long as it is disabled.</summary>
     public NtStatus Disable(DeviceNode node)
     {
-        NtStatus status = node.State is DeviceNodeState.Started or DriversAdded ? QueryRemove(node) : STATUS_SUCCESS;
-        if (!status.IsSuccess) return status;
-        KeyOf(node).Set("ConfigFlags", RegistryValue.Dword(CONFIGFLAG_DISABLED));
-        Remove(node, DeviceProblem.Disabled);
-        return STATUS_SUCCESS;
+        NtStatus status = TakeOut(node, DeviceProblem.Disabled);
+        if (status.IsSuccess) KeyOf(node).Set("ConfigFlags", RegistryValue.Dword(CONFIGFLAG_DISABLED));
+        return status;
     }
 
     public NtStatus Enable(DeviceNode node)
@@ -220,9 +233,8 @@ sealed partial class Pnp
     /// <summary>Takes a device out, and forgets what drivers it had.</summary>
     public NtStatus Uninstall(DeviceNode node)
     {
-        NtStatus status = node.State is DeviceNodeState.Started or DriversAdded ? QueryRemove(node) : STATUS_SUCCESS;
+        NtStatus status = TakeOut(node, DeviceProblem.None);
         if (!status.IsSuccess) return status;
-        Remove(node, DeviceProblem.None);
         if (nt.Cm.Find($@"{EnumPath}\{node.InstancePath}") is { } key) DeleteTree(key);
         if (_rootBus!.Remove(node.PhysicalDevice)) Enumerate(Root!);
         else node.Problem = DeviceProblem.FailedInstall;
@@ -235,16 +247,19 @@ sealed partial class Pnp
         key.Delete();
     }
 
-    /// <summary>Takes a device out and has its bus eject it.</summary>
+    /// <summary>Takes a device out, with those that are ejected with it, and has its bus eject it. One of those that is
+    /// still there afterwards begins again.</summary>
     public NtStatus Eject(DeviceNode node)
     {
         const CapabilityFlags ejectable = CapabilityFlags.EjectSupported | CapabilityFlags.Removable;
         if ((node.Capabilities & ejectable) == 0) return STATUS_INVALID_DEVICE_REQUEST;
-        NtStatus status = node.State is DeviceNodeState.Started or DriversAdded ? QueryRemove(node) : STATUS_SUCCESS;
+        List<DeviceNode> going = Going(node, isEjected: true);
+        NtStatus status = node.State is DeviceNodeState.Started or DriversAdded ? QueryRemove(going) : STATUS_SUCCESS;
         if (!status.IsSuccess) return status;
-        Remove(node, DeviceProblem.HeldForEject);
+        DeviceNode[] buses = [.. going.Where(n => n == node || !IsBusIn(n, going)).Select(n => n.Parent!).Distinct()];
+        Remove(node, going, DeviceProblem.HeldForEject);
         status = Send(node, IRP_MN_EJECT);
-        if (node.Parent is { } bus) Enumerate(bus);
+        foreach (DeviceNode bus in buses) Enumerate(bus);
         return status;
     }
 }

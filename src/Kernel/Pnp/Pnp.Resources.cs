@@ -27,17 +27,39 @@ sealed partial class Pnp
     bool MakeRoom(DeviceNode node)
     {
         DeviceNode[] movable = [.. Root!.Tree().Where(n => n != node && n.IsStarted && n.Resources.Count > 0
-            && !IsAbove(n, node))];
+            && !node.IsBelow(n))];
         foreach (DeviceNode one in movable)
             if (TryMove(node, [one])) return true;
-        return movable.Length > 1 && TryMove(node, movable);
+        if (movable.Length > 1 && TryMove(node, movable)) return true;
+        return Widen(node);
     }
 
-    static bool IsAbove(DeviceNode node, DeviceNode below) => IsBelow(below, node);
+    static bool HasWindow(DeviceNode node) =>
+        node.Resources.Any(r => r.IsWindow && r.Type != ResourceType.BusNumber);
+
+    /// <summary>A bridge above the device may get larger windows, if it wants others now.</summary>
+    bool Widen(DeviceNode node)
+    {
+        List<DeviceNode> above = [];
+        for (DeviceNode? next = node.Parent; next is not null; next = next.Parent)
+            if (next.IsStarted && next.Resources.Any(r => r.IsWindow)) above.Insert(0, next);
+        foreach (DeviceNode bridge in above)
+        {
+            QueryRequirements(bridge);
+            if (Arbiter.Find(bridge, s_nobody)?.SequenceEqual(bridge.Resources) != false) continue;
+            Rebalance(bridge);
+            FilterRequirements(node);
+            if (Arbiter.Find(node, s_nobody) is not { } found) return false;
+            Give(node, found);
+            return true;
+        }
+        return false;
+    }
 
     bool TryMove(DeviceNode node, DeviceNode[] moving)
     {
-        HashSet<DeviceNode> free = [.. moving];
+        // What is behind a bridge goes with it.
+        HashSet<DeviceNode> free = [.. moving.SelectMany(m => HasWindow(m) ? m.Tree() : [m])];
         // First on paper: the new one, then each that moves.
         if (Arbiter.Find(node, free) is not { } found) return false;
         IReadOnlyList<Resource>[] before = [.. moving.Select(m => m.Resources)];
@@ -55,6 +77,9 @@ sealed partial class Pnp
         node.Resources = [];
         if (plan.Count < moving.Length) return false;
         DeviceNode[] changed = [.. moving.Where((m, i) => !plan[i].SequenceEqual(before[i]))];
+        Resource[] planned = [.. found.Concat(plan.SelectMany(p => p)).Where(r => !r.IsWindow)];
+        if (moving.Except(changed).Where(HasWindow).SelectMany(m => m.Tree()).Except(moving)
+            .SelectMany(m => m.Resources).Any(r => planned.Any(p => p.Conflicts(r)))) return false;
         if (!StopAll(changed)) return false;
         Give(node, found);
         for (int i = 0; i < moving.Length; i++) Give(moving[i], plan[i]);
@@ -98,7 +123,26 @@ sealed partial class Pnp
         DeviceNode[] all = [.. nodes.SelectMany(n => n.Tree()).Distinct().Where(n => n.State == Stopped)
             .OrderBy(n => n.Level)];
         foreach (DeviceNode next in all)
-            if (next.State == Stopped && SendStart(next)) Started(next);
+            if (next.State == Stopped && (nodes.Contains(next) || MoveAlong(next)) && SendStart(next)) Started(next);
+    }
+
+    /// <summary>A device below one that has moved looks for its place there.</summary>
+    bool MoveAlong(DeviceNode node)
+    {
+        if (!node.Resources.Any(r => r.Type is ResourceType.Port or ResourceType.Memory or ResourceType.BusNumber))
+            return true;
+        QueryBus(node);
+        FilterRequirements(node);
+        Arbiter.Release(node);
+        if (Arbiter.Find(node, s_nobody) is { } found)
+        {
+            Give(node, found);
+            return true;
+        }
+        (node.Problem, node.ProblemStatus) = (DeviceProblem.NormalConflict, STATUS_CONFLICTING_ADDRESSES);
+        SendSurprise(node);
+        RemoveStack(node);
+        return false;
     }
 
     /// <summary>Stops a device, gives it resources by what it needs now, and starts it.</summary>

@@ -10,6 +10,9 @@ readonly record struct Requirement(
 {
     public (uint First, uint Second, uint Third) Private { get; init; }
 
+    /// <summary>Of an interrupt: which processors it is for, and how urgent it is.</summary>
+    public InterruptPolicy Policy { get; init; }
+
     public bool IsMessage => Type == Interrupt && (Flags & Wdm.CM_RESOURCE_INTERRUPT_MESSAGE) != 0;
 
     /// <summary>There is only one place for it.</summary>
@@ -78,8 +81,15 @@ static class RequirementLists
             Port or ResourceType.Memory or MemoryLarge when first > 0 =>
                 new Requirement(type, share, flags, first, Math.Max(second, 1), minimum, maximum),
             Interrupt when (flags & Wdm.CM_RESOURCE_INTERRUPT_MESSAGE) != 0 =>
-                new Requirement(type, share, flags, Math.Clamp(MessageToken - (ulong)first + 1, 1, 16), 1, 0, 255),
-            Interrupt or Dma => new Requirement(type, share, flags, 1, 1, first, second),
+                new Requirement(type, share, flags, Math.Clamp(MessageToken - (ulong)first + 1, 1, 16), 1, 0, 255)
+                {
+                    Policy = InterruptPolicy.Of(minimum, maximum),
+                },
+            Interrupt => new Requirement(type, share, flags, 1, 1, first, second)
+            {
+                Policy = InterruptPolicy.Of(minimum, maximum),
+            },
+            Dma => new Requirement(type, share, flags, 1, 1, first, second),
             BusNumber => new Requirement(type, share, flags, first, 1, second, third),
             DevicePrivate => new Requirement(type, share, flags, 1, 1, 0, 0) { Private = (first, second, third) },
             _ => null,

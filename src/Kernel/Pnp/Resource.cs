@@ -14,7 +14,17 @@ public readonly record struct Resource(
     /// <summary>Of DevicePrivate: what the bus driver has put into it.</summary>
     public (uint First, uint Second, uint Third) Private { get; init; }
 
+    /// <summary>Of an interrupt: the processors that may service it, a bit each; 0: all. Of messages it is
+    /// one.</summary>
+    public ulong Processors { get; init; }
+
     public bool IsMessage => Type == Interrupt && (Flags & Wdm.CM_RESOURCE_INTERRUPT_MESSAGE) != 0;
+
+    /// <summary>What a bridge passes on: what is behind it lies in there, or has one of the numbers.</summary>
+    public bool IsWindow => Type == BusNumber || Type is Port or ResourceType.Memory && (Flags & WindowDecode) != 0;
+
+    // CM_RESOURCE_PORT_WINDOW_DECODE, CM_RESOURCE_MEMORY_WINDOW_DECODE.
+    const ushort WindowDecode = 0x80;
 
     /// <summary>The vector of an interrupt's line, or of the first message.</summary>
     public uint Vector => IsMessage ? (uint)Start : InterruptTable.VectorOf((int)Start);
@@ -25,8 +35,8 @@ public readonly record struct Resource(
         Interrupt when IsMessage => Length == 1 ? $"message {Start:X}" : $"messages {Start:X}-{Last:X}",
         Interrupt => $"line {Start}",
         Dma => $"DMA {Start}",
-        Port => $"ports {Start:X}-{Last:X}",
-        ResourceType.Memory or MemoryLarge => $"memory {Start:X}-{Last:X}",
+        Port => $"ports {Start:X}-{Last:X}{(IsWindow ? " window" : "")}",
+        ResourceType.Memory or MemoryLarge => $"memory {Start:X}-{Last:X}{(IsWindow ? " window" : "")}",
         BusNumber => $"buses {Start}-{Last}",
         _ => Type.ToString(),
     };
@@ -38,6 +48,8 @@ public readonly record struct Resource(
         if (Type != other.Type || Share == ShareDisposition.Shared && other.Share == ShareDisposition.Shared
             || Length == 0 || other.Length == 0 || Type is DevicePrivate or DeviceSpecific) return false;
         if (Type != Interrupt) return Start <= other.Last && other.Start <= Last;
+        // Each processor has vectors of its own, but a line may go to any of them.
+        if (IsMessage && other.IsMessage && (Processors & other.Processors) == 0) return false;
         return Vector <= other.Vector + (uint)other.Length - 1 && other.Vector <= Vector + (uint)Length - 1;
     }
 }
@@ -85,13 +97,16 @@ static class ResourceLists
                 break;
             case Interrupt when translated:
                 (to.Level, to.Vector) = (resource.Vector >> 4, resource.Vector);
-                to.Affinity = processors == 64 ? AllProcessors : (1UL << processors) - 1;
+                to.Affinity = resource.Processors != 0 ? resource.Processors
+                    : processors == 64 ? AllProcessors : (1UL << processors) - 1;
                 break;
             case Interrupt when resource.IsMessage:
-                (to.MessageCount, to.Vector, to.Affinity) = ((ushort)resource.Length, resource.Vector, AllProcessors);
+                (to.MessageCount, to.Vector, to.Affinity) =
+                    ((ushort)resource.Length, resource.Vector, resource.Processors);
                 break;
             case Interrupt:
-                (to.Level, to.Vector, to.Affinity) = ((uint)resource.Start, (uint)resource.Start, AllProcessors);
+                (to.Level, to.Vector) = ((uint)resource.Start, (uint)resource.Start);
+                to.Affinity = resource.Processors != 0 ? resource.Processors : AllProcessors;
                 break;
             case Dma:
                 to.Channel = (uint)resource.Start;
@@ -123,6 +138,7 @@ static class ResourceLists
         return new Resource(from.Type, given.Start, given.Length, from.ShareDisposition, from.Flags)
         {
             Private = from.Type == DevicePrivate ? (from.Level, from.Vector, from.Length) : default,
+            Processors = from.Type == Interrupt && from.Affinity != AllProcessors ? from.Affinity : 0,
         };
     }
 }

@@ -101,6 +101,10 @@ sealed record SecurityInfo(ushort Control, Sid? Owner, Sid? Group, Acl? Sacl, Ac
             : null, sacl ? Sacl : null, dacl ? Dacl : null);
     }
 
+    /// <summary>The parts that it has.</summary>
+    public uint Parts => (Owner is null ? 0 : OWNER) | (Group is null ? 0 : GROUP) | (HasDacl ? DACL : 0)
+        | (HasSacl ? SACL : 0);
+
     /// <summary>With the named parts taken from another.</summary>
     public SecurityInfo With(uint parts, SecurityInfo changes)
     {

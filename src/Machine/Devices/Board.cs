@@ -30,13 +30,16 @@ public sealed class Board
         ["rtc"] = Rtc146818.Make,
         ["ps2"] = Ps2Controller.Make,
         ["dma8237"] = Dma8237.Make,
+        ["bridge"] = MakeBridge,
     }.ToFrozenDictionary(StringComparer.Ordinal);
 
-    readonly IReadOnlyList<(ChipMaker Maker, BoardElement Description)> _chips;
+    readonly IReadOnlyList<Chip> _chips;
     readonly string _folder;
 
-    Board(IReadOnlyList<(ChipMaker Maker, BoardElement Description)> chips, string folder) =>
-        (_chips, _folder) = (chips, folder);
+    /// <summary>A chip, and of a bridge those behind it.</summary>
+    sealed record Chip(ChipMaker Maker, BoardElement Description, IReadOnlyList<Chip> Behind);
+
+    Board(IReadOnlyList<Chip> chips, string folder) => (_chips, _folder) = (chips, folder);
 
     /// <summary>The names of the chips that need no assembly.</summary>
     public static IReadOnlyList<string> Chips => [.. s_makers.Keys.Order(StringComparer.Ordinal)];
@@ -65,12 +68,15 @@ public sealed class Board
         var root = new BoardElement(document.RootElement, "");
         root.Only("devices");
         if (!root.Has("devices")) throw root.Wrong("devices", "it is missing.");
-        var board = new Board(
-            [.. root.Elements("devices").Select(e => (Find(new ChipPlace(e, folder), find), e))], folder);
+        var board = new Board(Read(root, find, folder), folder);
         using var computer = new Computer(1, new CodeCache()) { Clock = new StoppedClock() };
         board.Attach(computer);
         return board;
     }
+
+    static IReadOnlyList<Chip> Read(BoardElement within, Func<string, ChipMaker?>? find, string folder) =>
+        [.. within.Elements("devices").Select(e => new Chip(Find(new ChipPlace(e, folder), find), e,
+            e.Text("chip") == "bridge" ? Read(e, find, folder) : []))];
 
     static ChipMaker Find(ChipPlace place, Func<string, ChipMaker?>? find) =>
         s_makers.GetValueOrDefault(place.Chip) ?? find?.Invoke(place.Chip) ?? throw place.Description.Wrong("chip",
@@ -80,22 +86,32 @@ public sealed class Board
     /// <returns>The chips, in the document's order.</returns>
     public IReadOnlyList<(string? Name, object Chip)> Attach(Computer computer)
     {
-        List<(string? Name, object Chip)> chips =
-            [.. _chips.Select(c => Attach(computer, c.Maker, new ChipPlace(c.Description, _folder)))];
+        List<(string? Name, object Chip)> chips = [];
+        foreach (Chip chip in _chips) Attach(computer, chip, null, chips);
         computer.Pci.Configure();
         return chips;
     }
 
-    static (string? Name, object Chip) Attach(Computer computer, ChipMaker maker, ChipPlace place)
+    void Attach(Computer computer, Chip one, PciBridge? behind, List<(string? Name, object Chip)> all)
     {
-        object chip = maker(computer, place);
+        var place = new ChipPlace(one.Description, _folder, behind);
+        object chip = one.Maker(computer, place);
         if (chip is IChipState state)
         {
             computer.Chips.Add(state);
             computer.NotePowerOn(state);
+            if (place.Function is { } function) function.WasReset += () => computer.Reset(state);
         }
         place.End(computer);
-        return (place.Name, chip);
+        all.Add((place.Name, chip));
+        foreach (Chip next in one.Behind) Attach(computer, next, (PciBridge)chip, all);
+    }
+
+    static PciBridge MakeBridge(Computer computer, ChipPlace place)
+    {
+        place.Only("devices");
+        return place.Function as PciBridge
+            ?? throw place.Description.Wrong("pci", "it is missing: a bridge is a PCI device.");
     }
 
     static EduDevice MakeEdu(Computer computer, ChipPlace place)

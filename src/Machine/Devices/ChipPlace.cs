@@ -12,7 +12,8 @@ public sealed class ChipPlace
     readonly PciPlace? _pci;
     FirmwareDevice? _device;
 
-    internal ChipPlace(BoardElement description, string folder)
+    /// <param name="behind">The bridge that it is behind; null: none.</param>
+    internal ChipPlace(BoardElement description, string folder, PciBridge? behind = null)
     {
         (Description, Folder) = (description, folder);
         Chip = description.RequiredText("chip");
@@ -26,8 +27,9 @@ public sealed class ChipPlace
         {
             foreach (string fixedOnly in (string[])["registers", "ports", "id", "compatible", "removable", "methods"])
                 if (description.Has(fixedOnly)) throw description.Wrong(fixedOnly, "a PCI device has its own.");
-            _pci = new PciPlace(description, pci, Line);
+            _pci = new PciPlace(description, pci, Line, behind);
         }
+        else if (behind is not null) throw description.Wrong("pci", "it is missing: behind a bridge are PCI devices.");
         if (_id is not null && !FirmwareDevice.IsId(_id)) throw description.Wrong("id", NoId);
         if (_compatibleIds?.All(FirmwareDevice.IsId) == false) throw description.Wrong("compatible", NoId);
     }

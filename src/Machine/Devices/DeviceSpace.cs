@@ -3,22 +3,24 @@ namespace Ringdown.Machine;
 /// <summary>The ranges of an address space that belong to devices: of physical memory, or of I/O ports.</summary>
 public sealed class DeviceSpace
 {
-    readonly List<(ulong First, ulong Bytes, IMmioDevice Device)> _ranges = [];
+    readonly List<(ulong First, ulong Bytes, IMmioDevice Device, ulong Offset)> _ranges = [];
 
     /// <summary>Gives a range to a device, whose offsets count from the range's first address.</summary>
     /// <exception cref="ArgumentException">Some of it belongs to another device.</exception>
     public void Add(ulong first, ulong bytes, IMmioDevice device)
     {
-        foreach ((ulong other, ulong size, _) in _ranges)
+        foreach ((ulong other, ulong size, _, _) in _ranges)
             if (first < other + size && other < first + bytes)
                 throw new ArgumentException(
                     $"0x{first:x} to 0x{first + bytes - 1:x} overlaps a device at 0x{other:x}.");
-        _ranges.Add((first, bytes, device));
+        _ranges.Add((first, bytes, device, 0));
     }
 
     /// <summary>Gives a range to a device that others may overlap, as registers that can be moved do: whoever came
     /// first answers.</summary>
-    public void Overlay(ulong first, ulong bytes, IMmioDevice device) => _ranges.Add((first, bytes, device));
+    /// <param name="offset">What the device's offsets begin with: only a part of it is here.</param>
+    public void Overlay(ulong first, ulong bytes, IMmioDevice device, ulong offset = 0) =>
+        _ranges.Add((first, bytes, device, offset));
 
     /// <summary>Nobody has any of the addresses.</summary>
     public bool IsFree(ulong first, ulong bytes) =>
@@ -36,10 +38,10 @@ public sealed class DeviceSpace
     /// <summary>The device at an address, and the offset there; null if there is none.</summary>
     public IMmioDevice? Find(ulong address, out ulong offset)
     {
-        foreach ((ulong first, ulong bytes, IMmioDevice device) in _ranges)
+        foreach ((ulong first, ulong bytes, IMmioDevice device, ulong begin) in _ranges)
         {
             if (address - first >= bytes) continue;
-            offset = address - first;
+            offset = begin + (address - first);
             return device;
         }
         offset = 0;

@@ -11,16 +11,19 @@ public readonly record struct PciSlot(int Device, int Function)
     public override string ToString() => $"{Device:x2}.{Function}";
 }
 
-/// <summary>The PCI bus of a computer, number 0: who is where, and how configuration spaces are reached.</summary>
+/// <summary>PCI of a computer: bus 0, what is plugged in there and behind bridges, and how configuration spaces are
+/// reached.</summary>
 /// <remarks>As in a PC: the ports CF8 (address, 32 bits only) and CFC (data), and all spaces in memory, 4 KiB a
-/// function, from <see cref="EcamBase"/> on. Both are there once there is a function.</remarks>
+/// function, from <see cref="EcamBase"/> on. Both are there once there is a function. A cycle for another bus than 0
+/// goes where the bridges say.</remarks>
 public sealed class PciBus : IChipState
 {
-    /// <summary>Where configuration spaces lie in memory: device × 0x8000 + function × 0x1000.</summary>
+    /// <summary>Where configuration spaces lie in memory: bus × 0x100000 + device × 0x8000 + function ×
+    /// 0x1000.</summary>
     public const ulong EcamBase = 0xE000_0000;
 
     /// <summary>How many bytes they take there.</summary>
-    public const ulong EcamBytes = 0x10_0000;
+    public const ulong EcamBytes = 0x1000_0000;
 
     /// <summary>Interrupt pins of slots without a line of their own go to one of four lines, from this on.</summary>
     public const int FirstLine = 16;
@@ -31,10 +34,11 @@ public sealed class PciBus : IChipState
     readonly SortedDictionary<int, PciFunction> _functions = [];
     readonly List<PciFunction> _known = [];
     readonly Computer _computer;
+    readonly PciFirmware _firmware;
     uint _address;
     bool _isReachable;
 
-    internal PciBus(Computer computer) => _computer = computer;
+    internal PciBus(Computer computer) => (_computer, _firmware) = (computer, new PciFirmware(this, computer));
 
     /// <summary>Memory that the bus passes on to its devices; of 32 bits.</summary>
     public static AddressRange MemoryWindow { get; } = new(0xC000_0000, 0x2000_0000);
@@ -45,8 +49,14 @@ public sealed class PciBus : IChipState
     /// <summary>Ports that the bus passes on.</summary>
     public static AddressRange PortWindow { get; } = new(0xC000, 0x4000);
 
-    /// <summary>The functions that are plugged in, by their slots.</summary>
+    /// <summary>The functions that are plugged in on bus 0, by their slots.</summary>
     public IReadOnlyCollection<PciFunction> Functions => _functions.Values;
+
+    /// <summary>All functions that are plugged in, each bridge before what is behind it.</summary>
+    public IEnumerable<PciFunction> All => _functions.Values.SelectMany(Tree);
+
+    static IEnumerable<PciFunction> Tree(PciFunction function) =>
+        (function as PciBridge)?.Functions.SelectMany(Tree).Prepend(function) ?? [function];
 
     /// <summary>All functions that are, or were, or may be plugged in.</summary>
     public IReadOnlyList<PciFunction> Known => _known;
@@ -60,15 +70,40 @@ public sealed class PciBus : IChipState
     /// <summary>Somebody wants a function ejected: a button at the slot.</summary>
     public event Action<PciFunction>? EjectRequested;
 
+    /// <summary>The function in a slot of bus 0.</summary>
     public PciFunction? Find(PciSlot slot) => _functions.GetValueOrDefault(slot.Number);
 
-    /// <summary>Plugs a function in. Its address registers are empty, and it decodes nothing, until somebody sets it
-    /// up: <see cref="Configure()"/>, or the system.</summary>
+    /// <summary>The function that answers a configuration cycle.</summary>
+    public PciFunction? Find(int bus, PciSlot slot) => SeatsOn(bus)?.GetValueOrDefault(slot.Number);
+
+    /// <summary>A bridge has the number, and cycles for it get there.</summary>
+    public bool HasBus(int number) => SeatsOn(number) is not null;
+
+    SortedDictionary<int, PciFunction>? SeatsOn(int number)
+    {
+        SortedDictionary<int, PciFunction> seats = _functions;
+        if (number == 0) return seats;
+        while (true)
+        {
+            // Of two that were given one number the first answers.
+            if (seats.Values.OfType<PciBridge>().FirstOrDefault(b => b.Forwards(number)) is not { } bridge) return null;
+            if (bridge.Secondary == number) return bridge.Seats;
+            seats = bridge.Seats;
+        }
+    }
+
+    SortedDictionary<int, PciFunction> SeatsOf(PciFunction function) => function.Behind?.Seats ?? _functions;
+
+    bool IsSeated(PciFunction function) => SeatsOf(function).GetValueOrDefault(function.Slot.Number) == function;
+
+    /// <summary>Plugs a function in, and with a bridge what is plugged in behind it. Its address registers are empty,
+    /// and it decodes nothing, until somebody sets it up: <see cref="Configure()"/>, or the system.</summary>
     /// <exception cref="ArgumentException">The slot is taken, or the function is plugged in already.</exception>
     public void Plug(PciFunction function)
     {
-        if (function.Bus is not null) throw new ArgumentException($"{function.Slot} is plugged in already.");
-        if (_functions.ContainsKey(function.Slot.Number)) throw new ArgumentException($"{function.Slot} is taken.");
+        if (IsSeated(function)) throw new ArgumentException($"{function.Slot} is plugged in already.");
+        if (SeatsOf(function).ContainsKey(function.Slot.Number))
+            throw new ArgumentException($"{function.Slot} is taken.");
         if (!_isReachable)
         {
             _computer.Registers.Devices.Add(EcamBase, EcamBytes, new Ecam(this));
@@ -76,36 +111,48 @@ public sealed class PciBus : IChipState
             _isReachable = true;
         }
         Keep(function);
-        _functions.Add(function.Slot.Number, function);
-        MarkMultifunction(function.Slot.Device);
-        function.Enter(this, _computer, function.Line ?? LineOf(function.Slot, function.Pin));
+        SeatsOf(function).Add(function.Slot.Number, function);
+        MarkMultifunction(function);
+        if (function.Behind is null or { Bus: not null }) Enter(function);
         Changed?.Invoke();
+    }
+
+    void Enter(PciFunction function)
+    {
+        foreach (PciFunction each in Tree(function)) each.Enter(this, _computer, each.Line ?? LineOf(each));
     }
 
     /// <summary>Has a function at hand that somebody may plug in later.</summary>
     public void Keep(PciFunction function)
     {
         if (!_known.Contains(function)) _known.Add(function);
+        (function as PciBridge)?.NoteBus(this);
     }
 
-    // Each slot begins with another of the four, as boards are wired.
-    static int LineOf(PciSlot slot, int pin) => FirstLine + (slot.Device + pin - 1 & 3);
+    // Each slot begins with another of the four, as boards are wired, and so do the slots behind bridges.
+    static int LineOf(PciFunction function)
+    {
+        int pin = function.Pin - 1;
+        PciFunction at = function;
+        for (; at.Behind is { } bridge; at = bridge) pin += at.Slot.Device;
+        return FirstLine + (at.Slot.Device + pin & 3);
+    }
 
-    /// <summary>A function is gone, without a word before: what reads it reads ones, what is written is
-    /// lost.</summary>
+    /// <summary>A function is gone, and with a bridge what is behind it, without a word before: what reads it reads
+    /// ones, what is written is lost.</summary>
     public void Remove(PciFunction function)
     {
-        if (function.Bus != this) return;
-        function.Leave();
-        _functions.Remove(function.Slot.Number);
-        MarkMultifunction(function.Slot.Device);
+        if (!IsSeated(function)) return;
+        foreach (PciFunction each in Tree(function)) each.Leave();
+        SeatsOf(function).Remove(function.Slot.Number);
+        MarkMultifunction(function);
         Changed?.Invoke();
     }
 
     // Who looks for functions looks at more than the first only if that says that there are others.
-    void MarkMultifunction(int device)
+    void MarkMultifunction(PciFunction one)
     {
-        PciFunction[] all = [.. _functions.Values.Where(f => f.Slot.Device == device)];
+        PciFunction[] all = [.. SeatsOf(one).Values.Where(f => f.Slot.Device == one.Slot.Device)];
         foreach (PciFunction function in all) function.IsMultifunction = all.Length > 1;
     }
 
@@ -124,96 +171,76 @@ public sealed class PciBus : IChipState
         int count = _known.Count;
         state.Value(ref count);
         state.Value(ref _address);
+        bool[] seated = [.. _known.Select(IsSeated)];
+        state.Bytes(System.Runtime.InteropServices.MemoryMarshal.AsBytes(seated.AsSpan(0, count)));
         if (state.IsRestoring) _known[count..].ForEach(f => f.Leave());
         for (int i = 0; i < count; i++) _known[i].Exchange(state, this, _computer);
         if (!state.IsRestoring) return;
         _functions.Clear();
-        foreach (PciFunction function in _known.Where(f => f.Bus is not null))
-            _functions.Add(function.Slot.Number, function);
+        foreach (PciBridge bridge in _known.OfType<PciBridge>()) bridge.Seats.Clear();
+        for (int i = 0; i < count; i++)
+            if (seated[i]) SeatsOf(_known[i]).Add(_known[i].Slot.Number, _known[i]);
+        foreach (PciFunction function in _known) function.Update();
     }
 
     internal void Wake(PciFunction function) => Woken?.Invoke(function);
 
-    /// <summary>Reads configuration space. Of who is not there all bits are ones.</summary>
-    public uint Read(PciSlot slot, int offset, int size)
+    /// <summary>The system loses its power: functions keep only who may wake it. Then firmware sets them up as at the
+    /// start.</summary>
+    internal void LosePower()
     {
-        ulong value = Find(slot)?.Read(offset, size) ?? ulong.MaxValue;
+        foreach (PciFunction function in All) function.LosePower();
+        Configure();
+    }
+
+    /// <summary>Reads configuration space. Of who is not there all bits are ones.</summary>
+    public uint Read(PciSlot slot, int offset, int size) => Read(0, slot, offset, size);
+
+    public uint Read(int bus, PciSlot slot, int offset, int size)
+    {
+        ulong value = Find(bus, slot)?.Read(offset, size) ?? ulong.MaxValue;
         return (uint)(value & (1UL << (8 * size)) - 1);
     }
 
-    public void Write(PciSlot slot, int offset, int size, uint value) => Find(slot)?.Write(offset, size, value);
+    public void Write(PciSlot slot, int offset, int size, uint value) => Write(0, slot, offset, size, value);
 
-    /// <summary>What firmware does before the system starts: gives every function addresses and its line's number, and
-    /// lets it decode.</summary>
-    public void Configure()
-    {
-        foreach (PciFunction function in _functions.Values) Configure(function);
-    }
+    public void Write(int bus, PciSlot slot, int offset, int size, uint value) =>
+        Find(bus, slot)?.Write(offset, size, value);
 
-    /// <summary>The same for one function; registers that have an address keep it.</summary>
+    /// <summary>What firmware does before the system starts: numbers the buses, gives every function addresses and its
+    /// line's number, and lets it decode.</summary>
+    public void Configure() => _firmware.Configure();
+
+    /// <summary>Gives one function addresses and lets it decode; registers that have an address keep it.</summary>
     /// <returns>Whether all have one.</returns>
-    public bool Configure(PciFunction function)
-    {
-        foreach (PciBar bar in function.Bars.Where(b => b.Address == 0))
-        {
-            if (bar.IsPort) Give(bar, PortWindow, _computer.Ports.Devices);
-            // What is larger than a quarter of the lower window goes above, if it can.
-            else Give(bar, bar.Is64 && bar.Bytes > MemoryWindow.Bytes / 4 ? HighMemoryWindow : MemoryWindow,
-                _computer.Registers.Devices);
-        }
-        uint decodes = (function.Bars.Any(b => b.IsPort && b.Address != 0) ? PciFunction.PortsEnable : 0u)
-            | (function.Bars.Any(b => !b.IsPort && b.Address != 0) ? PciFunction.MemoryEnable : 0u);
-        uint command = (uint)function.Read(PciFunction.CommandOffset, 2);
-        function.Write(PciFunction.CommandOffset, 2, command | decodes);
-        return function.Bars.All(b => b.Address != 0);
-    }
-
-    void Give(PciBar bar, AddressRange window, DeviceSpace space)
-    {
-        ulong first = window.First + bar.Bytes - 1 & ~(bar.Bytes - 1), end = window.First + window.Bytes;
-        // A fixed device may be in the way, or what was given before.
-        while (first < end && bar.Bytes <= end - first && !IsFree(bar, first, space)) first += bar.Bytes;
-        if (first >= end || bar.Bytes > end - first) return;
-        bar.Function.Write(bar.Offset, 4, (uint)first);
-        if (bar.Is64) bar.Function.Write(bar.Offset + 4, 4, (uint)(first >> 32));
-    }
-
-    bool IsFree(PciBar wanted, ulong first, DeviceSpace space)
-    {
-        if (!space.IsFree(first, wanted.Bytes)) return false;
-        foreach (PciFunction function in _functions.Values)
-            foreach (PciBar bar in function.Bars)
-                if (bar.IsPort == wanted.IsPort && bar.Address != 0
-                    && (first - bar.Address < bar.Bytes || bar.Address - first < wanted.Bytes)) return false;
-        return true;
-    }
+    public bool Configure(PciFunction function) => _firmware.Configure(function);
 
     sealed class Ecam(PciBus bus) : IMmioDevice
     {
-        public ulong Read(ulong offset, int size) =>
-            bus.Find(PciSlot.Of((int)(offset >> 12)))?.Read((int)offset & 0xFFF, size) ?? ulong.MaxValue;
+        PciFunction? At(ulong offset) => bus.Find((int)(offset >> 20), PciSlot.Of((int)(offset >> 12) & 0xFF));
 
-        public void Write(ulong offset, int size, ulong value) =>
-            bus.Find(PciSlot.Of((int)(offset >> 12)))?.Write((int)offset & 0xFFF, size, value);
+        public ulong Read(ulong offset, int size) => At(offset)?.Read((int)offset & 0xFFF, size) ?? ulong.MaxValue;
+
+        public void Write(ulong offset, int size, ulong value) => At(offset)?.Write((int)offset & 0xFFF, size, value);
     }
 
     sealed class Ports(PciBus bus) : IMmioDevice
     {
+        bool IsEnabled => (bus._address & AddressEnable) != 0;
+        int Number => (int)(bus._address >> 16) & 0xFF;
+        PciSlot Slot => PciSlot.Of((int)(bus._address >> 8) & 0xFF);
+
         public ulong Read(ulong offset, int size)
         {
             if (offset < 4) return bus._address >> (8 * (int)offset);
-            return Slot is { } slot ? bus.Read(slot, Register(offset), size) : uint.MaxValue;
+            return IsEnabled ? bus.Read(Number, Slot, Register(offset), size) : uint.MaxValue;
         }
 
         public void Write(ulong offset, int size, ulong value)
         {
             if (offset == 0 && size == 4) bus._address = (uint)value & 0x80FF_FFFC;
-            else if (offset >= 4 && Slot is { } slot) bus.Write(slot, Register(offset), size, (uint)value);
+            else if (offset >= 4 && IsEnabled) bus.Write(Number, Slot, Register(offset), size, (uint)value);
         }
-
-        // Other buses than 0 have nobody.
-        PciSlot? Slot => (bus._address & AddressEnable) != 0 && (bus._address >> 16 & 0xFF) == 0
-            ? PciSlot.Of((int)(bus._address >> 8) & 0xFF) : null;
 
         int Register(ulong offset) => (int)(bus._address & 0xFC) + (int)(offset & 3);
     }

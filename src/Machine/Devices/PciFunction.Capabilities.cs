@@ -1,6 +1,6 @@
 namespace Ringdown.Machine;
 
-public sealed partial class PciFunction
+public partial class PciFunction
 {
     const byte PowerManagement = 1, MessageSignaled = 5, Express = 0x10, MessageSignaledX = 0x11;
     const ulong WakeEnable = 0x100, WakeStatus = 0x8000, NoSoftReset = 8;
@@ -39,12 +39,15 @@ public sealed partial class PciFunction
         return this;
     }
 
-    /// <summary>It is a PCI Express endpoint.</summary>
+    /// <summary>What it is to PCI Express: an endpoint, or one in the root complex.</summary>
+    private protected virtual ulong PortType => Behind is null ? 9u : 0;
+
+    /// <summary>It is a PCI Express device.</summary>
     public PciFunction AddExpress()
     {
-        const ulong version2RootEndpoint = 0x92;
+        const ulong version2 = 2;
         int at = AddCapability(Express, 0x3C);
-        _space[at + 2, 2] = version2RootEndpoint;
+        _space[at + 2, 2] = version2 | PortType << 4;
         _space.Allow(at + 8, 2, 0x7FFF);
         _space.AllowClearing(at + 10, 2, 0xF);
         return this;

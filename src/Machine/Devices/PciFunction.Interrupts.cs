@@ -1,6 +1,6 @@
 namespace Ringdown.Machine;
 
-public sealed partial class PciFunction
+public partial class PciFunction
 {
     const ulong MessageAddresses = 0xFEE;
     const int EntryBytes = 16;
@@ -97,7 +97,7 @@ public sealed partial class PciFunction
     {
         bool asserted = Wire.IsAsserted, byMessage = IsMsi || IsMsix;
         _space.Set(StatusOffset, 2, StatusWire, asserted && Bus is not null);
-        _line?.Set(this, asserted && !byMessage && IsAwake && (Command & WireDisable) == 0);
+        _line?.Set(this, asserted && !byMessage && IsAwake && IsConnected && (Command & WireDisable) == 0);
         bool rises = asserted && !_wasAsserted;
         _wasAsserted = asserted;
         if (rises && byMessage) Signal(0);
@@ -105,7 +105,7 @@ public sealed partial class PciFunction
 
     void SendPending()
     {
-        if (!IsAwake || Bus!.IsRestoring || (Command & MasterEnable) == 0 || !(IsMsix || IsMsi)) return;
+        if (!IsMaster || Bus!.IsRestoring || !(IsMsix || IsMsi)) return;
         int count = IsMsix ? TableEntries : Math.Min(_pending.Length, 32);
         for (int i = 0; i < count; i++)
         {

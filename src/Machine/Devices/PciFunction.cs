@@ -36,15 +36,15 @@ public sealed class PciBar
     /// <summary>What it is programmed to; 0: nothing.</summary>
     public ulong Address => Function.Read(Offset, Is64 ? 8 : 4) & (IsPort ? ~3UL : ~0xFUL);
 
-    /// <summary>Where the registers are decoded now.</summary>
-    internal ulong? Decoded { get; set; }
+    /// <summary>Where the registers are decoded now; bridges may pass on only parts of them.</summary>
+    internal IReadOnlyList<AddressRange> Decoded { get; set; } = [];
 }
 
 /// <summary>A function of a PCI Express device: configuration space of 4 KiB, registers that it decodes where it is
 /// told to, capabilities, interrupts, and a way to memory.</summary>
 /// <remarks>Its chip sees a wire (<see cref="Wire"/>) or messages (<see cref="Signal"/>), and memory
 /// (<see cref="IDeviceMemory"/>); what becomes of them, configuration space decides.</remarks>
-public sealed partial class PciFunction : IDeviceMemory
+public partial class PciFunction : IDeviceMemory
 {
     public const int ConfigurationBytes = 0x1000;
 
@@ -54,10 +54,10 @@ public sealed partial class PciFunction : IDeviceMemory
     /// <summary>Bits of the command register.</summary>
     public const uint PortsEnable = 1, MemoryEnable = 2, MasterEnable = 4, WireDisable = 0x400;
 
-    const int StatusOffset = 6, BarCount = 6, CapabilityPointer = 0x34;
+    const int StatusOffset = 6, CapabilityPointer = 0x34, HeaderOffset = 0x0E;
     const ulong StatusWire = 8, StatusCapabilities = 0x10, StatusMasterAbort = 0x2000;
 
-    readonly ConfigurationSpace _space = new(ConfigurationBytes);
+    private protected readonly ConfigurationSpace _space = new(ConfigurationBytes);
     readonly List<PciBar> _bars = [];
     Computer? _computer;
     int _nextBar;
@@ -71,19 +71,29 @@ public sealed partial class PciFunction : IDeviceMemory
         _space[0x02, 2] = identity.Device;
         _space[0x08, 1] = identity.Revision;
         _space[0x09, 3] = identity.Class;
-        _space[0x2C, 2] = identity.SubsystemVendor;
-        _space[0x2E, 2] = identity.Subsystem;
         _space[0x3D, 1] = (ulong)pin;
         _space.Allow(CommandOffset, 2, 0x547);
         _space.AllowClearing(StatusOffset, 2, 0xF900);
         _space.Allow(0x0C, 1, 0xFF);
         _space.Allow(0x3C, 1, 0xFF);
+        if (this is PciBridge) return;
+        _space[0x2C, 2] = identity.SubsystemVendor;
+        _space[0x2E, 2] = identity.Subsystem;
     }
+
+    private protected virtual int BarCount => 6;
 
     /// <summary>By what a test finds it.</summary>
     public string? Name { get; init; }
 
     public PciSlot Slot { get; }
+
+    /// <summary>The bridge that it is behind; null: it is on bus 0.</summary>
+    public PciBridge? Behind { get; init; }
+
+    /// <summary>The number of its bus, as the bridge before it is programmed.</summary>
+    public int BusNumber => Behind?.Secondary ?? 0;
+
     public PciIdentity Identity { get; }
     public int Pin { get; }
 
@@ -99,7 +109,7 @@ public sealed partial class PciFunction : IDeviceMemory
     /// <summary>Its device has other functions.</summary>
     internal bool IsMultifunction
     {
-        set => _space[0x0E, 1] = value ? 0x80u : 0;
+        set => _space.Set(HeaderOffset, 1, 0x80, value);
     }
 
     public IReadOnlyList<PciBar> Bars => _bars;
@@ -107,10 +117,17 @@ public sealed partial class PciFunction : IDeviceMemory
     /// <summary>The bus in which it is; null: it is not plugged in.</summary>
     public PciBus? Bus { get; private set; }
 
-    uint Command => (uint)_space[CommandOffset, 2];
+    private protected uint Command => (uint)_space[CommandOffset, 2];
 
     /// <summary>It answers, and may act: plugged in and in D0.</summary>
-    bool IsAwake => Bus is not null && PowerState == 0;
+    private protected bool IsAwake => Bus is not null && PowerState == 0;
+
+    /// <summary>All bridges before it have power, and none is resetting it.</summary>
+    bool IsConnected => Behind is not { } bridge || bridge.IsAwake && !bridge.IsResetting && bridge.IsConnected;
+
+    /// <summary>It may write to memory, and so may all bridges before it.</summary>
+    bool IsMaster => IsAwake && (Command & MasterEnable) != 0 && (Behind is not { } bridge
+        || !bridge.IsResetting && bridge.IsMaster);
 
     /// <summary>Gives it registers in memory or at ports, by the next base address register.</summary>
     /// <param name="bytes">A power of two; 16 to 2 GiB in memory, 4 to 256 at ports.</param>
@@ -122,7 +139,8 @@ public sealed partial class PciFunction : IDeviceMemory
             throw new ArgumentException($"no base address register has {bytes} bytes.", nameof(bytes));
         if (isPort && is64) throw new ArgumentException("ports have no 64 bits.", nameof(is64));
         if (_nextBar + (is64 ? 2 : 1) > BarCount)
-            throw new ArgumentException("a function has six base address registers; one of 64 bits takes two.");
+            throw new ArgumentException(
+                $"a function has {(BarCount == 6 ? "six" : "two")} base address registers; one of 64 bits takes two.");
         var bar = new PciBar(this, _nextBar, bytes, registers, isPort, is64, isPrefetchable);
         ulong kind = isPort ? 1u : (is64 ? 4u : 0) | (isPrefetchable ? 8u : 0);
         _space[bar.Offset, 4] = kind;
@@ -135,7 +153,7 @@ public sealed partial class PciFunction : IDeviceMemory
     /// <summary>Reads configuration space: of any width at any offset.</summary>
     public ulong Read(int offset, int size) => _space[offset, size];
 
-    public void Write(int offset, int size, ulong value)
+    public virtual void Write(int offset, int size, ulong value)
     {
         int state = PowerState;
         _space.Write(offset, size, value);
@@ -147,14 +165,38 @@ public sealed partial class PciFunction : IDeviceMemory
     internal void Enter(PciBus bus, Computer computer, int line)
     {
         (Bus, _computer) = (bus, computer);
-        // What a device was told is gone with its power.
-        foreach (PciBar bar in _bars) _space.Write(bar.Offset, bar.Is64 ? 8 : 4, 0);
-        _space[CommandOffset, 2] = 0;
-        _space[0x3C, 1] = Pin == 0 ? 0xFFu : (byte)line;
-        ResetPower();
-        ResetMessages();
         _line ??= Pin == 0 ? null : computer.Interrupts.Line(line);
         if (_line is { } wired) wired.Trigger = InterruptTrigger.Level;
+        Forget();
+        ResetPower();
+        Update();
+    }
+
+    /// <summary>Told when the bus resets it: the chip is as it was at first.</summary>
+    public Action? WasReset { get; set; }
+
+    /// <summary>What a device was told is gone with its power, but for that it may wake the system.</summary>
+    private protected virtual void Forget()
+    {
+        foreach (PciBar bar in _bars) _space.Write(bar.Offset, bar.Is64 ? 8 : 4, 0);
+        _space[CommandOffset, 2] = 0;
+        _space[0x3C, 1] = _line is null ? 0xFFu : (byte)_line.Number;
+        ResetMessages();
+    }
+
+    /// <summary>The system loses its power.</summary>
+    internal void LosePower()
+    {
+        Forget();
+        Update();
+    }
+
+    /// <summary>The bridge before it resets it.</summary>
+    internal virtual void Reset()
+    {
+        Forget();
+        ResetPower();
+        WasReset?.Invoke();
         Update();
     }
 
@@ -169,7 +211,6 @@ public sealed partial class PciFunction : IDeviceMemory
         _space.Exchange(state);
         _table?.Exchange(state);
         (Bus, _computer, MasterAborts) = (isIn ? bus : null, computer, aborts);
-        if (state.IsRestoring) Update();
     }
 
     internal void Leave()
@@ -179,7 +220,7 @@ public sealed partial class PciFunction : IDeviceMemory
     }
 
     // Brings what is outside in line with configuration space.
-    void Update()
+    internal virtual void Update()
     {
         foreach (PciBar bar in _bars) Decode(bar);
         UpdateWire();
@@ -189,11 +230,14 @@ public sealed partial class PciFunction : IDeviceMemory
     void Decode(PciBar bar)
     {
         bool isEnabled = IsAwake && (Command & (bar.IsPort ? PortsEnable : MemoryEnable)) != 0 && bar.Address != 0;
-        ulong? wanted = isEnabled ? bar.Address : null;
-        if (wanted == bar.Decoded || _computer is null) return;
+        IReadOnlyList<AddressRange> wanted = !isEnabled ? []
+            : Behind is null ? [new AddressRange(bar.Address, bar.Bytes)]
+            : Behind.Passes(new AddressRange(bar.Address, bar.Bytes), bar.IsPort);
+        if (_computer is null || wanted.SequenceEqual(bar.Decoded)) return;
         DeviceSpace space = bar.IsPort ? _computer.Ports.Devices : _computer.Registers.Devices;
-        if (bar.Decoded is { } old) space.Remove(old, bar.Registers);
-        if (wanted is { } first) space.Overlay(first, bar.Bytes, bar.Registers);
+        foreach (AddressRange old in bar.Decoded) space.Remove(old.First, bar.Registers);
+        foreach (AddressRange part in wanted)
+            space.Overlay(part.First, part.Bytes, bar.Registers, part.First - bar.Address);
         bar.Decoded = wanted;
     }
 
@@ -210,7 +254,7 @@ public sealed partial class PciFunction : IDeviceMemory
     public bool TryWritePhysical(ulong address, ReadOnlySpan<byte> bytes) =>
         MayReach(address, bytes.Length) && _computer!.Memory.TryWritePhysical(address, bytes) || Abort();
 
-    bool MayReach(ulong address, int bytes) => IsAwake && (Command & MasterEnable) != 0
+    bool MayReach(ulong address, int bytes) => IsMaster
         && (bytes == 0 || address + (ulong)(bytes - 1) is var last && last >= address && last <= HighestAddress);
 
     bool Abort()

@@ -16,26 +16,14 @@ sealed class PciPlace
     readonly int? _table;
     int _next;
 
-    public PciPlace(BoardElement chip, BoardElement pci, int? line)
+    /// <param name="behind">The bridge that it is behind; null: it is on bus 0.</param>
+    public PciPlace(BoardElement chip, BoardElement pci, int? line, PciBridge? behind)
     {
         _pci = pci;
-        pci.Only("slot", "function", "id", "subsystem", "class", "revision", "bars", "pin", "msi", "msix", "express",
-            "power", "wakes", "dmaBits", "plugged", "removable");
-        (ushort vendor, ushort device) = Pair("id") ?? throw pci.Wrong("id", "it is missing.");
-        (ushort subsystemVendor, ushort subsystem) = Pair("subsystem") ?? (vendor, device);
-        var slot = new PciSlot((int)pci.RequiredNumber("slot", 31), (int)(pci.Number("function", 7) ?? 0));
-        int pin = (int)(pci.Number("pin", 4) ?? (ulong)(slot.Function & 3) + 1);
-        var identity = new PciIdentity(vendor, device, (uint)(pci.Number("class", 0xFF_FFFF) ?? 0xFF_0000),
-            (byte)(pci.Number("revision", 0xFF) ?? 0), subsystemVendor, subsystem);
-        if (pin == 0 && line is not null) throw chip.Wrong("line", "a device without a pin has none.");
-        ulong bits = pci.Number("dmaBits", 64) ?? 64;
-        Function = new PciFunction(slot, identity, pin)
-        {
-            Name = chip.Text("name"),
-            Line = line,
-            IsRemovable = pci.Flag("removable"),
-            HighestAddress = bits == 64 ? ulong.MaxValue : (1UL << (int)bits) - 1,
-        };
+        bool isBridge = chip.Text("chip") == "bridge";
+        pci.Only([.. (string[])["slot", "function", "id", "subsystem", "class", "revision", "pin", "msi", "express",
+            "power", "wakes", "plugged", "removable"], .. isBridge ? [] : (string[])["bars", "msix", "dmaBits"]]);
+        Function = Make(chip, isBridge, line, behind);
         _kinds = pci.Texts("bars") ?? [];
         if (pci.Flag("power", true))
             Function.AddPowerManagement(wakesFrom: pci.Flag("wakes") ? WakesFrom : 0);
@@ -43,6 +31,36 @@ sealed class PciPlace
         if (pci.Number("msi", 32) is { } messages) Try("msi", () => Function.AddMsi((int)messages));
         _table = (int?)pci.Number("msix", 2048);
         if (pci.Flag("express", true)) Function.AddExpress();
+    }
+
+    PciFunction Make(BoardElement chip, bool isBridge, int? line, PciBridge? behind)
+    {
+        (ushort vendor, ushort device) = Pair("id") ?? throw _pci.Wrong("id", "it is missing.");
+        // Where other headers have the subsystem, a bridge's has its window.
+        if (isBridge && _pci.Has("subsystem")) throw _pci.Wrong("subsystem", "a bridge has none.");
+        (ushort subsystemVendor, ushort subsystem) = isBridge ? default : Pair("subsystem") ?? (vendor, device);
+        var slot = new PciSlot((int)_pci.RequiredNumber("slot", 31), (int)(_pci.Number("function", 7) ?? 0));
+        int pin = (int)(_pci.Number("pin", 4) ?? (isBridge ? 0 : (ulong)(slot.Function & 3) + 1));
+        uint kind = isBridge ? 0x06_0400u : 0xFF_0000;
+        var identity = new PciIdentity(vendor, device, (uint)(_pci.Number("class", 0xFF_FFFF) ?? kind),
+            (byte)(_pci.Number("revision", 0xFF) ?? 0), subsystemVendor, subsystem);
+        if (pin == 0 && line is not null) throw chip.Wrong("line", "a device without a pin has none.");
+        ulong bits = _pci.Number("dmaBits", 64) ?? 64;
+        string? name = chip.Text("name");
+        bool isRemovable = _pci.Flag("removable");
+        if (isBridge)
+            return new PciBridge(slot, identity, pin)
+            {
+                Name = name, Line = line, IsRemovable = isRemovable, Behind = behind,
+            };
+        return new PciFunction(slot, identity, pin)
+        {
+            Name = name,
+            Line = line,
+            IsRemovable = isRemovable,
+            Behind = behind,
+            HighestAddress = bits == 64 ? ulong.MaxValue : (1UL << (int)bits) - 1,
+        };
     }
 
     public PciFunction Function { get; }

@@ -58,7 +58,7 @@ public sealed class BusDriverTests
         Assert.Equal((4u, 4u, (ushort)1), (wanted[1].MinimumVector, wanted[1].MaximumVector, wanted[1].Flags));
         m.Nt.ExFreePool(
             wanted[0].Address - IoResourceRequirementsList.FirstList - IoResourceRequirementsList.ListHeader);
-        Assert.Equal([new Resource(ResourceType.BusNumber, 0, 1)], rig.Resources(all[2]));
+        Assert.Equal([new Resource(ResourceType.BusNumber, 0, 256)], rig.Resources(all[2]));
         Assert.Equal(all, rig.Children());
 
         Assert.Equal(STATUS_SUCCESS, rig.Send(all[1], IRP_MN_EJECT).Status);
@@ -141,7 +141,7 @@ public sealed class BusDriverTests
     {
         using TestMachine m = Boot(Nic);
         (BusRig rig, PciFunction function, DeviceObject device) = Pci(m);
-        var child = new PciChild(function, _ => 2);
+        var child = new PciChild(function, _ => new InterruptSettings(2));
         IReadOnlyList<IReadOnlyList<WantedResource>> lists = child.Requirements;
         Assert.Equal(3, lists.Count);
         Assert.Equal([WantedResource.Messages(1), WantedResource.Messages(1)],

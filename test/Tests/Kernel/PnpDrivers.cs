@@ -16,6 +16,7 @@ class WdmDriver : NtDriver
     public List<string> Seen { get; init; } = [];
     public string Name { get; init; } = "wdm";
     public bool IsFilter { get; init; }
+    public uint Characteristics { get; init; }
     public Guid? Interface { get; init; }
 
     /// <summary>The minor that it fails, and how.</summary>
@@ -48,7 +49,8 @@ class WdmDriver : NtDriver
     {
         Seen.Add(Name + " add");
         if (!AddDeviceStatus.IsSuccess) return AddDeviceStatus;
-        IoCreateDevice(driverObject, 16, "", FILE_DEVICE_UNKNOWN, 0, false, out DeviceObject made);
+        IoCreateDevice(
+            driverObject, 16, "", FILE_DEVICE_UNKNOWN, Characteristics, false, out DeviceObject made);
         DeviceObject below = Nt.IoAttachDeviceToDeviceStack(made, physical);
         Memory.Write(made.DeviceExtension, below.Address);
         Memory.Write(made.DeviceExtension + 8, physical.Address);

@@ -16,15 +16,28 @@ sealed class TestBus : WdmDriver
     sealed record Child(DeviceObject Device, string DeviceId, string Instance);
 
     readonly List<Child> _children = [];
+    readonly Dictionary<DeviceObject, string> _names = [];
 
     /// <summary>What it reports instead of its children.</summary>
     public Func<IReadOnlyList<Va>>? Reports { get; set; }
+
+    /// <summary>What a child answers to a question for relations; null: nothing.</summary>
+    public Func<string, DeviceRelationType, DeviceObject[]?>? Related { get; set; }
+
+    /// <summary>The child that does not want to be removed.</summary>
+    public string? Refuses { get; set; }
+
+    public Action<DeviceObject>? Ejected { get; set; }
+
+    /// <summary>More that its children can do.</summary>
+    public CapabilityFlags Capabilities { get; set; }
 
     public DeviceObject Plug(string deviceId, string instance)
     {
         IoCreateDevice(Object, 16, "", FILE_DEVICE_UNKNOWN, 0x80, false, out DeviceObject made);
         made.Flags &= ~DO_DEVICE_INITIALIZING;
         _children.Add(new Child(made, deviceId, instance));
+        _names[made] = deviceId;
         return made;
     }
 
@@ -53,8 +66,16 @@ sealed class TestBus : WdmDriver
                 return Complete(irp, STATUS_SUCCESS, Block(Encoding.Unicode.GetBytes(id)));
             case IRP_MN_QUERY_CAPABILITIES:
                 DeviceCapabilities capabilities = location.Capabilities;
-                capabilities.Flags |= CapabilityFlags.RawDeviceOK | CapabilityFlags.UniqueId;
+                capabilities.Flags |= CapabilityFlags.RawDeviceOK | CapabilityFlags.UniqueId | Capabilities;
                 return Complete(irp, STATUS_SUCCESS);
+            case IRP_MN_QUERY_REMOVE_DEVICE when child is not null && child.DeviceId == Refuses:
+                return Complete(irp, STATUS_UNSUCCESSFUL);
+            case IRP_MN_EJECT:
+                Ejected?.Invoke(device);
+                return Complete(irp, STATUS_SUCCESS);
+            case IRP_MN_QUERY_DEVICE_RELATIONS
+                when Related?.Invoke(_names[device], location.RelationType) is { } related:
+                return Complete(irp, STATUS_SUCCESS, Relations([.. related.Select(r => r.Address)]));
             case IRP_MN_REMOVE_DEVICE:
                 if (child is null) Nt.IoDeleteDevice(device);
                 return Complete(irp, STATUS_SUCCESS);
@@ -161,7 +182,7 @@ public sealed class PnpRuleTests
         driver.Unplug(child);
         m.Nt.User.Devices.Rescan();
         // Who is not a child any more has no id.
-        Assert.Equal([" 17", " 02"], driver.Seen.Where(s => s[0] == ' '));
+        Assert.Equal([" 07", " 17", " 02"], driver.Seen.Where(s => s[0] == ' '));
         Assert.Equal(Deleted, node.State);
         Assert.False(m.Nt.IsDevice(child));
         Assert.Empty(bus.Children);

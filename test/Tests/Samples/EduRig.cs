@@ -34,8 +34,8 @@ sealed class EduRig : IDisposable
             Processors = processors,
             Schedule = processors == 1 ? null : c => new RandomSchedule(c),
             Observers = observer is null ? [] : [observer],
-            Board = computer => Chip = (EduDevice)Ringdown.Machine.Board.Parse(isRoot ? BoardWithout : Board)
-                .Attach(computer)[0].Chip,
+            Board = computer => Chip = isRoot ? Place(computer)
+                : (EduDevice)Ringdown.Machine.Board.Parse(Board).Attach(computer)[0].Chip,
         });
         Chip.Registers.Write(DmaBits, 4, bits);
         Driver = language == "c" ? Machine.Load(Repository.Sample("edu")) : Machine.Nt.Loader.Load("edu", new Edu());
@@ -49,6 +49,13 @@ sealed class EduRig : IDisposable
         Assert.Equal((DeviceProblem.None, STATUS_SUCCESS), (Node.Problem, Node.ProblemStatus));
         Assert.Equal(messages, Node.Resources.Any(r => r.IsMessage));
         File = Open();
+    }
+
+    static EduDevice Place(Computer computer)
+    {
+        var chip = new EduDevice(computer.Memory, computer.Clock, computer.Interrupts.Line(17));
+        computer.Registers.Devices.Add(0xFEB0_0000, EduDevice.RegisterBytes, chip.Registers);
+        return chip;
     }
 
     public TestMachine Machine { get; }

@@ -142,4 +142,38 @@ public sealed class EduPnpTests
         file.Close();
         rig.End();
     }
+
+    // Wherever the programs are when the card goes: each request ends, once.
+    [Theory, InlineData("c"), InlineData("c#")]
+    public void A_card_that_is_pulled_out_under_several_programs_leaves_nothing_behind(string language)
+    {
+        for (ulong seed = 1; seed <= 8; seed++)
+        {
+            using var rig = new EduRig(language, seed % 2 == 0, seed: seed, processors: 2);
+            rig.SetStep(1000);
+            List<UserRequest> requests = [];
+            List<Action> threads = [];
+            for (int i = 0; i < 3; i++)
+            {
+                UserFile file = rig.Open();
+                int code = i;
+                threads.Add(() =>
+                {
+                    for (uint n = 0; n < 12; n++)
+                        requests.Add(file.DeviceIoControl(code == 0 ? Edu.FactorialCode : code == 1 ? Edu.PutCode
+                            : Edu.GetCode, BitConverter.GetBytes(n), 8 + n));
+                    file.Close();
+                });
+            }
+            rig.Machine.Nt.Computer.Clock.After((long)seed * 400, () =>
+                rig.Machine.Nt.Computer.Pci.Remove(rig.Function));
+            rig.Machine.Nt.User.Concurrently(threads);
+            rig.PullOut();
+            Assert.Equal(36, requests.Count);
+            Assert.All(requests, r => Assert.Contains(r.Status,
+                (NtStatus[])[STATUS_SUCCESS, STATUS_DEVICE_REMOVED, STATUS_DEVICE_NOT_READY]));
+            Assert.Contains(requests, r => r.Status != STATUS_SUCCESS);
+            rig.End();
+        }
+    }
 }

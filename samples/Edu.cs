@@ -165,9 +165,7 @@ public sealed partial class Edu : PlugSample
         if (x.Registers.IsNull) return STATUS_INSUFFICIENT_RESOURCES;
         if (!IsThere(x)) return STATUS_NO_SUCH_DEVICE;
         NtStatus status = MakeAdapter(x);
-        if (status.IsSuccess) status = Connect(x);
-        if (status.IsSuccess) Resume(x);
-        return status;
+        return status.IsSuccess ? Connect(x) : status;
     }
 
     protected override void Stop(Device device)

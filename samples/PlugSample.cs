@@ -52,7 +52,7 @@ public abstract partial class PlugSample : Sample
     {
     }
 
-    /// <summary>A device that runs has its power back, or is about to lose it; nobody uses the hardware
+    /// <summary>The device has started, or has its power back; or it is about to lose that. Nobody uses the hardware
     /// meanwhile.</summary>
     protected virtual void SetPower(Device x, bool on)
     {
@@ -123,6 +123,7 @@ public abstract partial class PlugSample : Sample
         }
         Nt.PoSetPowerState(x.Self, DevicePowerState, PowerDeviceD0);
         x.Started = x.HasPower = true;
+        SetPower(x, true);
         PlugSetUse(x);
         Nt.IoSetDeviceInterfaceState(x.X.Link, true);
         return PlugFinish(x, irp, status);

@@ -125,9 +125,7 @@ static NTSTATUS Start(PPLUG plug, PIO_STACK_LOCATION location)
     if (x->Registers == NULL) return STATUS_INSUFFICIENT_RESOURCES;
     if (!IsThere(x)) return STATUS_NO_SUCH_DEVICE;
     NTSTATUS status = MakeAdapter(x);
-    if (NT_SUCCESS(status)) status = Connect(x);
-    if (NT_SUCCESS(status)) Resume(x);
-    return status;
+    return NT_SUCCESS(status) ? Connect(x) : status;
 }
 
 static void Stop(PPLUG plug)

@@ -18,7 +18,7 @@ static NTSTATUS Start(PPLUG x, PIO_STACK_LOCATION location);
 // Gives them back: nobody uses the hardware any more. Also after a start that failed, and, with Gone set, of a device that
 // does not run: what still waits for it ends.
 static void Stop(PPLUG x);
-// A device that runs has its power back, or is about to lose it; nobody uses the hardware meanwhile.
+// The device has started, or has its power back; or it is about to lose that. Nobody uses the hardware meanwhile.
 static void SetPower(PPLUG x, BOOLEAN on);
 // May the resources be taken away?
 static BOOLEAN MayStop(PPLUG x);
@@ -80,6 +80,7 @@ static NTSTATUS PlugStart(PPLUG x, PIRP irp)
     POWER_STATE d0 = { .DeviceState = PowerDeviceD0 };
     PoSetPowerState(x->Self, DevicePowerState, d0);
     x->Started = x->HasPower = TRUE;
+    SetPower(x, TRUE);
     PlugSetUse(x);
     IoSetDeviceInterfaceState(&x->Link, TRUE);
     return PlugFinish(x, irp, status, 0);

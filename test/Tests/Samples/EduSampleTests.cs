@@ -1,3 +1,4 @@
+using Ringdown.Check;
 using Ringdown.Kernel;
 using Ringdown.Machine;
 using Ringdown.Samples;
@@ -130,6 +131,12 @@ public sealed class EduSampleTests
 
     static byte[] Bytes(int count) => [.. Enumerable.Range(0, count).Select(i => (byte)(i * 13 + (i >> 8) + 1))];
 
+    // The last of them is compared with behind a jump over the others' work.
+    [Fact]
+    public void Its_control_codes_are_found() =>
+        Assert.Equal([Edu.GetCode, Edu.CountCode, Edu.PutCode, Edu.FactorialCode],
+            ControlCodes.Find(PeImage.Parse(File.ReadAllBytes(Repository.Sample("edu")))));
+
     // The system copies what the chip cannot reach: in one piece for it, wherever the pages are.
     [Theory, InlineData("c", false), InlineData("c", true), InlineData("c#", false), InlineData("c#", true)]
     public void Bytes_above_28_bits_go_to_the_chip_and_come_back(string language, bool messages)
@@ -232,4 +239,27 @@ public sealed class EduSampleTests
 
         Assert.Equal(Trace(), Trace());
     }
+
+    [Fact]
+    public void Both_languages_give_the_same_results() =>
+        SampleScript.Compare([], [new("edu", () => new Edu())], s =>
+        {
+            DeviceTree devices = s.Machine.Nt.User.Devices;
+            devices.Start();
+            DeviceNode node = devices.Find(@"ACPI\RNG0001")!;
+            Assert.Equal(STATUS_SUCCESS, devices.SetDriver(node, "edu"));
+            UserFile file = s.OpenPath(Assert.Single(devices.Interfaces(Edu.Interface)));
+            for (uint i = 0; i < 8; i++) s.Control(file, Edu.FactorialCode, BitConverter.GetBytes(i * i), 8);
+            s.Control(file, Edu.PutCode, BitConverter.GetBytes(0x800), 0x801);
+            s.Control(file, Edu.PutCode, BitConverter.GetBytes(0x7FF), 0x801);
+            s.Control(file, Edu.GetCode, BitConverter.GetBytes(0x7F8), 0x20);
+            s.Note($"{s.Machine.Nt.SetSystemState(SystemState.Sleeping3, 10_000_000)} {devices.Rebalance(node)}");
+            // A longer one after the other, so that they end in this order in any of the machine's.
+            for (uint i = 1; i <= 20; i++) s.Start(file, 8, Edu.FactorialCode, i * 3);
+            s.Finish();
+            s.Control(file, Edu.CountCode, [], Edu.CounterBytes);
+            s.Close(file);
+            devices.Disable(node);
+            s.Machine.Nt.User.RunUntilIdle();
+        }, computer => Board.Parse(EduRig.BoardWithout).Attach(computer));
 }

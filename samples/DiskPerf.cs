@@ -9,17 +9,16 @@ namespace Ringdown.Samples;
 
 /// <summary>A filter above a disk that measures: how many reads and writes, how many bytes, and how long they take.
 /// IOCTL_DISK_PERFORMANCE tells; all else passes.</summary>
-public sealed partial class DiskPerf : Sample
+public sealed partial class DiskPerf : FilterSample
 {
     public const uint PerformanceCode = 0x70020;
     public const int PerformanceSize = 0x58;
     const uint FILE_FLOPPY_DISKETTE = 4, DeviceUsageTypePaging = 1;
 
+    // What follows what all have in the extension.
     [Layout("DISKPERF", Size = 0x78)]
-    public readonly partial struct Extension
+    public readonly partial struct Counters
     {
-        [Field(0x00)] public partial DeviceObject Below { get; set; }
-        [Embedded(0x08)] public partial RemoveLock RemoveLock { get; }
         [Field(0x28)] public partial long Frequency { get; set; }
         [Embedded(0x30)] public partial KSpinLock Lock { get; }
 
@@ -35,84 +34,49 @@ public sealed partial class DiskPerf : Sample
         [Field(0x70)] public partial long IdleSince { get; set; }
     }
 
+    Counters CountersOf(Extension x) => At<Counters>(x.Address);
+
     public override NtStatus DriverEntry(DriverObject driverObject, UnicodeString registryPath)
     {
-        for (IrpMajor major = IRP_MJ_CREATE; major <= IRP_MJ_PNP; major++)
-            driverObject.SetMajorFunction(major, Routine(PassOn));
+        FilterSet(driverObject, Routine(AddDevice), Routine(Plug));
         driverObject.SetMajorFunction(IRP_MJ_READ, Routine(Transfer));
         driverObject.SetMajorFunction(IRP_MJ_WRITE, Routine(Transfer));
         driverObject.SetMajorFunction(IRP_MJ_DEVICE_CONTROL, Routine(Control));
-        driverObject.SetMajorFunction(IRP_MJ_PNP, Routine(Plug));
-        DriverExtension extension = driverObject.DriverExtension;
-        extension.AddDevice = Routine(AddDevice);
-        driverObject.DriverUnload = Routine(Unload);
         return STATUS_SUCCESS;
-    }
-
-    void Unload(DriverObject driverObject)
-    {
     }
 
     NtStatus AddDevice(DriverObject driverObject, DeviceObject physical)
     {
-        const uint inherited = DO_BUFFERED_IO | DO_DIRECT_IO | DO_POWER_PAGABLE | DO_POWER_INRUSH;
-        NtStatus status = IoCreateDevice(driverObject, Extension.Size, "", FILE_DEVICE_DISK, FILE_DEVICE_SECURE_OPEN,
-            false, out DeviceObject device);
+        NtStatus status = FilterAdd(driverObject, physical, Counters.Size, out DeviceObject device);
         if (!status.IsSuccess) return status;
-        var x = At<Extension>(device.DeviceExtension);
-        IoInitializeRemoveLock(x.RemoveLock, Tag("Samp"), 0, 0);
+        Counters x = CountersOf(FilterOf(device));
         Nt.KeInitializeSpinLock(x.Lock);
         Va frequency = Local(8);
         x.IdleSince = Nt.KeQueryPerformanceCounter(frequency);
         x.Frequency = Memory.Read<long>(frequency);
-        x.Below = Nt.IoAttachDeviceToDeviceStack(device, physical);
-        if (x.Below.IsNull)
-        {
-            Nt.IoDeleteDevice(device);
-            return STATUS_NO_SUCH_DEVICE;
-        }
-        device.Flags = (device.Flags | x.Below.Flags & inherited) & ~DO_DEVICE_INITIALIZING;
-        return STATUS_SUCCESS;
-    }
-
-    // The remove lock is held until the request is complete: a device that is on a request's way stays.
-    NtStatus PassOn(DeviceObject device, Irp irp)
-    {
-        var x = At<Extension>(device.DeviceExtension);
-        NtStatus status = IoAcquireRemoveLock(x.RemoveLock, irp.Address);
-        bool isPower = irp.CurrentStackLocation.MajorFunction == IRP_MJ_POWER;
-        if (isPower) Nt.PoStartNextPowerIrp(irp);
-        if (!status.IsSuccess) return Complete(irp, status);
-        irp.CopyCurrentStackLocationToNext();
-        irp.SetCompletionRoutine(Routine(Done), x.Address);
-        return isPower ? Nt.PoCallDriver(x.Below, irp) : Nt.IofCallDriver(x.Below, irp);
-    }
-
-    NtStatus Done(DeviceObject device, Irp irp, Extension x)
-    {
-        if (irp.PendingReturned) irp.MarkPending();
-        IoReleaseRemoveLock(x.RemoveLock, irp.Address);
+        device.Flags &= ~DO_DEVICE_INITIALIZING;
         return STATUS_SUCCESS;
     }
 
     NtStatus Transfer(DeviceObject device, Irp irp)
     {
-        var x = At<Extension>(device.DeviceExtension);
+        Extension x = FilterOf(device);
         NtStatus status = IoAcquireRemoveLock(x.RemoveLock, irp.Address);
         if (!status.IsSuccess) return Complete(irp, status);
         irp.CopyCurrentStackLocationToNext();
         long now = Nt.KeQueryPerformanceCounter(Va.Null);
         IoStackLocation location = irp.CurrentStackLocation;
         location.ByteOffset = now;
-        Irql irql = Nt.KeAcquireSpinLockRaiseToDpc(x.Lock);
-        if (x.Depth++ == 0) x.IdleTicks += now - x.IdleSince;
-        Nt.KeReleaseSpinLock(x.Lock, irql);
+        Counters counters = CountersOf(x);
+        Irql irql = Nt.KeAcquireSpinLockRaiseToDpc(counters.Lock);
+        if (counters.Depth++ == 0) counters.IdleTicks += now - counters.IdleSince;
+        Nt.KeReleaseSpinLock(counters.Lock, irql);
         irp.SetCompletionRoutine(Routine(Measured), x.Address);
         return Nt.IofCallDriver(x.Below, irp);
     }
 
     // When it was sent stands in this driver's own stack location, where the drivers below do not look.
-    NtStatus Measured(DeviceObject device, Irp irp, Extension x)
+    NtStatus Measured(DeviceObject device, Irp irp, Counters x)
     {
         IoStackLocation location = irp.CurrentStackLocation;
         long now = Nt.KeQueryPerformanceCounter(Va.Null), took = now - location.ByteOffset;
@@ -123,16 +87,14 @@ public sealed partial class DiskPerf : Sample
         else (x.Writes, x.BytesWritten, x.WriteTicks) = (x.Writes + 1, x.BytesWritten + bytes, x.WriteTicks + took);
         if (--x.Depth == 0) x.IdleSince = now;
         Nt.KeReleaseSpinLock(x.Lock, irql);
-        if (irp.PendingReturned) irp.MarkPending();
-        IoReleaseRemoveLock(x.RemoveLock, irp.Address);
-        return STATUS_SUCCESS;
+        return FilterDone(device, irp, At<Extension>(x.Address));
     }
 
     // Of 100 ns; in two parts, so that nothing overflows.
-    static long Time(Extension x, long ticks) =>
+    static long Time(Counters x, long ticks) =>
         ticks / x.Frequency * 10_000_000 + ticks % x.Frequency * 10_000_000 / x.Frequency;
 
-    void Tell(Extension x, Va to)
+    void Tell(Counters x, Va to)
     {
         long now = Nt.KeQueryPerformanceCounter(Va.Null);
         Memory.Fill(to, (ulong)PerformanceSize, 0);
@@ -150,13 +112,13 @@ public sealed partial class DiskPerf : Sample
 
     NtStatus Control(DeviceObject device, Irp irp)
     {
-        var x = At<Extension>(device.DeviceExtension);
+        Extension x = FilterOf(device);
         IoStackLocation location = irp.CurrentStackLocation;
-        if (location.IoControlCode != PerformanceCode) return PassOn(device, irp);
+        if (location.IoControlCode != PerformanceCode) return FilterPass(device, irp);
         NtStatus status = IoAcquireRemoveLock(x.RemoveLock, irp.Address);
         if (!status.IsSuccess) return Complete(irp, status);
         bool fits = location.OutputBufferLength >= PerformanceSize;
-        if (fits) Tell(x, irp.SystemBuffer);
+        if (fits) Tell(CountersOf(x), irp.SystemBuffer);
         status = fits ? Complete(irp, STATUS_SUCCESS, PerformanceSize) : Complete(irp, STATUS_BUFFER_TOO_SMALL);
         IoReleaseRemoveLock(x.RemoveLock, irp.Address);
         return status;
@@ -164,43 +126,30 @@ public sealed partial class DiskPerf : Sample
 
     NtStatus Plug(DeviceObject device, Irp irp)
     {
-        var x = At<Extension>(device.DeviceExtension);
+        Extension x = FilterOf(device);
         byte minor = irp.CurrentStackLocation.MinorFunction;
         if (minor is not (IRP_MN_START_DEVICE or IRP_MN_REMOVE_DEVICE or IRP_MN_DEVICE_USAGE_NOTIFICATION))
-            return PassOn(device, irp);
+            return FilterPass(device, irp);
         NtStatus status = IoAcquireRemoveLock(x.RemoveLock, irp.Address);
         if (!status.IsSuccess) return Complete(irp, status);
-        return minor == IRP_MN_REMOVE_DEVICE ? Remove(device, x, irp) : AfterBelow(device, x, irp, minor);
+        return minor == IRP_MN_REMOVE_DEVICE ? FilterRemove(device, irp) : AfterBelow(device, x, irp, minor);
     }
 
     // First the drivers below. What the device below can do, its filter can do.
     NtStatus AfterBelow(DeviceObject device, Extension x, Irp irp, byte minor)
     {
         const uint inherited = FILE_REMOVABLE_MEDIA | FILE_READ_ONLY_DEVICE | FILE_FLOPPY_DISKETTE;
-        if (!Nt.IoForwardIrpSynchronously(x.Below, irp)) irp.IoStatus = new IoStatusBlock(STATUS_UNSUCCESSFUL, 0);
-        NtStatus status = irp.IoStatus.Status;
+        Counters counters = CountersOf(x);
+        NtStatus status = FilterBelow(x, irp);
         if (minor == IRP_MN_START_DEVICE && status.IsSuccess)
         {
             device.Characteristics |= x.Below.Characteristics & inherited;
-            x.IdleSince = Nt.KeQueryPerformanceCounter(Va.Null);
+            counters.IdleSince = Nt.KeQueryPerformanceCounter(Va.Null);
         }
         // Paging makes drivers below answer at a raised IRQL: then the filter is no longer pageable either.
         if (minor == IRP_MN_DEVICE_USAGE_NOTIFICATION && status.IsSuccess
             && irp.CurrentStackLocation.UsageType == DeviceUsageTypePaging && (x.Below.Flags & DO_POWER_PAGABLE) == 0)
             device.Flags &= ~DO_POWER_PAGABLE;
-        Nt.IofCompleteRequest(irp, IO_NO_INCREMENT);
-        IoReleaseRemoveLock(x.RemoveLock, irp.Address);
-        return status;
-    }
-
-    NtStatus Remove(DeviceObject device, Extension x, Irp irp)
-    {
-        irp.IoStatus = new IoStatusBlock(STATUS_SUCCESS, irp.IoStatus.Information);
-        irp.SkipCurrentStackLocation();
-        NtStatus status = Nt.IofCallDriver(x.Below, irp);
-        IoReleaseRemoveLockAndWait(x.RemoveLock, irp.Address);
-        Nt.IoDetachDevice(x.Below);
-        Nt.IoDeleteDevice(device);
-        return status;
+        return FilterFinish(x, irp, status);
     }
 }

@@ -8,107 +8,72 @@ namespace Ringdown.Samples;
 
 /// <summary>A function driver: a mailbox for one letter. A write waits until the box is empty, a read until there is a
 /// letter. While the device is stopped, or without power, requests wait; when it is gone, they fail.</summary>
-public sealed partial class Function : Sample
+public sealed partial class Function : PlugSample
 {
-    const int Holds = 64;
-    const byte SystemWorking = 1;
-    const uint PowerDeviceD0 = 1, PowerDeviceD3 = 4;
+    const int Holds = 64, CsqOffset = 0x48;
 
     public static readonly Guid Interface = new("6f0c3a52-8c55-4c39-9f3d-52494e474631");
 
-    [Layout("MAILBOX", Size = 0x88)]
-    public readonly partial struct Extension
+    // What follows what all have in the extension.
+    [Layout("MAILBOX", Size = 0xA0)]
+    public readonly partial struct MailboxExtension
     {
-        [Embedded(0x00)] public partial IoCsq Csq { get; }
-        [Embedded(0x40)] public partial RemoveLock RemoveLock { get; }
-        [Embedded(0x60)] public partial KSpinLock Lock { get; }
-        [Embedded(0x68)] public partial ListEntry Waiting { get; }
-        [Embedded(0x78)] public partial UnicodeString Link { get; }
+        [Embedded(CsqOffset)] public partial IoCsq Csq { get; }
+        [Embedded(0x88)] public partial KSpinLock Lock { get; }
+        [Embedded(0x90)] public partial ListEntry Waiting { get; }
     }
 
-    enum State { NotStarted, Started, Held, Gone }
-
-    sealed class Mailbox(DeviceObject self, DeviceObject physical, Extension x)
+    sealed class Mailbox(DeviceObject self, Extension x, MailboxExtension more) : Device(self, x)
     {
-        public DeviceObject Self { get; } = self;
-        public DeviceObject Physical { get; } = physical;
-        public Extension X { get; } = x;
-        public DeviceObject Below { get; set; }
-        public State State { get; set; }
-        public State Before { get; set; }
-        public bool HasPower { get; set; }
+        public MailboxExtension More { get; } = more;
+
+        // It was started once; somebody asks whether it may stop or go.
+        public bool Known { get; set; }
+        public bool Held { get; set; }
         public int Pumps { get; set; }
         public byte[] Letter { get; set; } = [];
     }
 
-    readonly Dictionary<Va, Mailbox> _boxes = [];
     (IrpMajor? Major, FileObject File) _wanted;
+
+    protected override Device New(DeviceObject self, Extension x) =>
+        new Mailbox(self, x, At<MailboxExtension>(x.Address));
+
+    Mailbox BoxOf(DeviceObject device) => (Mailbox)DeviceOf(device);
 
     public override NtStatus DriverEntry(DriverObject driverObject, UnicodeString registryPath)
     {
-        SetOpenClose(driverObject);
+        PlugSet(driverObject, Routine(AddDevice));
         driverObject.SetMajorFunction(IRP_MJ_CREATE, Routine(Create));
         driverObject.SetMajorFunction(IRP_MJ_CLEANUP, Routine(Cleanup));
         driverObject.SetMajorFunction(IRP_MJ_READ, Routine(Transfer));
         driverObject.SetMajorFunction(IRP_MJ_WRITE, Routine(Transfer));
-        driverObject.SetMajorFunction(IRP_MJ_PNP, Routine(Plug));
-        driverObject.SetMajorFunction(IRP_MJ_POWER, Routine(Power));
-        driverObject.SetMajorFunction(IRP_MJ_SYSTEM_CONTROL, Routine(SystemControl));
-        DriverExtension extension = driverObject.DriverExtension;
-        extension.AddDevice = Routine(AddDevice);
-        driverObject.DriverUnload = Routine(Unload);
+        driverObject.SetMajorFunction(IRP_MJ_PNP, Routine(Pnp));
         return STATUS_SUCCESS;
-    }
-
-    void Unload(DriverObject driverObject)
-    {
     }
 
     NtStatus AddDevice(DriverObject driverObject, DeviceObject physical)
     {
-        NtStatus status = IoCreateDevice(driverObject, Extension.Size, "", FILE_DEVICE_UNKNOWN, FILE_DEVICE_SECURE_OPEN,
-            false, out DeviceObject device);
+        NtStatus status = PlugAdd(
+            driverObject, physical, MailboxExtension.Size, FILE_DEVICE_UNKNOWN, Interface, out DeviceObject device);
         if (!status.IsSuccess) return status;
-        var box = new Mailbox(device, physical, At<Extension>(device.DeviceExtension));
-        _boxes.Add(device.Address, box);
-        box.X.Waiting.Initialize();
-        Nt.KeInitializeSpinLock(box.X.Lock);
-        IoInitializeRemoveLock(box.X.RemoveLock, Tag("Samp"), 0, 0);
-        Nt.IoCsqInitializeEx(box.X.Csq, Routine(InsertIrp), Routine(RemoveIrp), Routine(PeekNextIrp),
+        MailboxExtension x = BoxOf(device).More;
+        x.Waiting.Initialize();
+        Nt.KeInitializeSpinLock(x.Lock);
+        Nt.IoCsqInitializeEx(x.Csq, Routine(InsertIrp), Routine(RemoveIrp), Routine(PeekNextIrp),
             Routine(AcquireLock), Routine(ReleaseLock), Routine(CompleteCanceledIrp));
-        Va guid = Local(16);
-        Memory.Write(guid, Interface);
-        status = Nt.IoRegisterDeviceInterface(physical, guid, default, box.X.Link);
-        if (status.IsSuccess)
-        {
-            box.Below = Nt.IoAttachDeviceToDeviceStack(device, physical);
-            if (box.Below.IsNull) status = STATUS_NO_SUCH_DEVICE;
-        }
-        if (!status.IsSuccess)
-        {
-            Delete(box);
-            return status;
-        }
-        device.Flags = (device.Flags | DO_BUFFERED_IO | box.Below.Flags & DO_POWER_PAGABLE) & ~DO_DEVICE_INITIALIZING;
+        device.Flags &= ~DO_DEVICE_INITIALIZING;
         return STATUS_SUCCESS;
     }
 
-    void Delete(Mailbox box)
-    {
-        if (!box.X.Link.Buffer.IsNull) Nt.RtlFreeUnicodeString(box.X.Link);
-        _boxes.Remove(box.Self.Address);
-        Nt.IoDeleteDevice(box.Self);
-    }
+    MailboxExtension ExtensionOf(IoCsq csq) => At<MailboxExtension>(csq.Address - CsqOffset);
 
-    // The queue stands first in the extension.
-    Extension ExtensionOf(IoCsq csq) => At<Extension>(csq.Address);
-
-    Mailbox BoxOf(IoCsq csq) => _boxes.Values.First(b => b.X.Address == csq.Address);
+    Mailbox BoxOf(Irp irp) => BoxOf(irp.CurrentStackLocation.DeviceObject);
 
     // Whoever comes after the device has gone does not get in any more.
     NtStatus InsertIrp(IoCsq csq, Irp irp, Va context)
     {
-        if (BoxOf(csq).State == State.Gone) return STATUS_DELETE_PENDING;
+        if (BoxOf(irp).Gone) return STATUS_DELETE_PENDING;
         ExtensionOf(csq).Waiting.InsertTail(irp.ListEntry);
         return STATUS_SUCCESS;
     }
@@ -133,25 +98,18 @@ public sealed partial class Function : Sample
 
     void ReleaseLock(IoCsq csq, Irql irql) => Nt.KeReleaseSpinLock(ExtensionOf(csq).Lock, irql);
 
-    void CompleteCanceledIrp(IoCsq csq, Irp irp) => End(BoxOf(csq), irp, STATUS_CANCELLED);
-
     // Each request holds the remove lock from its dispatch to its end.
-    NtStatus End(Mailbox box, Irp irp, NtStatus status, ulong information = 0)
-    {
-        Complete(irp, status, information);
-        IoReleaseRemoveLock(box.X.RemoveLock, irp.Address);
-        return status;
-    }
+    void CompleteCanceledIrp(IoCsq csq, Irp irp) => PlugFinish(BoxOf(irp), irp, STATUS_CANCELLED);
 
     Irp Next(Mailbox box, IrpMajor? major, FileObject file)
     {
         _wanted = (major, file);
-        return Nt.IoCsqRemoveNextIrp(box.X.Csq, Va.Null);
+        return Nt.IoCsqRemoveNextIrp(box.More.Csq, Va.Null);
     }
 
     void Drain(Mailbox box, FileObject file, NtStatus status)
     {
-        while (Next(box, null, file) is { IsNull: false } irp) End(box, irp, status);
+        while (Next(box, null, file) is { IsNull: false } irp) PlugFinish(box, irp, status);
     }
 
     void Serve(Mailbox box, Irp irp)
@@ -165,7 +123,7 @@ public sealed partial class Function : Sample
             Memory.Write(irp.SystemBuffer, box.Letter.AsSpan(0, length));
             box.Letter = [];
         }
-        End(box, irp, STATUS_SUCCESS, (ulong)length);
+        PlugFinish(box, irp, STATUS_SUCCESS, (ulong)length);
     }
 
     // One at a time serves what waits. Who comes while another one does has it go round once more. C# is interrupted
@@ -177,7 +135,7 @@ public sealed partial class Function : Sample
         do
         {
             seen = box.Pumps;
-            while (box.State == State.Started && box.HasPower)
+            while (box.Started && box.HasPower && !box.Held)
             {
                 Irp irp = Next(box, box.Letter.Length == 0 ? IRP_MJ_WRITE : IRP_MJ_READ, default);
                 if (irp.IsNull) break;
@@ -190,38 +148,76 @@ public sealed partial class Function : Sample
 
     NtStatus Transfer(DeviceObject device, Irp irp)
     {
-        Mailbox box = _boxes[device.Address];
+        Mailbox box = BoxOf(device);
         NtStatus status = IoAcquireRemoveLock(box.X.RemoveLock, irp.Address);
         if (!status.IsSuccess) return Complete(irp, status);
-        if (irp.CurrentStackLocation.Length == 0) return End(box, irp, STATUS_SUCCESS);
+        if (irp.CurrentStackLocation.Length == 0) return PlugFinish(box, irp, STATUS_SUCCESS);
         // The queue marks it pending.
-        status = Nt.IoCsqInsertIrpEx(box.X.Csq, irp, default, Va.Null);
-        if (!status.IsSuccess) return End(box, irp, status);
+        status = Nt.IoCsqInsertIrpEx(box.More.Csq, irp, default, Va.Null);
+        if (!status.IsSuccess) return PlugFinish(box, irp, status);
         Pump(box);
         return STATUS_PENDING;
     }
 
     NtStatus Cleanup(DeviceObject device, Irp irp)
     {
-        Drain(_boxes[device.Address], irp.CurrentStackLocation.FileObject, STATUS_CANCELLED);
+        Drain(BoxOf(device), irp.CurrentStackLocation.FileObject, STATUS_CANCELLED);
         return Complete(irp, STATUS_SUCCESS);
     }
 
-    NtStatus Create(DeviceObject device, Irp irp) => Complete(
-        irp, _boxes[device.Address].State is State.Gone or State.NotStarted ? STATUS_NO_SUCH_DEVICE : STATUS_SUCCESS);
-
-    NtStatus SystemControl(DeviceObject device, Irp irp)
+    NtStatus Create(DeviceObject device, Irp irp)
     {
-        Mailbox box = _boxes[device.Address];
-        NtStatus status = IoAcquireRemoveLock(box.X.RemoveLock, irp.Address);
-        return status.IsSuccess ? PassDown(box, irp) : Complete(irp, status);
+        Mailbox box = BoxOf(device);
+        return Complete(irp, box.Gone || !box.Known ? STATUS_NO_SUCH_DEVICE : STATUS_SUCCESS);
     }
 
-    NtStatus PassDown(Mailbox box, Irp irp)
+    protected override NtStatus Control(Device x, Irp irp, IoStackLocation location, out ulong information)
     {
-        irp.SkipCurrentStackLocation();
-        NtStatus status = Nt.IofCallDriver(box.Below, irp);
-        IoReleaseRemoveLock(box.X.RemoveLock, irp.Address);
-        return status;
+        information = 0;
+        return STATUS_INVALID_DEVICE_REQUEST;
+    }
+
+    protected override NtStatus Start(Device x, IoStackLocation location)
+    {
+        var box = (Mailbox)x;
+        (box.Known, box.Held) = (true, false);
+        return STATUS_SUCCESS;
+    }
+
+    protected override void Stop(Device x)
+    {
+        if (x.Gone) Drain((Mailbox)x, default, STATUS_NO_SUCH_DEVICE);
+    }
+
+    // What comes without power waits until that is back.
+    protected override void SetPower(Device x, bool on)
+    {
+        if (on) Pump((Mailbox)x);
+    }
+
+    // First the drivers below, then this one.
+    NtStatus Resume(Mailbox box, Irp irp)
+    {
+        NtStatus status = IoAcquireRemoveLock(box.X.RemoveLock, irp.Address);
+        if (!status.IsSuccess) return Complete(irp, status);
+        if (!Nt.IoForwardIrpSynchronously(box.X.Below, irp)) irp.IoStatus = new IoStatusBlock(STATUS_UNSUCCESSFUL, 0);
+        box.Held = false;
+        Pump(box);
+        return PlugFinish(box, irp, irp.IoStatus.Status, irp.IoStatus.Information);
+    }
+
+    // While somebody asks, requests wait.
+    NtStatus Pnp(DeviceObject device, Irp irp)
+    {
+        Mailbox box = BoxOf(device);
+        switch (irp.CurrentStackLocation.MinorFunction)
+        {
+            case IRP_MN_QUERY_STOP_DEVICE or IRP_MN_QUERY_REMOVE_DEVICE:
+                box.Held = true;
+                break;
+            case IRP_MN_CANCEL_STOP_DEVICE or IRP_MN_CANCEL_REMOVE_DEVICE:
+                return Resume(box, irp);
+        }
+        return PlugPnp(device, irp);
     }
 }

@@ -34,6 +34,7 @@ public abstract partial class PlugSample : Sample
         internal bool Started { get; set; }
         internal bool HasPower { get; set; }
         internal bool Usable { get; set; }
+        public bool Gone { get; internal set; }
     }
 
     readonly Dictionary<Va, Device> _devices = [];
@@ -45,8 +46,15 @@ public abstract partial class PlugSample : Sample
     /// <summary>Takes the resources that it was given.</summary>
     protected virtual NtStatus Start(Device x, IoStackLocation location) => STATUS_SUCCESS;
 
-    /// <summary>Gives them back: nobody uses the hardware any more. Also after a start that failed.</summary>
+    /// <summary>Gives them back: nobody uses the hardware any more. Also after a start that failed, and, with Gone set,
+    /// of a device that does not run: what still waits for it ends.</summary>
     protected virtual void Stop(Device x)
+    {
+    }
+
+    /// <summary>The device has started, or has its power back; or it is about to lose that. Nobody uses the hardware
+    /// meanwhile.</summary>
+    protected virtual void SetPower(Device x, bool on)
     {
     }
 
@@ -58,7 +66,8 @@ public abstract partial class PlugSample : Sample
     {
     }
 
-    /// <summary>A control code with its buffers in the system's: only while the device runs and has power.</summary>
+    /// <summary>A control code: only while the device runs and has power. One that is pending ends later, by
+    /// PlugFinish.</summary>
     protected abstract NtStatus Control(Device x, Irp irp, IoStackLocation location, out ulong information);
 
     protected NtStatus PlugFinish(Device x, Irp irp, NtStatus status, ulong information = 0)
@@ -88,10 +97,17 @@ public abstract partial class PlugSample : Sample
 
     void PlugStop(Device x)
     {
-        if (!x.Started) return;
+        if (!x.Started && !x.Gone) return;
         x.Started = false;
         PlugSetUse(x);
         Stop(x);
+    }
+
+    void PlugGone(Device x)
+    {
+        Nt.IoSetDeviceInterfaceState(x.X.Link, false);
+        x.Gone = true;
+        PlugStop(x);
     }
 
     NtStatus PlugStart(Device x, Irp irp)
@@ -107,6 +123,7 @@ public abstract partial class PlugSample : Sample
         }
         Nt.PoSetPowerState(x.Self, DevicePowerState, PowerDeviceD0);
         x.Started = x.HasPower = true;
+        SetPower(x, true);
         PlugSetUse(x);
         Nt.IoSetDeviceInterfaceState(x.X.Link, true);
         return PlugFinish(x, irp, status);
@@ -115,8 +132,7 @@ public abstract partial class PlugSample : Sample
     NtStatus PlugRemove(Device x, Irp irp)
     {
         DeviceObject below = x.X.Below;
-        Nt.IoSetDeviceInterfaceState(x.X.Link, false);
-        PlugStop(x);
+        PlugGone(x);
         irp.IoStatus = new IoStatusBlock(STATUS_SUCCESS, irp.IoStatus.Information);
         irp.SkipCurrentStackLocation();
         NtStatus status = Nt.IofCallDriver(below, irp);
@@ -146,8 +162,7 @@ public abstract partial class PlugSample : Sample
                 PlugStop(x);
                 break;
             case IRP_MN_SURPRISE_REMOVAL:
-                Nt.IoSetDeviceInterfaceState(x.X.Link, false);
-                PlugStop(x);
+                PlugGone(x);
                 break;
             case IRP_MN_QUERY_REMOVE_DEVICE or IRP_MN_CANCEL_REMOVE_DEVICE or IRP_MN_CANCEL_STOP_DEVICE:
                 break;
@@ -194,6 +209,7 @@ public abstract partial class PlugSample : Sample
         {
             Nt.PoSetPowerState(x.Self, DevicePowerState, PowerDeviceD0);
             x.HasPower = true;
+            if (x.Started) SetPower(x, true);
             PlugSetUse(x);
         }
         Nt.PoStartNextPowerIrp(irp);
@@ -229,6 +245,7 @@ public abstract partial class PlugSample : Sample
         {
             x.HasPower = false;
             PlugSetUse(x);
+            if (x.Started) SetPower(x, false);
             Nt.PoSetPowerState(device, DevicePowerState, location.PowerState);
         }
         Nt.PoStartNextPowerIrp(irp);
@@ -257,7 +274,7 @@ public abstract partial class PlugSample : Sample
         if (!Nt.ExAcquireRundownProtection(x.X.Use)) return PlugFinish(x, irp, STATUS_DEVICE_NOT_READY);
         status = Control(x, irp, irp.CurrentStackLocation, out ulong information);
         Nt.ExReleaseRundownProtection(x.X.Use);
-        return PlugFinish(x, irp, status, information);
+        return status == STATUS_PENDING ? status : PlugFinish(x, irp, status, information);
     }
 
     /// <summary>A device object on top of the stack, with an interface. The driver finishes it, and takes

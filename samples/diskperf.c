@@ -1,11 +1,10 @@
 // A filter above a disk that measures: how many reads and writes, how many bytes, and how long they take.
 // IOCTL_DISK_PERFORMANCE tells; all else passes.
-#include "sample.h"
+#include "filter.h"
 #include <ntdddisk.h>
 
 typedef struct {
-    PDEVICE_OBJECT Self, Below;
-    IO_REMOVE_LOCK RemoveLock;
+    FILTER Filter;
     LONGLONG Frequency;
     KSPIN_LOCK Lock;
     // With the lock. Times in ticks of the performance counter.
@@ -16,27 +15,6 @@ typedef struct {
 static LONGLONG Ticks(void)
 {
     return KeQueryPerformanceCounter(NULL).QuadPart;
-}
-
-static NTSTATUS NTAPI Done(PDEVICE_OBJECT device, PIRP irp, PVOID context)
-{
-    PDISKPERF x = context;
-    if (irp->PendingReturned) IoMarkIrpPending(irp);
-    IoReleaseRemoveLock(&x->RemoveLock, irp);
-    return STATUS_CONTINUE_COMPLETION;
-}
-
-// The remove lock is held until the request is complete: a device that is on a request's way stays.
-static NTSTATUS NTAPI PassOn(PDEVICE_OBJECT device, PIRP irp)
-{
-    PDISKPERF x = device->DeviceExtension;
-    NTSTATUS status = IoAcquireRemoveLock(&x->RemoveLock, irp);
-    BOOLEAN isPower = IoGetCurrentIrpStackLocation(irp)->MajorFunction == IRP_MJ_POWER;
-    if (isPower) PoStartNextPowerIrp(irp);
-    if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
-    IoCopyCurrentIrpStackLocationToNext(irp);
-    IoSetCompletionRoutine(irp, Done, x, TRUE, TRUE, TRUE);
-    return isPower ? PoCallDriver(x->Below, irp) : IoCallDriver(x->Below, irp);
 }
 
 // When it was sent stands in this driver's own stack location, where the drivers below do not look.
@@ -59,16 +37,14 @@ static NTSTATUS NTAPI Measured(PDEVICE_OBJECT device, PIRP irp, PVOID context)
     }
     if (--x->Depth == 0) x->IdleSince = now;
     KeReleaseSpinLock(&x->Lock, irql);
-    if (irp->PendingReturned) IoMarkIrpPending(irp);
-    IoReleaseRemoveLock(&x->RemoveLock, irp);
-    return STATUS_CONTINUE_COMPLETION;
+    return FilterDone(device, irp, x);
 }
 
 static NTSTATUS NTAPI Transfer(PDEVICE_OBJECT device, PIRP irp)
 {
     PDISKPERF x = device->DeviceExtension;
     KIRQL irql;
-    NTSTATUS status = IoAcquireRemoveLock(&x->RemoveLock, irp);
+    NTSTATUS status = IoAcquireRemoveLock(&x->Filter.RemoveLock, irp);
     if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
     IoCopyCurrentIrpStackLocationToNext(irp);
     LONGLONG now = Ticks();
@@ -77,7 +53,7 @@ static NTSTATUS NTAPI Transfer(PDEVICE_OBJECT device, PIRP irp)
     if (x->Depth++ == 0) x->IdleTicks += now - x->IdleSince;
     KeReleaseSpinLock(&x->Lock, irql);
     IoSetCompletionRoutine(irp, Measured, x, TRUE, TRUE, TRUE);
-    return IoCallDriver(x->Below, irp);
+    return IoCallDriver(x->Filter.Below, irp);
 }
 
 // Of 100 ns; in two parts, so that nothing overflows.
@@ -109,13 +85,13 @@ static NTSTATUS NTAPI Control(PDEVICE_OBJECT device, PIRP irp)
 {
     PDISKPERF x = device->DeviceExtension;
     PIO_STACK_LOCATION location = IoGetCurrentIrpStackLocation(irp);
-    if (location->Parameters.DeviceIoControl.IoControlCode != IOCTL_DISK_PERFORMANCE) return PassOn(device, irp);
-    NTSTATUS status = IoAcquireRemoveLock(&x->RemoveLock, irp);
+    if (location->Parameters.DeviceIoControl.IoControlCode != IOCTL_DISK_PERFORMANCE) return FilterPass(device, irp);
+    NTSTATUS status = IoAcquireRemoveLock(&x->Filter.RemoveLock, irp);
     if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
     BOOLEAN fits = location->Parameters.DeviceIoControl.OutputBufferLength >= sizeof(DISK_PERFORMANCE);
     if (fits) Tell(x, irp->AssociatedIrp.SystemBuffer);
     status = Complete(irp, fits ? STATUS_SUCCESS : STATUS_BUFFER_TOO_SMALL, fits ? sizeof(DISK_PERFORMANCE) : 0);
-    IoReleaseRemoveLock(&x->RemoveLock, irp);
+    IoReleaseRemoveLock(&x->Filter.RemoveLock, irp);
     return status;
 }
 
@@ -124,20 +100,17 @@ static NTSTATUS AfterBelow(PDISKPERF x, PIRP irp, UCHAR minor)
 {
     const ULONG inherited = FILE_REMOVABLE_MEDIA | FILE_READ_ONLY_DEVICE | FILE_FLOPPY_DISKETTE;
     PIO_STACK_LOCATION location = IoGetCurrentIrpStackLocation(irp);
-    if (!IoForwardIrpSynchronously(x->Below, irp)) irp->IoStatus.Status = STATUS_UNSUCCESSFUL;
-    NTSTATUS status = irp->IoStatus.Status;
+    NTSTATUS status = FilterBelow(&x->Filter, irp);
     if (minor == IRP_MN_START_DEVICE && NT_SUCCESS(status)) {
-        x->Self->Characteristics |= x->Below->Characteristics & inherited;
+        x->Filter.Self->Characteristics |= x->Filter.Below->Characteristics & inherited;
         x->IdleSince = Ticks();
     }
     // Paging makes drivers below answer at a raised IRQL: then the filter is no longer pageable either.
     if (minor == IRP_MN_DEVICE_USAGE_NOTIFICATION && NT_SUCCESS(status)
         && location->Parameters.UsageNotification.Type == DeviceUsageTypePaging
-        && !(x->Below->Flags & DO_POWER_PAGABLE))
-        x->Self->Flags &= ~DO_POWER_PAGABLE;
-    IoCompleteRequest(irp, IO_NO_INCREMENT);
-    IoReleaseRemoveLock(&x->RemoveLock, irp);
-    return status;
+        && !(x->Filter.Below->Flags & DO_POWER_PAGABLE))
+        x->Filter.Self->Flags &= ~DO_POWER_PAGABLE;
+    return FilterFinish(&x->Filter, irp, status);
 }
 
 static NTSTATUS NTAPI Plug(PDEVICE_OBJECT device, PIRP irp)
@@ -145,55 +118,31 @@ static NTSTATUS NTAPI Plug(PDEVICE_OBJECT device, PIRP irp)
     PDISKPERF x = device->DeviceExtension;
     UCHAR minor = IoGetCurrentIrpStackLocation(irp)->MinorFunction;
     if (minor != IRP_MN_START_DEVICE && minor != IRP_MN_REMOVE_DEVICE && minor != IRP_MN_DEVICE_USAGE_NOTIFICATION)
-        return PassOn(device, irp);
-    NTSTATUS status = IoAcquireRemoveLock(&x->RemoveLock, irp);
+        return FilterPass(device, irp);
+    NTSTATUS status = IoAcquireRemoveLock(&x->Filter.RemoveLock, irp);
     if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
-    if (minor != IRP_MN_REMOVE_DEVICE) return AfterBelow(x, irp, minor);
-    irp->IoStatus.Status = STATUS_SUCCESS;
-    IoSkipCurrentIrpStackLocation(irp);
-    status = IoCallDriver(x->Below, irp);
-    IoReleaseRemoveLockAndWait(&x->RemoveLock, irp);
-    IoDetachDevice(x->Below);
-    IoDeleteDevice(device);
-    return status;
+    return minor == IRP_MN_REMOVE_DEVICE ? FilterRemove(&x->Filter, irp) : AfterBelow(x, irp, minor);
 }
 
 static NTSTATUS NTAPI AddDevice(PDRIVER_OBJECT driver, PDEVICE_OBJECT physical)
 {
-    const ULONG inherited = DO_BUFFERED_IO | DO_DIRECT_IO | DO_POWER_PAGABLE | DO_POWER_INRUSH;
     LARGE_INTEGER frequency;
     PDEVICE_OBJECT device;
-    NTSTATUS status = IoCreateDevice(driver, sizeof(DISKPERF), NULL, FILE_DEVICE_DISK, FILE_DEVICE_SECURE_OPEN, FALSE,
-        &device);
+    NTSTATUS status = FilterAdd(driver, physical, sizeof(DISKPERF), &device);
     if (!NT_SUCCESS(status)) return status;
     PDISKPERF x = device->DeviceExtension;
-    x->Self = device;
-    IoInitializeRemoveLock(&x->RemoveLock, TAG, 0, 0);
     KeInitializeSpinLock(&x->Lock);
     x->IdleSince = KeQueryPerformanceCounter(&frequency).QuadPart;
     x->Frequency = frequency.QuadPart;
-    x->Below = IoAttachDeviceToDeviceStack(device, physical);
-    if (x->Below == NULL) {
-        IoDeleteDevice(device);
-        return STATUS_NO_SUCH_DEVICE;
-    }
-    device->Flags |= x->Below->Flags & inherited;
     device->Flags &= ~DO_DEVICE_INITIALIZING;
     return STATUS_SUCCESS;
 }
 
-static void NTAPI Unload(PDRIVER_OBJECT driver)
-{
-}
-
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING path)
 {
-    for (ULONG i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; i++) driver->MajorFunction[i] = PassOn;
+    FilterSet(driver, AddDevice, Plug);
     driver->MajorFunction[IRP_MJ_READ] = Transfer;
     driver->MajorFunction[IRP_MJ_WRITE] = Transfer;
     driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = Control;
-    driver->MajorFunction[IRP_MJ_PNP] = Plug;
-    driver->DriverExtension->AddDevice = AddDevice;
-    driver->DriverUnload = Unload;
     return STATUS_SUCCESS;
 }

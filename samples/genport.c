@@ -54,6 +54,10 @@ static BOOLEAN MayStop(PPLUG x)
     return TRUE;
 }
 
+static void SetPower(PPLUG x, BOOLEAN on)
+{
+}
+
 static void Removed(PPLUG x)
 {
 }

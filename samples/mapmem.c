@@ -93,6 +93,10 @@ static BOOLEAN MayStop(PPLUG plug)
     return ((PMAPMEM)plug)->Count == 0;
 }
 
+static void SetPower(PPLUG x, BOOLEAN on)
+{
+}
+
 static void Removed(PPLUG x)
 {
 }

@@ -10,18 +10,21 @@ typedef struct {
     // Held by who uses the hardware; run down while the device is stopped, without power, or gone.
     EX_RUNDOWN_REF Use;
     UNICODE_STRING Link;
-    BOOLEAN Started, HasPower, Usable;
+    BOOLEAN Started, HasPower, Usable, Gone;
 } PLUG, *PPLUG;
 
 // The driver's own: takes the resources that it was given.
 static NTSTATUS Start(PPLUG x, PIO_STACK_LOCATION location);
-// Gives them back: nobody uses the hardware any more. Also after a start that failed.
+// Gives them back: nobody uses the hardware any more. Also after a start that failed, and, with Gone set, of a device that
+// does not run: what still waits for it ends.
 static void Stop(PPLUG x);
+// The device has started, or has its power back; or it is about to lose that. Nobody uses the hardware meanwhile.
+static void SetPower(PPLUG x, BOOLEAN on);
 // May the resources be taken away?
 static BOOLEAN MayStop(PPLUG x);
 // The last thing before the device object goes.
 static void Removed(PPLUG x);
-// A control code with its buffers in the system's: only while the device runs and has power.
+// A control code: only while the device runs and has power. One that is pending ends later, by PlugFinish.
 static NTSTATUS Control(PPLUG x, PIRP irp, PIO_STACK_LOCATION location, PULONG_PTR information);
 
 static NTSTATUS PlugFinish(PPLUG x, PIRP irp, NTSTATUS status, ULONG_PTR information)
@@ -51,10 +54,17 @@ static void PlugSetUse(PPLUG x)
 
 static void PlugStop(PPLUG x)
 {
-    if (!x->Started) return;
+    if (!x->Started && !x->Gone) return;
     x->Started = FALSE;
     PlugSetUse(x);
     Stop(x);
+}
+
+static void PlugGone(PPLUG x)
+{
+    IoSetDeviceInterfaceState(&x->Link, FALSE);
+    x->Gone = TRUE;
+    PlugStop(x);
 }
 
 static NTSTATUS PlugStart(PPLUG x, PIRP irp)
@@ -70,6 +80,7 @@ static NTSTATUS PlugStart(PPLUG x, PIRP irp)
     POWER_STATE d0 = { .DeviceState = PowerDeviceD0 };
     PoSetPowerState(x->Self, DevicePowerState, d0);
     x->Started = x->HasPower = TRUE;
+    SetPower(x, TRUE);
     PlugSetUse(x);
     IoSetDeviceInterfaceState(&x->Link, TRUE);
     return PlugFinish(x, irp, status, 0);
@@ -78,8 +89,7 @@ static NTSTATUS PlugStart(PPLUG x, PIRP irp)
 static NTSTATUS PlugRemove(PPLUG x, PIRP irp)
 {
     PDEVICE_OBJECT below = x->Below;
-    IoSetDeviceInterfaceState(&x->Link, FALSE);
-    PlugStop(x);
+    PlugGone(x);
     irp->IoStatus.Status = STATUS_SUCCESS;
     IoSkipCurrentIrpStackLocation(irp);
     NTSTATUS status = IoCallDriver(below, irp);
@@ -107,8 +117,7 @@ static NTSTATUS NTAPI PlugPnp(PDEVICE_OBJECT device, PIRP irp)
         PlugStop(x);
         break;
     case IRP_MN_SURPRISE_REMOVAL:
-        IoSetDeviceInterfaceState(&x->Link, FALSE);
-        PlugStop(x);
+        PlugGone(x);
         break;
     case IRP_MN_QUERY_REMOVE_DEVICE:
     case IRP_MN_CANCEL_REMOVE_DEVICE:
@@ -160,6 +169,7 @@ static NTSTATUS NTAPI PlugPoweredUp(PDEVICE_OBJECT device, PIRP irp, PVOID conte
     if (NT_SUCCESS(irp->IoStatus.Status)) {
         PoSetPowerState(x->Self, DevicePowerState, d0);
         x->HasPower = TRUE;
+        if (x->Started) SetPower(x, TRUE);
         PlugSetUse(x);
     }
     PoStartNextPowerIrp(irp);
@@ -193,6 +203,7 @@ static NTSTATUS NTAPI PlugPower(PDEVICE_OBJECT device, PIRP irp)
     if (isSet) {
         x->HasPower = FALSE;
         PlugSetUse(x);
+        if (x->Started) SetPower(x, FALSE);
         PoSetPowerState(device, DevicePowerState, location->Parameters.Power.State);
     }
     PoStartNextPowerIrp(irp);
@@ -226,7 +237,7 @@ static NTSTATUS NTAPI PlugControl(PDEVICE_OBJECT device, PIRP irp)
     if (!ExAcquireRundownProtection(&x->Use)) return PlugFinish(x, irp, STATUS_DEVICE_NOT_READY, 0);
     status = Control(x, irp, IoGetCurrentIrpStackLocation(irp), &information);
     ExReleaseRundownProtection(&x->Use);
-    return PlugFinish(x, irp, status, information);
+    return status == STATUS_PENDING ? status : PlugFinish(x, irp, status, information);
 }
 
 // A device object on top of the stack, with an interface. The driver finishes it, and takes DO_DEVICE_INITIALIZING off.

@@ -356,6 +356,10 @@ static BOOLEAN MayStop(PPLUG x)
     return TRUE;
 }
 
+static void SetPower(PPLUG x, BOOLEAN on)
+{
+}
+
 // Without the bus nobody can find its devices: plug and play has removed them before.
 static void Removed(PPLUG x)
 {

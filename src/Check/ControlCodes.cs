@@ -18,7 +18,10 @@ public sealed class ControlCodes
     readonly SortedSet<uint> _found = [];
 
     /// <summary>What was taken from each register so far.</summary>
-    readonly Dictionary<Register, Taken> _taken = [];
+    Dictionary<Register, Taken> _taken = [];
+
+    /// <summary>The same, at places further on to which there is a jump.</summary>
+    readonly Dictionary<ulong, Dictionary<Register, Taken>> _ahead = [];
 
     /// <summary>A comparison with the last index of a table; which entries are codes shows when the table is
     /// read.</summary>
@@ -81,6 +84,7 @@ public sealed class ControlCodes
         while (decoder.IP < section.Rva + (ulong)code.Length)
         {
             decoder.Decode(out Instruction instruction);
+            if (_ahead.Remove(instruction.IP, out var jumped) && _taken.Count == 0) _taken = jumped;
             bool ends = instruction.FlowControl is FlowControl.Return or FlowControl.Call;
             age = ends || age > Window ? 0 : age + 1;
             if (age == 0) _taken.Clear();
@@ -89,8 +93,18 @@ public sealed class ControlCodes
             if (instruction.Mnemonic is Mnemonic.Je or Mnemonic.Jne) EndComparison();
             if (instruction.FlowControl is FlowControl.IndirectBranch or FlowControl.Return) EndTable();
             if (instruction.OpCount >= 2 && !ends) Follow(instruction);
+            else if (instruction.FlowControl is FlowControl.ConditionalBranch or FlowControl.UnconditionalBranch)
+                Jump(instruction);
         }
         EndTable();
+    }
+
+    // Behind a jump that is always taken goes on what jumps there, not what stands before.
+    void Jump(in Instruction instruction)
+    {
+        if (_taken.Count > 0 && instruction.NearBranchTarget > instruction.IP)
+            _ahead.TryAdd(instruction.NearBranchTarget, new(_taken));
+        if (instruction.FlowControl == FlowControl.UnconditionalBranch) _taken.Clear();
     }
 
     void Follow(in Instruction instruction)

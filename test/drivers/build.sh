@@ -108,7 +108,7 @@ clanged seh "-g -gcodeview" "/debug /pdbaltpath:seh.pdb /pdbsourcepath:/src"
 
 enter "$root/samples" "$sys"
 for name in perf monolithic parallel queue csqqueue associated builder reinit workers locks function passfilter serial atadisk \
-    virtualbus genport mapmem diskperf pcifilter; do mingw "$name"; done
+    virtualbus genport mapmem diskperf pcifilter edu; do mingw "$name"; done
 imports library
 mingw library library.def
 mingw userone "$work/liblibrary.a"

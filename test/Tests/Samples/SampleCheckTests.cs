@@ -17,6 +17,8 @@ public sealed class SampleCheckTests
     [InlineData("GenPort", @"ACPI\RNG0002", PortAndMemoryTests.Ports)]
     [InlineData("MapMem", @"PCI\VEN_1234&DEV_5A4D", PortAndMemoryTests.Window)]
     [InlineData("PciFilter", @"PCI\VEN_1234&DEV_5A4D", PortAndMemoryTests.Window)]
+    [InlineData("Edu", @"PCI\VEN_1234&DEV_11E8", EduRig.Board)]
+    [InlineData("Edu", @"ACPI\RNG0001", EduRig.BoardWithout)]
     public void Check_finds_nothing_with_registers(string name, string device, string board)
     {
         string path = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid()}.json");

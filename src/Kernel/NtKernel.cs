@@ -98,6 +98,7 @@ public sealed partial class NtKernel : IDisposable
         Ps.Boot();
         Io.Boot();
         Wmi.Boot();
+        Hal.Boot();
         Loader.Boot();
     }
 

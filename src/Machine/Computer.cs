@@ -37,6 +37,9 @@ public sealed class Computer : IDisposable
     /// <summary>The PCI bus, and what is plugged in.</summary>
     public PciBus Pci { get; }
 
+    /// <summary>What devices may reach of memory.</summary>
+    public Iommu Iommu { get; } = new();
+
     /// <summary>The channels of the DMA controller, and whether there is one.</summary>
     public DmaChannels Dma { get; } = new();
 
@@ -59,7 +62,7 @@ public sealed class Computer : IDisposable
     public IHostInput? HostInput { get; set; }
 
     /// <summary>Remembers the present state, as <see cref="Memory.Snapshot"/> does for memory alone.</summary>
-    public ComputerSnapshot Snapshot() => new(Memory.Snapshot(), ChipState.Save([.. Chips, Pci, Interrupts]),
+    public ComputerSnapshot Snapshot() => new(Memory.Snapshot(), ChipState.Save([.. Chips, Iommu, Pci, Interrupts]),
         [.. _processors.Select(p =>
         {
             var context = new CpuContext();
@@ -74,7 +77,7 @@ public sealed class Computer : IDisposable
         Memory.Restore(snapshot.Memory);
         // The lines last: what chips do to them on the way is no interrupt, and no message.
         Pci.IsRestoring = true;
-        ChipState.Restore(snapshot.Chips, [.. Chips, Pci, Interrupts]);
+        ChipState.Restore(snapshot.Chips, [.. Chips, Iommu, Pci, Interrupts]);
         Pci.IsRestoring = false;
         for (int i = 0; i < _processors.Length; i++) _processors[i].CopyFrom(snapshot.Processors[i]);
     }

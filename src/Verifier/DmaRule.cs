@@ -47,6 +47,11 @@ public sealed partial class DmaRule(Reporter reporter) : IObserver
             OnGot(nt, use);
             return;
         }
+        if (use.Step == DmaStep.Refused)
+        {
+            OnRefused(nt, use);
+            return;
+        }
         // What is no adapter stops the machine.
         if (!_adapters.TryGetValue(use.Adapter, out Adapter? adapter)) return;
         switch (use.Step)
@@ -93,6 +98,11 @@ public sealed partial class DmaRule(Reporter reporter) : IObserver
             Report(nt, $"A DEVICE_DESCRIPTION has version {(uint)use.Count}, which there is not", 0x25);
         if (!use.Adapter.IsNull) _adapters[use.Adapter] = new Adapter(use.Device);
     }
+
+    void OnRefused(NtKernel nt, DmaUse use) => reporter.Report(nt, "Dma", Severity.Error,
+        $"{use.Node?.InstancePath ?? "A device"} wants to {(use.ToDevice ? "read" : "write")} memory at physical address "
+            + $"{use.Physical:X}, which no adapter has mapped for it. (Driver Verifier: 0xE6/0x26)",
+        driver: use.Node?.Service);
 
     void CheckIrql(NtKernel nt, string routine)
     {

@@ -11,14 +11,16 @@ sealed class CommonBuffer
     const ulong Tag = 0x3079_6672_5661_6D44;        // 'DmaVrfy0'
 
     readonly NtKernel _nt;
+    readonly DmaGrants _grants;
     readonly Va _block;
     readonly bool _hasGuards;
 
-    CommonBuffer(NtKernel nt, Va block, ulong bytes, bool hasGuards)
+    CommonBuffer(NtKernel nt, DmaGrants grants, Va block, ulong bytes, bool hasGuards)
     {
-        (_nt, _block, _hasGuards, Bytes) = (nt, block, hasGuards, bytes);
+        (_nt, _grants, _block, _hasGuards, Bytes) = (nt, grants, block, hasGuards, bytes);
         Start = hasGuards ? block + Va.PageSize : block;
         Physical = nt.Mm.MmGetPhysicalAddress(Start);
+        grants.Share(Physical, Bytes);
     }
 
     public Va Start { get; }
@@ -43,7 +45,7 @@ sealed class CommonBuffer
             Va block = nt.Mm.MmAllocateContiguousMemorySpecifyCache(
                 all, lowest, highest, boundary, CacheTypes.MmCached);
             if (block.IsNull) continue;
-            var made = new CommonBuffer(nt, block, bytes, hasGuards);
+            var made = new CommonBuffer(nt, adapter.Grants, block, bytes, hasGuards);
             made.SetGuards();
             return made;
         }
@@ -81,5 +83,9 @@ sealed class CommonBuffer
     }
 
     /// <summary>Gives the memory back; who waits for some does not hear of it.</summary>
-    public void Free() => _nt.Mm.FreeContiguous(_block);
+    public void Free()
+    {
+        _grants.Unshare(Physical, Bytes);
+        _nt.Mm.FreeContiguous(_block);
+    }
 }

@@ -22,7 +22,8 @@ sealed record DmaReach(
 /// A device that takes scatter/gather lists and reaches all of the machine's memory needs no map registers: it is told
 /// the addresses themselves. Another one gets a buffer that it can reach, in one piece, and the data is copied.
 /// </remarks>
-sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memory, SystemDmaChannel? channel)
+sealed class DmaAdapter(
+    NtKernel nt, Va address, DmaReach reach, DmaMemory memory, SystemDmaChannel? channel, DmaGrants grants)
 {
     const uint RegisterTag = 0x4D61_6D44;      // 'DmaM'
 
@@ -31,6 +32,8 @@ sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memor
     public Va Address { get; } = address;
     public DmaReach Reach { get; } = reach;
     public DmaQueue Queue { get; } = channel?.Queue ?? new DmaQueue(nt, memory);
+
+    public DmaGrants Grants { get; } = grants;
 
     /// <summary>Null for a bus master.</summary>
     public SystemDmaChannel? Channel { get; } = channel;
@@ -89,6 +92,7 @@ sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memor
     public void Give(MapRegisters set)
     {
         if (!_sets.Remove(set.Base)) return;
+        Grants.Give(set.Base);
         nt.Mm.Pool.Free(set.Base);
         Free += set.Count;
         if (set.Bounces)
@@ -123,7 +127,7 @@ sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memor
         Action<DmaCompletion>? told = null)
     {
         if (set is not { Bounces: true })
-            return Channel is null ? PieceAt(mdl, current, wanted) : default;
+            return Channel is null ? Granted(set, mdl, current, PieceAt(mdl, current, wanted)) : default;
         ulong offset = OffsetOf(mdl, current);
         uint width = Channel?.Width ?? 1, given = (uint)Math.Min(wanted, ((ulong)set.Count << 12) - offset);
         given -= given % width;
@@ -131,13 +135,20 @@ sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memor
         if (toDevice) Copy(set, mdl, current, given, toDevice: true);
         if (Channel is not null) Channel.Told = told;
         Channel?.Program(set.BounceAddress + offset, given, toDevice, Reach.OnDemand, Reach.AutoInitializes);
-        return (set.BounceAddress + offset, given);
+        return Granted(set, mdl, current, (set.BounceAddress + offset, given));
+    }
+
+    (ulong Address, uint Length) Granted(MapRegisters? set, Mdl mdl, Va current, (ulong Address, uint Length) piece)
+    {
+        Grants.Map(set?.Base ?? Va.Null, mdl.Address, current, piece.Address, piece.Length);
+        return piece;
     }
 
     /// <summary>The transfer is over: the channel stops, and what the device has written goes where it was
     /// wanted.</summary>
     public void Flush(MapRegisters? set, Mdl mdl, Va current, uint length, bool toDevice)
     {
+        Grants.Flush(set?.Base ?? Va.Null, mdl.Address, current, length);
         if (Channel is not null && HasChannel)
         {
             Channel.Mask();

@@ -29,6 +29,9 @@ public enum DmaStep
 
     /// <summary>It is, so far as Length says.</summary>
     Mapped, Flushed, ListGiven, ListPut,
+
+    /// <summary>The IOMMU has kept the device of Node from Physical; what adapter that is for, nobody knows.</summary>
+    Refused,
 }
 
 /// <summary>What was written beside a common buffer.</summary>
@@ -43,6 +46,9 @@ public readonly record struct DmaUse(DmaStep Step, Va Adapter)
 
     /// <summary>The physical device object that the adapter is for.</summary>
     public DeviceObject Device { get; init; }
+
+    /// <summary>The device; null: there is none.</summary>
+    public DeviceNode? Node { get; init; }
 
     /// <summary>The base of map registers; null: they are none that the adapter has.</summary>
     public Va Registers { get; init; }

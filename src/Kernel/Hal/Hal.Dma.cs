@@ -17,7 +17,7 @@ public readonly partial struct DmaAdapterObject
 /// routines.</summary>
 sealed partial class Hal
 {
-    const string NoIommu = "Slaves are those of an 8237; there is no IOMMU.";
+    const string NoIommu = "Slaves are those of an 8237.";
     const uint AdapterTag = 0x4161_6D44, LastVersion = 3;       // 'DmaA'
     const ulong UsedAfterPut = 0x18, NullAdapter = 0x19;      // of DRIVER_VERIFIER_DMA_VIOLATION
     const int MostRegisters = 256, RoutinesBefore3 = 15, LastChannel = 7;
@@ -32,7 +32,7 @@ sealed partial class Hal
     /// <param name="device">Its physical device object; null: nobody knows.</param>
     public Va GetAdapter(DeviceObject device, Va description, Va numberOfMapRegisters)
     {
-        Va made = MakeAdapter(description, numberOfMapRegisters);
+        Va made = MakeAdapter(description, numberOfMapRegisters, ChipOf(device));
         nt.OnDmaUsed(new DmaUse(DmaStep.Got, made)
         {
             Routine = device.IsNull ? nameof(HalGetAdapter) : "IoGetDmaAdapter",
@@ -42,7 +42,15 @@ sealed partial class Hal
         return made;
     }
 
-    Va MakeAdapter(Va description, Va numberOfMapRegisters)
+    // A device without a chip of its own is one of a driver's bus: the way to memory is the bus's.
+    object? ChipOf(DeviceObject device)
+    {
+        for (DeviceNode? node = device.IsNull ? null : nt.Pnp.Find(device); node is not null; node = node.Parent)
+            if (Buses.FindChip(nt.Computer, node) is { } chip) return chip;
+        return null;
+    }
+
+    Va MakeAdapter(Va description, Va numberOfMapRegisters, object? chip)
     {
         bool isMaster = nt.Memory.Read<byte>(description + 4) != 0;
         SystemDmaChannel? channel = isMaster ? null : ChannelOf(description);
@@ -55,7 +63,9 @@ sealed partial class Hal
         bool is3 = reach.Version >= 3;
         (shown.Version, shown.ObjectSize, shown.DmaOperations) =
             (is3 ? (ushort)3 : (ushort)1, (ushort)DmaAdapterObject.Size, OperationsOf(is3));
-        _adapters.Add(made, new DmaAdapter(nt, made, reach, _dmaMemory, channel) { Owner = nt.Caller });
+        // A slave's memory is reached by the controller.
+        var grants = new DmaGrants(nt.Computer.Iommu, isMaster ? chip : null);
+        _adapters.Add(made, new DmaAdapter(nt, made, reach, _dmaMemory, channel, grants) { Owner = nt.Caller });
         nt.Memory.Write(numberOfMapRegisters, reach.Registers);
         return made;
     }
@@ -157,6 +167,7 @@ sealed partial class Hal
         _adapters.Remove(adapter.Address);
         nt.Mm.Pool.Free(adapter.Address);
         adapter.Queue.Drop(adapter);
+        adapter.Grants.GiveAll();
         if (adapter.Domain is not null) Leave(adapter);
     }
 

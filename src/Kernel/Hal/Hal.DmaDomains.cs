@@ -3,8 +3,8 @@ using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
-/// <summary>Adapters to whose devices an address means the same. There is no IOMMU, so it means the same to all: a
-/// domain says for whom its common buffers must be within reach.</summary>
+/// <summary>Adapters to whose devices an address means the same. An address is physical here, so it means the same to
+/// all: a domain says for whom its common buffers must be within reach.</summary>
 sealed class DmaDomain(Va handle)
 {
     public Va Handle { get; } = handle;
@@ -68,8 +68,10 @@ sealed partial class Hal
         return made;
     }
 
-    static void Enter(DmaAdapter adapter, DmaDomain domain)
+    void Enter(DmaAdapter adapter, DmaDomain domain)
     {
+        if (domain.Members is [var first, ..] && (adapter.Grants.Chip, first.Grants.Chip) is ({ } chip, { } other))
+            nt.Computer.Iommu.Join(chip, other);
         domain.Members.Add(adapter);
         adapter.Domain = domain;
     }
@@ -79,6 +81,7 @@ sealed partial class Hal
         DmaDomain domain = adapter.Domain!;
         domain.Members.Remove(adapter);
         adapter.Domain = null;
+        if (adapter.Grants.Chip is { } chip) nt.Computer.Iommu.Leave(chip);
         if (domain.Members.Count > 0) return;
         _domains.Remove(domain.Handle);
         nt.Mm.Pool.Free(domain.Handle);

@@ -20,22 +20,25 @@ static class Buses
     public static NtDriver? Make(string service) => s_drivers.FirstOrDefault(d =>
         d.Service.Equals(service, StringComparison.OrdinalIgnoreCase)).Make?.Invoke();
 
-    /// <summary>Takes the chip of a device out of the computer.</summary>
-    /// <returns>False if it is none of these buses'.</returns>
-    public static bool PullOut(Computer computer, DeviceNode node)
+    /// <summary>What a device is in the computer: a <see cref="FirmwareDevice"/>, a <see cref="PciFunction"/>; null: it
+    /// is none of these buses'.</summary>
+    public static object? FindChip(Computer computer, DeviceNode node)
     {
         string[] path = node.InstancePath.Split('\\');
         if (path is ["ACPI", var id, var number])
-        {
-            FirmwareDevice? chip = computer.Firmware.Devices.FirstOrDefault(
-                d => d.Id == id && $"{d.Number:X}" == number);
-            if (chip is not null) chip.IsPresent = false;
-            return chip is not null;
-        }
+            return computer.Firmware.Devices.FirstOrDefault(d => d.Id == id && $"{d.Number:X}" == number);
         var slot = new PciSlot((int)(node.Address >> 16), (int)(node.Address & 7));
-        if (path[0] != "PCI" || computer.Pci.Find((int)(node.Bus?.Number ?? 0), slot) is not { } function) return false;
-        computer.Pci.Remove(function);
-        return true;
+        return path[0] == "PCI" ? computer.Pci.Find((int)(node.Bus?.Number ?? 0), slot) : null;
+    }
+
+    /// <summary>Takes the chip of a device out of the computer.</summary>
+    /// <returns>False if it has none.</returns>
+    public static bool PullOut(Computer computer, DeviceNode node)
+    {
+        object? chip = FindChip(computer, node);
+        if (chip is FirmwareDevice part) part.IsPresent = false;
+        if (chip is PciFunction function) computer.Pci.Remove(function);
+        return chip is not null;
     }
 
     /// <summary>There is a PCI bus: functions, plugged in or at hand.</summary>

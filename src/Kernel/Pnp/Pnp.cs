@@ -29,6 +29,8 @@ sealed partial class Pnp(NtKernel nt)
     /// <summary>Who knows drivers for devices that have none.</summary>
     public IDriverStore? Drivers { get; set; } = nt.Drivers;
 
+    public IEnumerable<DeviceNode> Nodes => _nodes.Values;
+
     /// <summary>The node of a physical device object; null if plug and play knows none.</summary>
     public DeviceNode? Find(DeviceObject device) => _nodes.GetValueOrDefault(device.Address);
 

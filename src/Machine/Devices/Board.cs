@@ -35,11 +35,13 @@ public sealed class Board
 
     readonly IReadOnlyList<Chip> _chips;
     readonly string _folder;
+    readonly bool _hasIommu;
 
     /// <summary>A chip, and of a bridge those behind it.</summary>
     sealed record Chip(ChipMaker Maker, BoardElement Description, IReadOnlyList<Chip> Behind);
 
-    Board(IReadOnlyList<Chip> chips, string folder) => (_chips, _folder) = (chips, folder);
+    Board(IReadOnlyList<Chip> chips, string folder, bool hasIommu) =>
+        (_chips, _folder, _hasIommu) = (chips, folder, hasIommu);
 
     /// <summary>The names of the chips that need no assembly.</summary>
     public static IReadOnlyList<string> Chips => [.. s_makers.Keys.Order(StringComparer.Ordinal)];
@@ -66,9 +68,9 @@ public sealed class Board
         if (document.RootElement.ValueKind != JsonValueKind.Object)
             throw new BoardException("line 1: an object with \"devices\" is expected.");
         var root = new BoardElement(document.RootElement, "");
-        root.Only("devices");
+        root.Only("devices", "iommu");
         if (!root.Has("devices")) throw root.Wrong("devices", "it is missing.");
-        var board = new Board(Read(root, find, folder), folder);
+        var board = new Board(Read(root, find, folder), folder, root.Flag("iommu"));
         using var computer = new Computer(1, new CodeCache()) { Clock = new StoppedClock() };
         board.Attach(computer);
         return board;
@@ -89,6 +91,7 @@ public sealed class Board
         List<(string? Name, object Chip)> chips = [];
         foreach (Chip chip in _chips) Attach(computer, chip, null, chips);
         computer.Pci.Configure();
+        computer.Iommu.IsOn = _hasIommu;
         return chips;
     }
 

@@ -49,7 +49,7 @@ public sealed class Dma8237 : ILosesState
         if (place.Ports is not null) throw place.Description.Wrong("ports", "it has those of a PC.");
         if (place.Description.Has("pci")) throw place.Description.Wrong("pci", "it has the ports of a PC.");
         if (computer.Dma.Controller is not null) throw place.Description.Wrong("chip", "there is one already.");
-        var chip = new Dma8237(computer.Memory, computer.Dma);
+        var chip = new Dma8237(place.FindMemory(computer), computer.Dma);
         place.PutPorts(computer, 0, 16, chip.First, "ports");
         place.PutPorts(computer, FirstPage, PageBytes, chip.Pages, "ports");
         place.PutPorts(computer, Second, 32, chip.Other, "ports");

@@ -247,15 +247,16 @@ public partial class PciFunction : IDeviceMemory
     /// <summary>The function reads memory, past all mappings.</summary>
     /// <returns>False if it may not, cannot put out the address, or nothing is there.</returns>
     public bool TryReadPhysical(ulong address, Span<byte> bytes) =>
-        MayReach(address, bytes.Length) && _computer!.Memory.TryReadPhysical(address, bytes) || Abort();
+        MayReach(address, bytes.Length, isWrite: false) && _computer!.Memory.TryReadPhysical(address, bytes) || Abort();
 
     /// <summary>The function writes memory.</summary>
     /// <returns>False if it may not, cannot put out the address, or nothing is there.</returns>
     public bool TryWritePhysical(ulong address, ReadOnlySpan<byte> bytes) =>
-        MayReach(address, bytes.Length) && _computer!.Memory.TryWritePhysical(address, bytes) || Abort();
+        MayReach(address, bytes.Length, isWrite: true) && _computer!.Memory.TryWritePhysical(address, bytes) || Abort();
 
-    bool MayReach(ulong address, int bytes) => IsMaster
-        && (bytes == 0 || address + (ulong)(bytes - 1) is var last && last >= address && last <= HighestAddress);
+    bool MayReach(ulong address, int bytes, bool isWrite) => IsMaster
+        && (bytes == 0 || address + (ulong)(bytes - 1) is var last && last >= address && last <= HighestAddress)
+        && _computer!.Iommu.Allows(this, address, bytes, isWrite);
 
     bool Abort()
     {

@@ -2,6 +2,7 @@ using Ringdown.Check;
 using Ringdown.Kernel;
 using Ringdown.Machine;
 using Ringdown.Samples;
+using Ringdown.Verifier;
 using Xunit;
 using static Ringdown.Kernel.Status;
 
@@ -262,4 +263,24 @@ public sealed class EduSampleTests
             devices.Disable(node);
             s.Machine.Nt.User.RunUntilIdle();
         }, computer => Board.Parse(EduRig.BoardWithout).Attach(computer));
+
+    // The board has an IOMMU: all transfers of these tests go through it.
+    [Theory, InlineData("c"), InlineData("c#")]
+    public void The_chip_is_kept_from_memory_that_the_driver_has_not_mapped(string language)
+    {
+        const ulong address = 0x50, length = 0x5C, command = 0x60, fault = 0x64, noMemory = 3, toMemory = 2;
+        using var rig = new EduRig(language, bits: 64);
+        Va buffer = rig.Machine.Nt.ExAllocatePoolWithTag(0, Page, 1);
+        ulong physical = rig.Machine.Nt.MmGetPhysicalAddress(buffer);
+        rig.Chip.Registers.Write(address, 8, physical);
+        rig.Chip.Registers.Write(length, 4, 64);
+        rig.Chip.Registers.Write(command, 4, 1 | toMemory);
+        rig.Run();
+        Assert.Equal(noMemory, rig.Chip.Registers.Read(fault, 4));
+        Finding refused = Assert.Single(rig.Machine.Findings);
+        Assert.Equal(("Dma", "edu"), (refused.Rule, refused.Driver));
+        Assert.EndsWith($"wants to write memory at physical address {physical:X}, which no adapter has mapped for it. "
+            + "(Driver Verifier: 0xE6/0x26)", refused.Message);
+        Assert.Equal(0, rig.Machine.Nt.Computer.Iommu.Granted);
+    }
 }

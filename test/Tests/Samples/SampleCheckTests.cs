@@ -46,7 +46,7 @@ public sealed class SampleCheckTests
     }
 
     const string Devices = """
-        { "devices": [ { "chip": "uart16550", "ports": "0x3F8", "line": 4, "plug": "loopback" },
+        { "iommu": true, "devices": [ { "chip": "uart16550", "ports": "0x3F8", "line": 4, "plug": "loopback" },
             { "chip": "ata", "busMaster": "0xC000", "disks": [ { "sectors": 4096 } ] } ] }
         """;
 

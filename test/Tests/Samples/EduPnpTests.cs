@@ -90,9 +90,22 @@ public sealed class EduPnpTests
         rig.Run();
         Assert.All(jobs, j => Assert.Equal(EduRig.Factorial(20), rig.ResultOf(j)));
         Assert.All(puts, p => Assert.Equal(STATUS_SUCCESS, p.Status));
-        // Power that is there already changes nothing.
-        jobs = rig.Jobs(20, 5);
+        rig.End();
+    }
+
+    [Theory, InlineData("c"), InlineData("c#")]
+    public void Power_that_is_there_already_changes_nothing(string language)
+    {
+        const ulong interruptEnable = 0x10, all = 7;
+        using var rig = new EduRig(language);
+        // Results wait in the chip, and nobody has been told.
+        rig.Chip.Registers.Write(interruptEnable, 4, 0);
+        IoRequest[] jobs = rig.Jobs(20, 5);
+        rig.Run();
         rig.SetPower(Working);
+        Assert.All(jobs, j => Assert.Equal(STATUS_PENDING, j.Status));
+        rig.Chip.Registers.Write(interruptEnable, 4, all);
+        rig.Run();
         Assert.All(jobs, j => Assert.Equal(120ul, rig.ResultOf(j)));
         rig.End();
     }

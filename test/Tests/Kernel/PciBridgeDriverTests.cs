@@ -156,6 +156,50 @@ public sealed class PciBridgeDriverTests
         Assert.Empty(m.Findings);
     }
 
+    [Fact]
+    public void Who_comes_back_while_the_one_before_is_still_open_is_another_device()
+    {
+        using TestMachine m = Boot();
+        Guid guid = new("8b0cf8a4-6f3c-4f2e-9c43-0f2f1b9f0a42");
+        DeviceNode before = Drive(m, Deep, new WdmDriver { Interface = guid });
+        UserFile file = m.Open(Assert.Single(m.Nt.User.Devices.Interfaces(guid)));
+        PciFunction port = Named(m, "port");
+        m.Nt.Computer.Pci.Remove(port);
+        m.Nt.User.RunUntilIdle();
+        m.Nt.Computer.Pci.Plug(port);
+        m.Nt.User.RunUntilIdle();
+        Assert.Equal(DeviceNodeState.SurpriseRemoved, before.State);
+        DeviceNode after = m.Nt.User.Devices.All.Single(d => d.InstancePath == before.InstancePath && d.IsStarted);
+        Assert.NotEqual(before, after);
+        Assert.Equal(7u, Value(m, after));
+        file.Close();
+        m.Nt.User.RunUntilIdle();
+        Assert.Equal((DeviceNodeState.Deleted, true, 7u), (before.State, after.IsStarted, Value(m, after)));
+        Assert.Empty(m.Findings);
+    }
+
+    [Fact]
+    public void A_bridge_that_does_not_start_again_loses_what_is_below_it()
+    {
+        using TestMachine m = Boot();
+        var seen = new List<string>();
+        var filter = new WdmDriver { Name = "filter", IsFilter = true };
+        m.Nt.Loader.Load(filter.Name, filter);
+        DeviceNode port = Find(m, Port);
+        m.Nt.Cm.Create($@"\Registry\Machine\System\CurrentControlSet\Enum\{port.InstancePath}")
+            .Set("UpperFilters", RegistryValue.MultiString(["filter"]));
+        Assert.Equal(STATUS_SUCCESS, m.Nt.User.Devices.SetDriver(port, "pci"));
+        Drive(m, Deep, new WdmDriver { Name = "deep", Seen = seen });
+        seen.Clear();
+        filter.Fails = (IRP_MN_START_DEVICE, STATUS_UNSUCCESSFUL);
+        m.Nt.User.Devices.Rebalance(port);
+        Assert.Equal((DeviceProblem.FailedStart, 0, null), (port.Problem, port.Children.Count, Find(m, Deep)));
+        Assert.Equal(["deep 17", "deep 02"], seen.TakeLast(2));
+        filter.Fails = (WdmDriver.NoMinor, default);
+        Assert.Equal(STATUS_SUCCESS, m.Nt.User.Devices.Enable(port));
+        Assert.Equal(7u, Value(m, Find(m, Deep)));
+    }
+
     static readonly string[] s_surprise = ["deep 17", "deep 02", "near 17", "near 02"];
 
     [Fact]

@@ -255,12 +255,16 @@ public sealed class PciBridgeDriverTests
         using TestMachine m = Boot();
         DeviceNode deep = Drive(m, Deep, new WdmDriver());
         var port = (PciBridge)Named(m, "port");
-        // Elsewhere than firmware would put it.
-        Assert.Equal(STATUS_SUCCESS, m.Nt.User.Devices.Rebalance(Find(m, Port)));
-        port.SetBuses(0, 1, 9);
-        port.SetBuses(0, 1, 2);
+        // Elsewhere than firmware puts it: somebody has taken the place.
+        ulong first = port.Window(PciWindow.Memory)!.Value.First;
+        m.Nt.Loader.Load("fixed", new WdmDriver { Name = "fixed" });
+        DeviceNode taker = m.Nt.User.Devices.AddRootDevice(
+            @"Root\Fixed", "fixed", RequirementText.Parse($"memory {first:X}-{first + 0xFFF:X}"));
+        Assert.True(taker.IsStarted);
+        Assert.NotEqual(first, port.Window(PciWindow.Memory)!.Value.First);
         ulong address = MemoryOf(deep), command = port.Read(4, 2);
         AddressRange? window = port.Window(PciWindow.Memory);
+        Assert.Equal(address, Named(m, "deep").Bars[0].Address);
         Assert.Equal(STATUS_SUCCESS, m.Nt.SetSystemState(SystemState.Sleeping3, 10_000_000));
         m.Nt.User.RunUntilIdle();
         Assert.Equal((window, 1, 2, command, address, 7u), (port.Window(PciWindow.Memory), port.Secondary,

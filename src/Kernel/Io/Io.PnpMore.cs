@@ -13,15 +13,6 @@ sealed partial class Io
         Va busType, Va busNumber, Va controllerType, Va controllerNumber, Va peripheralType, Va peripheralNumber,
         Va calloutRoutine, Va context) => STATUS_OBJECT_NAME_NOT_FOUND;
 
-    [Export(Support.Partial, "Resources are not arbitrated: none can be assigned."), IrqlRequiresMax(PASSIVE_LEVEL)]
-    public NtStatus IoAssignResources(
-        UnicodeString registryPath, UnicodeString driverClassName, DriverObject driverObject,
-        DeviceObject deviceObject, Va requestedResources, Va allocatedResources)
-    {
-        nt.Memory.Write(allocatedResources, Va.Null);
-        return STATUS_NOT_SUPPORTED;
-    }
-
     /// <summary>The counts of devices that drivers keep for each other. One structure for the whole system.</summary>
     [Export, IrqlRequiresMax(PASSIVE_LEVEL)]
     public ConfigurationInformation IoGetConfigurationInformation()

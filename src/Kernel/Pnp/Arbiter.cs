@@ -1,3 +1,4 @@
+using Ringdown.Machine;
 using static Ringdown.Kernel.ResourceType;
 
 namespace Ringdown.Kernel;
@@ -29,10 +30,43 @@ sealed class Arbiter(Machine.Computer computer)
         MemoryEnd = (ulong)Machine.PhysicalMemory.EndFrame << 12;
 
     readonly Dictionary<DeviceNode, IReadOnlyList<Resource>> _taken = [];
+    readonly Dictionary<LegacyOwner, IReadOnlyList<Resource>> _claims = [];
 
     public void Take(DeviceNode node, IReadOnlyList<Resource> resources) => _taken[node] = resources;
 
     public void Release(DeviceNode node) => _taken.Remove(node);
+
+    /// <summary>What a driver of old says that it uses, or gets; nothing: it gives it back.</summary>
+    public void Claim(LegacyOwner owner, IReadOnlyList<Resource> resources)
+    {
+        if (resources.Count == 0) _claims.Remove(owner);
+        else _claims[owner] = resources;
+    }
+
+    /// <summary>How many resources such drivers have.</summary>
+    public int Claims => _claims.Values.Sum(c => c.Count);
+
+    /// <summary>What a driver of old gets in the way of: another such driver, or a device that runs. Where nobody but
+    /// firmware has put a device, it may look for it.</summary>
+    public bool Conflicts(LegacyOwner owner, IReadOnlyList<Resource> resources) =>
+        TakenFrom(owner).Any(t => resources.Any(r => r.Conflicts(t)));
+
+    List<Resource> TakenFrom(LegacyOwner owner) =>
+    [
+        .. _claims.Where(c => c.Key.Driver != owner.Driver).SelectMany(c => c.Value),
+        .. _taken.Where(t => t.Key.IsStarted && !owner.Drives(t.Key)).SelectMany(t => t.Value)
+            .Where(r => !r.IsWindow),
+    ];
+
+    /// <summary>A set of resources for a driver that has found its device itself; null if there is none.</summary>
+    public IReadOnlyList<Resource>? Find(
+        LegacyOwner owner, IReadOnlyList<IReadOnlyList<IReadOnlyList<Requirement>>> lists)
+    {
+        // What else it has is as much in the way as what others have.
+        List<Resource> others = [.. TakenFrom(owner),
+            .. _claims.Where(c => c.Key.Driver == owner.Driver && c.Key != owner).SelectMany(c => c.Value)];
+        return Find(lists, others);
+    }
 
     /// <summary>A set of resources for a device.</summary>
     /// <param name="without">Devices whose resources count as free.</param>
@@ -40,9 +74,17 @@ sealed class Arbiter(Machine.Computer computer)
     public IReadOnlyList<Resource>? Find(DeviceNode node, IReadOnlySet<DeviceNode> without)
     {
         // What is behind a bridge lies in its windows, and moves with them.
-        var others = _taken.Where(t => t.Key != node && !without.Contains(t.Key) && !t.Key.IsBelow(node))
-            .SelectMany(t => node.IsBelow(t.Key) ? t.Value.Where(r => !r.IsWindow) : t.Value).ToList();
-        foreach (IReadOnlyList<IReadOnlyList<Requirement>> list in Wanted(node))
+        IEnumerable<Resource> others = _taken
+            .Where(t => t.Key != node && !without.Contains(t.Key) && !t.Key.IsBelow(node))
+            .SelectMany(t => node.IsBelow(t.Key) ? t.Value.Where(r => !r.IsWindow) : t.Value);
+        IEnumerable<Resource> claimed = _claims.Where(c => !c.Key.Drives(node)).SelectMany(c => c.Value);
+        return Find(Wanted(node), [.. others, .. claimed]);
+    }
+
+    IReadOnlyList<Resource>? Find(
+        IReadOnlyList<IReadOnlyList<IReadOnlyList<Requirement>>> lists, List<Resource> others)
+    {
+        foreach (IReadOnlyList<IReadOnlyList<Requirement>> list in lists)
         {
             var found = new List<Resource>();
             int tries = MostTries;
@@ -150,4 +192,14 @@ sealed class Arbiter(Machine.Computer computer)
                 }
         return null;
     }
+}
+
+/// <summary>A driver that finds its devices itself, and one of its devices; without a device, what is for all of
+/// them.</summary>
+/// <param name="Name">The driver's service; empty: it has none.</param>
+readonly record struct LegacyOwner(Va Driver, Va Device, string Name)
+{
+    /// <summary>Plug and play has the device too, with this driver.</summary>
+    public bool Drives(DeviceNode node) =>
+        Name.Length > 0 && Name.Equals(node.Service, StringComparison.OrdinalIgnoreCase);
 }

@@ -172,12 +172,21 @@ sealed partial class Pnp
         if (!raw.IsNull) nt.Mm.Pool.Free(raw.Address);
         if (!translated.IsNull) nt.Mm.Pool.Free(translated.Address);
         if (status.IsSuccess && status != STATUS_PENDING) return true;
-        bool wasStopped = node.State == Stopped;
-        (node.Problem, node.ProblemStatus) = (DeviceProblem.FailedStart, status);
-        // One that ran before is gone for those who have it open.
-        if (wasStopped) SendSurprise(node);
-        RemoveStack(node);
+        Lose(node, DeviceProblem.FailedStart, status);
         return false;
+    }
+
+    /// <summary>A device does not come to run. One that ran before is gone for those who have it open, and all below it
+    /// with it.</summary>
+    void Lose(DeviceNode node, DeviceProblem problem, NtStatus status)
+    {
+        (node.Problem, node.ProblemStatus) = (problem, status);
+        if (node.State == Stopped)
+        {
+            foreach (DeviceNode child in node.ChildList.ToArray()) SurpriseRemove(child);
+            SendSurprise(node);
+        }
+        RemoveStack(node);
     }
 
     void Started(DeviceNode node)

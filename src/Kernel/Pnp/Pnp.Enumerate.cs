@@ -76,7 +76,7 @@ sealed partial class Pnp
         if ((node.Capabilities & CapabilityFlags.UniqueId) == 0) instance = Prefix(node) + instance;
         node.InstancePath = deviceId.Length == 0 ? $@"UNKNOWN\{node.PhysicalDevice.Address}\0"
             : $@"{deviceId}\{instance}";
-        if (_nodes.Values.FirstOrDefault(n => n != node && n.State != Deleted
+        if (_nodes.Values.FirstOrDefault(n => n != node && n.State != Deleted && n.IsPresent
             && n.InstancePath.Equals(node.InstancePath, StringComparison.OrdinalIgnoreCase)) is { } twin)
             throw new BugCheck(BugCheckCode.PNP_DETECTED_FATAL_ERROR, DuplicatePdo, node.PhysicalDevice.Address.Value,
                 twin.PhysicalDevice.Address.Value);
@@ -180,7 +180,8 @@ sealed partial class Pnp
     void QueryRequirements(DeviceNode node) => node.Requirements =
         Ask(node, IRP_MN_QUERY_RESOURCE_REQUIREMENTS, null, ReadRequirements) ?? [];
 
-    byte[] ReadRequirements(Va block)
+    /// <summary>IO_RESOURCE_REQUIREMENTS_LIST, as long as it says; of 64 KiB at most.</summary>
+    public byte[] ReadRequirements(Va block)
     {
         const uint most = 0x1_0000;
         uint size = IoResourceRequirementsList.At(nt.Memory, block).ListSize;

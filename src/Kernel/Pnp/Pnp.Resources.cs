@@ -139,9 +139,7 @@ sealed partial class Pnp
             Give(node, found);
             return true;
         }
-        (node.Problem, node.ProblemStatus) = (DeviceProblem.NormalConflict, STATUS_CONFLICTING_ADDRESSES);
-        SendSurprise(node);
-        RemoveStack(node);
+        Lose(node, DeviceProblem.NormalConflict, STATUS_CONFLICTING_ADDRESSES);
         return false;
     }
 

@@ -73,6 +73,30 @@ static class ResourceLists
         return all;
     }
 
+    /// <summary>All full descriptors of a list, each with partial ones of 20 bytes; null if it is longer than it may
+    /// be, or has more of them.</summary>
+    /// <param name="bytes">The length of the list.</param>
+    public static IReadOnlyList<Resource>? ReadAll(Memory memory, Va list, uint bytes)
+    {
+        const uint mostLists = 64;
+        List<Resource> all = [];
+        uint count = memory.Read<uint>(list);
+        if (count > mostLists) return null;
+        Va at = list + 4;
+        for (uint i = 0; i < count; i++)
+        {
+            // INTERFACE_TYPE, BusNumber, Version and Revision, Count.
+            if (at - list + 16 > bytes) return null;
+            uint partials = memory.Read<uint>(at + 12);
+            at += 16;
+            if (partials > MostDescriptors || at - list + partials * (ulong)CmPartialResourceDescriptor.Size > bytes)
+                return null;
+            for (uint j = 0; j < partials; j++, at += CmPartialResourceDescriptor.Size)
+                if (Read(CmPartialResourceDescriptor.At(memory, at)) is { } resource) all.Add(resource);
+        }
+        return all;
+    }
+
     /// <summary>A list in the pool; null if there is nothing to say.</summary>
     public static CmResourceList Make(
         NtKernel nt, IReadOnlyList<Resource> resources, uint interfaceType, uint bus, bool translated)

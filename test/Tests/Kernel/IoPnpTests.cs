@@ -44,7 +44,7 @@ public sealed class IoPnpTests
         Assert.Equal(STATUS_INVALID_PARAMETER,
             m.Nt.IoReportDetectedDevice(d.DriverObject, 0, 0, 0, p, p, false, p));
         Assert.Equal(STATUS_INVALID_PARAMETER, m.Nt.IoReportRootDevice(d.DriverObject));
-        Assert.Equal(STATUS_NOT_SUPPORTED, m.Nt.IoAssignResources(name, name, d.DriverObject, d, p, p));
+        Assert.Equal(STATUS_INVALID_PARAMETER, m.Nt.IoAssignResources(name, name, d.DriverObject, d, p, p));
     }
 
     [Fact]

@@ -156,6 +156,50 @@ public sealed class PciBridgeDriverTests
         Assert.Empty(m.Findings);
     }
 
+    [Fact]
+    public void Who_comes_back_while_the_one_before_is_still_open_is_another_device()
+    {
+        using TestMachine m = Boot();
+        Guid guid = new("8b0cf8a4-6f3c-4f2e-9c43-0f2f1b9f0a42");
+        DeviceNode before = Drive(m, Deep, new WdmDriver { Interface = guid });
+        UserFile file = m.Open(Assert.Single(m.Nt.User.Devices.Interfaces(guid)));
+        PciFunction port = Named(m, "port");
+        m.Nt.Computer.Pci.Remove(port);
+        m.Nt.User.RunUntilIdle();
+        m.Nt.Computer.Pci.Plug(port);
+        m.Nt.User.RunUntilIdle();
+        Assert.Equal(DeviceNodeState.SurpriseRemoved, before.State);
+        DeviceNode after = m.Nt.User.Devices.All.Single(d => d.InstancePath == before.InstancePath && d.IsStarted);
+        Assert.NotEqual(before, after);
+        Assert.Equal(7u, Value(m, after));
+        file.Close();
+        m.Nt.User.RunUntilIdle();
+        Assert.Equal((DeviceNodeState.Deleted, true, 7u), (before.State, after.IsStarted, Value(m, after)));
+        Assert.Empty(m.Findings);
+    }
+
+    [Fact]
+    public void A_bridge_that_does_not_start_again_loses_what_is_below_it()
+    {
+        using TestMachine m = Boot();
+        var seen = new List<string>();
+        var filter = new WdmDriver { Name = "filter", IsFilter = true };
+        m.Nt.Loader.Load(filter.Name, filter);
+        DeviceNode port = Find(m, Port);
+        m.Nt.Cm.Create($@"\Registry\Machine\System\CurrentControlSet\Enum\{port.InstancePath}")
+            .Set("UpperFilters", RegistryValue.MultiString(["filter"]));
+        Assert.Equal(STATUS_SUCCESS, m.Nt.User.Devices.SetDriver(port, "pci"));
+        Drive(m, Deep, new WdmDriver { Name = "deep", Seen = seen });
+        seen.Clear();
+        filter.Fails = (IRP_MN_START_DEVICE, STATUS_UNSUCCESSFUL);
+        m.Nt.User.Devices.Rebalance(port);
+        Assert.Equal((DeviceProblem.FailedStart, 0, null), (port.Problem, port.Children.Count, Find(m, Deep)));
+        Assert.Equal(["deep 17", "deep 02"], seen.TakeLast(2));
+        filter.Fails = (WdmDriver.NoMinor, default);
+        Assert.Equal(STATUS_SUCCESS, m.Nt.User.Devices.Enable(port));
+        Assert.Equal(7u, Value(m, Find(m, Deep)));
+    }
+
     static readonly string[] s_surprise = ["deep 17", "deep 02", "near 17", "near 02"];
 
     [Fact]
@@ -211,12 +255,16 @@ public sealed class PciBridgeDriverTests
         using TestMachine m = Boot();
         DeviceNode deep = Drive(m, Deep, new WdmDriver());
         var port = (PciBridge)Named(m, "port");
-        // Elsewhere than firmware would put it.
-        Assert.Equal(STATUS_SUCCESS, m.Nt.User.Devices.Rebalance(Find(m, Port)));
-        port.SetBuses(0, 1, 9);
-        port.SetBuses(0, 1, 2);
+        // Elsewhere than firmware puts it: somebody has taken the place.
+        ulong first = port.Window(PciWindow.Memory)!.Value.First;
+        m.Nt.Loader.Load("fixed", new WdmDriver { Name = "fixed" });
+        DeviceNode taker = m.Nt.User.Devices.AddRootDevice(
+            @"Root\Fixed", "fixed", RequirementText.Parse($"memory {first:X}-{first + 0xFFF:X}"));
+        Assert.True(taker.IsStarted);
+        Assert.NotEqual(first, port.Window(PciWindow.Memory)!.Value.First);
         ulong address = MemoryOf(deep), command = port.Read(4, 2);
         AddressRange? window = port.Window(PciWindow.Memory);
+        Assert.Equal(address, Named(m, "deep").Bars[0].Address);
         Assert.Equal(STATUS_SUCCESS, m.Nt.SetSystemState(SystemState.Sleeping3, 10_000_000));
         m.Nt.User.RunUntilIdle();
         Assert.Equal((window, 1, 2, command, address, 7u), (port.Window(PciWindow.Memory), port.Secondary,

@@ -22,8 +22,7 @@ sealed record DmaReach(
 /// A device that takes scatter/gather lists and reaches all of the machine's memory needs no map registers: it is told
 /// the addresses themselves. Another one gets a buffer that it can reach, in one piece, and the data is copied.
 /// </remarks>
-sealed class DmaAdapter(
-    NtKernel nt, Va address, DmaReach reach, DmaMemory memory, SystemDmaChannel? channel, DmaGrants grants)
+sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memory, SystemDmaChannel? channel)
 {
     const uint RegisterTag = 0x4D61_6D44;      // 'DmaM'
 
@@ -33,7 +32,7 @@ sealed class DmaAdapter(
     public DmaReach Reach { get; } = reach;
     public DmaQueue Queue { get; } = channel?.Queue ?? new DmaQueue(nt, memory);
 
-    public DmaGrants Grants { get; } = grants;
+    public required DmaGrants Grants { get; init; }
 
     /// <summary>Null for a bus master.</summary>
     public SystemDmaChannel? Channel { get; } = channel;

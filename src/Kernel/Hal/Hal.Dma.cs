@@ -64,8 +64,11 @@ sealed partial class Hal
         (shown.Version, shown.ObjectSize, shown.DmaOperations) =
             (is3 ? (ushort)3 : (ushort)1, (ushort)DmaAdapterObject.Size, OperationsOf(is3));
         // A slave's memory is reached by the controller.
-        var grants = new DmaGrants(nt.Computer.Iommu, isMaster ? chip : null);
-        _adapters.Add(made, new DmaAdapter(nt, made, reach, _dmaMemory, channel, grants) { Owner = nt.Caller });
+        _adapters.Add(made, new DmaAdapter(nt, made, reach, _dmaMemory, channel)
+        {
+            Owner = nt.Caller,
+            Grants = new DmaGrants(nt.Computer.Iommu, isMaster ? chip : null),
+        });
         nt.Memory.Write(numberOfMapRegisters, reach.Registers);
         return made;
     }

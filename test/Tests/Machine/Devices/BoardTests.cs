@@ -91,7 +91,7 @@ public sealed class BoardTests
     [Theory]
     [InlineData("{\n  \"devices\": [ } ]", "line 2, column 16: this is no JSON.")]
     [InlineData("[]", "line 1: an object with \"devices\" is expected.")]
-    [InlineData("{ \"parts\": 1 }", "parts: there is no such property here, but devices.")]
+    [InlineData("{ \"parts\": 1 }", "parts: there is no such property here, but devices, iommu.")]
     [InlineData("{ \"devices\": [ 3 ] }", "devices[0]: an object is expected.")]
     [InlineData("{ \"devices\": [ { \"chip\": \"edu\" } ] }", "devices[0].registers: it is missing, and so is")]
     [InlineData("{ \"devices\": [ { \"chip\": \"8259\" } ] }",

@@ -143,7 +143,7 @@ public sealed partial class NtKernel
         DeviceNode node, IReadOnlyList<StackedDevice> stack, NtStatus status, bool isSurprise = false)
     {
         foreach (IObserver observer in _observers)
-            observer.DeviceRemoved(this, new DeviceRemoved(node, stack, status, isSurprise));
+            observer.DeviceRemoved(this, new DeviceRemoved(node, stack, status, isSurprise, node.BusReferences));
     }
 
     internal void OnDmaUsed(DmaUse use)

@@ -83,6 +83,10 @@ public sealed class PnpRule(Reporter reporter) : IObserver
     {
         if (!removed.IsSurprise && !removed.Status.IsSuccess)
             Report(nt, removed.Stack[^1].Driver, $"IRP_MN_REMOVE_DEVICE is completed with {removed.Status}", 0x306);
+        if (!removed.IsSurprise)
+            foreach (Va owner in removed.BusReferences)
+                Report(nt, nt.Loader.ImageAt(owner)?.ModuleName, "The bus interface that was got at "
+                    + $"{nt.Loader.Describe(owner)} is not given back by its InterfaceDereference: the device stays", null);
         foreach ((DeviceObject device, string? driver) in removed.Stack.Skip(1))
         {
             bool exists = nt.IsDevice(device), isAttached = exists && !device.DeviceObjectExtension.AttachedTo.IsNull,
@@ -108,6 +112,6 @@ public sealed class PnpRule(Reporter reporter) : IObserver
     void Report(NtKernel nt, Visit visit, string what, uint code) =>
         Report(nt, nt.DriverOfDevice(visit.Device), what, code);
 
-    void Report(NtKernel nt, string? driver, string what, uint code) => reporter.Report(nt, "Pnp", Severity.Error,
-        $"{what}. (Driver Verifier: 0xC9/0x{code:X})", driver: driver);
+    void Report(NtKernel nt, string? driver, string what, uint? code) => reporter.Report(nt, "Pnp", Severity.Error,
+        what + (code is { } number ? $". (Driver Verifier: 0xC9/0x{number:X})" : "."), driver: driver);
 }

@@ -58,7 +58,7 @@ public abstract partial class BusDriver
             case IRP_MN_EJECT:
                 return Complete(irp, child.Eject() ? STATUS_SUCCESS : unchanged);
             case IRP_MN_QUERY_INTERFACE:
-                return Complete(irp, QueryInterface(child, location) ?? unchanged, irp.IoStatus.Information);
+                return Complete(irp, QueryInterface(child, irp) ?? unchanged, irp.IoStatus.Information);
             case IRP_MN_DEVICE_USAGE_NOTIFICATION:
                 child.SpecialFiles = Math.Max(0, child.SpecialFiles + (location.InPath ? 1 : -1));
                 return Complete(irp, STATUS_SUCCESS);
@@ -192,7 +192,7 @@ public abstract partial class BusDriver
     }
 
     /// <summary>Fills an interface that the bus has; null: it has no such one.</summary>
-    private protected virtual NtStatus? QueryInterface(BusChild child, IoStackLocation location) => null;
+    private protected virtual NtStatus? QueryInterface(BusChild child, Irp irp) => null;
 
     /// <summary>The device behind a physical device object; null: it is gone.</summary>
     private protected BusChild? ChildOf(Va physicalDevice) => _children.GetValueOrDefault(physicalDevice);

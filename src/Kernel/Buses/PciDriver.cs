@@ -36,8 +36,9 @@ public sealed class PciDriver : BusDriver
         };
     }
 
-    private protected override NtStatus? QueryInterface(BusChild child, IoStackLocation location)
+    private protected override NtStatus? QueryInterface(BusChild child, Irp irp)
     {
+        IoStackLocation location = irp.CurrentStackLocation;
         if (Memory.Read<Guid>(location.InterfaceType) != s_busInterface) return null;
         if (location.InterfaceSize < BusInterfaceStandard.Size) return STATUS_INVALID_PARAMETER;
         var filled = At<BusInterfaceStandard>(location.Interface);
@@ -49,14 +50,33 @@ public sealed class PciDriver : BusDriver
         filled.GetDmaAdapter = Routine(GetDmaAdapter);
         filled.SetBusData = Routine(SetBusData);
         filled.GetBusData = Routine(GetBusData);
-        Reference(child.PhysicalDevice.Address);
+        // It is whose IRP it was.
+        Lend(child.PhysicalDevice.Address, Nt.Mm.Pool.TryFind(irp.Address, out PoolBlock? asked)
+            ? asked!.Owner : Va.Null);
         return STATUS_SUCCESS;
     }
 
-    // Who has the interface keeps the device object.
-    void Reference(Va context) => Nt.ObfReferenceObject(context);
+    void Reference(Va context) => Lend(context, Nt.Caller);
 
-    void Dereference(Va context) => Nt.ObfDereferenceObject(context);
+    // Who has the interface keeps the device object.
+    void Lend(Va context, Va by)
+    {
+        Nt.ObfReferenceObject(context);
+        ReferencesTo(context)?.Add(by);
+    }
+
+    void Dereference(Va context)
+    {
+        if (ReferencesTo(context) is { Count: > 0 } references)
+        {
+            LoadedImage? image = Nt.Loader.ImageAt(Nt.Caller);
+            int own = references.FindLastIndex(r => Nt.Loader.ImageAt(r) == image);
+            references.RemoveAt(own < 0 ? references.Count - 1 : own);
+        }
+        Nt.ObfDereferenceObject(context);
+    }
+
+    List<Va>? ReferencesTo(Va context) => Nt.Pnp.Find(At<DeviceObject>(context))?.BusReferences;
 
     bool TranslateBusAddress(Va context, ulong busAddress, uint length, Va addressSpace, Va translatedAddress)
     {

@@ -1,3 +1,5 @@
+using Ringdown.Machine;
+
 namespace Ringdown.Kernel;
 
 /// <summary>How far plug and play is with a device.</summary>
@@ -84,6 +86,9 @@ public sealed class DeviceNode
     internal List<DeviceNode> ChildList { get; } = [];
     internal List<DeviceInterface> InterfaceList { get; } = [];
     internal Dictionary<(Guid, uint), (uint Type, byte[] Data)> Properties { get; } = [];
+
+    /// <summary>Who has references to its bus interface: where drivers got them.</summary>
+    internal List<Va> BusReferences { get; } = [];
 
     /// <summary>What its firmware or its bus has set it to before the system came.</summary>
     internal IReadOnlyList<Resource> BootResources { get; set; } = [];

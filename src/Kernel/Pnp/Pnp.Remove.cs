@@ -144,6 +144,7 @@ sealed partial class Pnp
         IReadOnlyList<StackedDevice> stack = Stacked(node);
         NtStatus status = Send(node, IRP_MN_REMOVE_DEVICE);
         nt.OnDeviceRemoved(node, stack, status);
+        node.BusReferences.Clear();
     }
 
     void Gone(DeviceNode node)

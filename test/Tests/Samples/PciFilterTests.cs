@@ -2,6 +2,7 @@ using Ringdown.Kernel;
 using Ringdown.Machine;
 using Ringdown.Samples;
 using Ringdown.Testing;
+using Ringdown.Verifier;
 using Xunit;
 using static Ringdown.Kernel.Status;
 using static Ringdown.Kernel.Wdm;
@@ -113,5 +114,62 @@ public sealed class PciFilterTests
         End(m, drivers);
 
         long References() => m.Nt.Ob.At(node.PhysicalDevice.Address).Header.PointerCount;
+    }
+
+    /// <summary>Takes the bus interface each time that it is started, and gives none or one of them back.</summary>
+    sealed class Borrower : WdmDriver
+    {
+        public Va Bus { get; private set; }
+
+        public void Borrow(DeviceObject physical)
+        {
+            if (Bus.IsNull) Bus = Nt.ExAllocatePoolWithTag(NonPagedPool, 0x60, Tag("Bus "));
+            using LocalFrame frame = Frame();
+            var done = Local<KEvent>();
+            Va result = Local(16), guid = Local(16);
+            Nt.KeInitializeEvent(done, NotificationEvent, false);
+            Memory.Write(guid, new Guid("496b8280-6f25-11d0-beaf-08002be2092f"));
+            Irp irp = Nt.IoBuildSynchronousFsdRequest(
+                (uint)IrpMajor.IRP_MJ_PNP, physical, Va.Null, 0, Va.Null, done, result);
+            irp.IoStatus = new IoStatusBlock(STATUS_NOT_SUPPORTED, 0);
+            IoStackLocation next = irp.NextStackLocation;
+            next.MinorFunction = IRP_MN_QUERY_INTERFACE;
+            (next.InterfaceType, next.Interface) = (guid, Bus);
+            (next.InterfaceSize, next.InterfaceVersion) = ((ushort)BusInterfaceStandard.Size, 1);
+            Assert.Equal(STATUS_SUCCESS, Nt.IofCallDriver(physical, irp));
+        }
+
+        public void GiveBack()
+        {
+            var bus = At<BusInterfaceStandard>(Bus);
+            Call(bus.InterfaceDereference, bus.Context.Value);
+        }
+    }
+
+    [Theory, InlineData(false), InlineData(true)]
+    public void An_interface_that_is_not_given_back_is_told_when_the_device_goes(bool givesBack)
+    {
+        using TestMachine m = Boot();
+        DeviceTree devices = m.Nt.User.Devices;
+        devices.Start();
+        DeviceNode node = devices.Find(Id)!;
+        var driver = new Borrower();
+        m.Nt.Loader.Load("borrower", driver);
+        driver.Told = minor =>
+        {
+            if (minor == IRP_MN_START_DEVICE) driver.Borrow(node.PhysicalDevice);
+            if (minor == IRP_MN_REMOVE_DEVICE && givesBack) driver.GiveBack();
+        };
+        Assert.Equal(STATUS_SUCCESS, devices.SetDriver(node, "borrower"));
+        Assert.Equal(STATUS_SUCCESS, devices.Disable(node));
+        if (givesBack)
+        {
+            Assert.Empty(m.Findings);
+            return;
+        }
+        Finding left = Assert.Single(m.Findings);
+        Assert.Equal(("Pnp", "borrower"), (left.Rule, left.Driver));
+        Assert.StartsWith("The bus interface that was got at borrower", left.Message);
+        Assert.EndsWith("is not given back by its InterfaceDereference: the device stays.", left.Message);
     }
 }

@@ -52,6 +52,8 @@ sealed partial class PnpWalk
                 // A device that is started, or was, tells of it.
                 Assert.True(_waiting.IsNull);
                 return STATUS_SUCCESS;
+            case 4:
+                return AskForSequence();
             default:
                 if (!_waiting.IsNull) Assert.True(_m.Nt.IoCancelIrp(Irp.At(_m.Nt.Memory, _waiting)));
                 _m.Nt.User.RunUntilIdle();
@@ -74,6 +76,23 @@ sealed partial class PnpWalk
         _m.Nt.User.RunUntilIdle();
         Assert.Equal(_judge.Refuses ? STATUS_DEVICE_BUSY : STATUS_SUCCESS, _answer);
         Seen.Add($"{_before} query {(_judge.Refuses ? "refused" : "agreed")}");
+        return STATUS_SUCCESS;
+    }
+
+    // The system never asks; drivers may, and nobody here counts.
+    NtStatus AskForSequence()
+    {
+        if (Node.State is not (Started or QueryStopped or Stopped or QueryRemoved)) return STATUS_INVALID_DEVICE_STATE;
+        NtStatus? answer = null;
+        _m.Nt.User.Call(() =>
+        {
+            answer = _m.Nt.Io.SendToStack(Node.PhysicalDevice, STATUS_NOT_SUPPORTED, location =>
+                (location.MajorFunction, location.MinorFunction) =
+                    (IrpMajor.IRP_MJ_POWER, IRP_MN_POWER_SEQUENCE)).Status;
+            return STATUS_SUCCESS;
+        });
+        Assert.Equal(STATUS_NOT_SUPPORTED, answer);
+        Seen.Add($"{_before} sequence asked");
         return STATUS_SUCCESS;
     }
 

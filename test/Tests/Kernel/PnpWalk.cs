@@ -13,7 +13,7 @@ namespace Ringdown.Tests;
 sealed partial class PnpWalk : IDisposable
 {
     /// <summary>Commands: each minor of plug and play, what a user does, and what is asked of its power.</summary>
-    public const int Minors = IRP_MN_DEVICE_ENUMERATED + 2, FirstOfPower = Minors + 12, Commands = FirstOfPower + 5,
+    public const int Minors = IRP_MN_DEVICE_ENUMERATED + 2, FirstOfPower = Minors + 12, Commands = FirstOfPower + 6,
         WaitsForWake = FirstOfPower + 2;
 
     const string Mailbox = """

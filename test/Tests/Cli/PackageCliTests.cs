@@ -44,7 +44,7 @@ public sealed class PackageCliTests
 
     [Theory]
     [InlineData("serial", @"\\Device\\Serial0", "0x1B006C"), InlineData("atadisk", @"\\Device\\AtaDisk0", "0x70000")]
-    [InlineData("mapmem", "PCI#VEN_1234", "0x22E000")]
+    [InlineData("mapmem", "PCI#VEN_1234", "0x22E000"), InlineData("edu", "PCI#VEN_1234", "0x22600A")]
     [InlineData("virtualbus", "ROOT#VirtualBus", "0x222000")]
     [InlineData("function", "ROOT#Mailbox", null)]
     public void Packages_of_samples_are_installed_on_a_small_computer_and_clean(string name, string device, string? code)
@@ -55,6 +55,18 @@ public sealed class PackageCliTests
         if (code is not null) Assert.Contains(code, check.Output);
         Assert.True((int)check.Json["phases"]!.AsArray().Single(p => (string?)p!["name"] == "plug and play")!["requests"]!
             >= 10);
+    }
+
+    [Fact]
+    public void A_package_asks_for_messages_and_says_who_may_open_its_device()
+    {
+        CommandLine run = CommandLine.Run("run", Sample("edu.inf"), "--board", Sample("pc.json"), "--json");
+        Assert.Equal((0, ""), (run.ExitCode, run.Errors));
+        Assert.Contains("message", (string?)run.Json["drives"]![0]);
+        var link = (string)run.Json["links"]![0]!["name"]!;
+        run = CommandLine.Run("run", Sample("edu.inf"), "--board", Sample("pc.json"), "--json",
+            "open " + link.Replace(@"\??\", @"\\?\").Replace(@"\??", @"\?"));
+        Assert.Equal("STATUS_SUCCESS", (string?)run.Json["requests"]![0]!["status"]);
     }
 
     [Fact]

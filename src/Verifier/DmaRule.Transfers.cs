@@ -7,6 +7,7 @@ namespace Ringdown.Verifier;
 public sealed partial class DmaRule
 {
     const uint MostCompared = 0x1_0000;
+    const int MostCopies = 256;
 
     /// <summary>A part of an MDL's memory that is mapped.</summary>
     /// <param name="Before">What was in it, if the device works with a copy of it; null: nobody compares.</param>
@@ -26,13 +27,13 @@ public sealed partial class DmaRule
                 CheckMdl(nt, adapter, use);
                 break;
             case DmaStep.Mapped when use.Length > 0:
-                adapter.Mapped.Add(PieceOf(nt, use));
+                adapter.Mapped.Add(PieceOf(nt, adapter, use));
                 break;
             case DmaStep.Flushed:
                 OnFlushed(nt, adapter, use);
                 break;
             case DmaStep.ListGiven:
-                adapter.Lists[use.Buffer] = PieceOf(nt, use);
+                adapter.Lists[use.Buffer] = PieceOf(nt, adapter, use);
                 break;
             case DmaStep.ListPut when adapter.Lists.Remove(use.Buffer, out Piece? put):
                 CheckEnd(nt, put, use.ToDevice, "PutScatterGatherList");
@@ -61,10 +62,11 @@ public sealed partial class DmaRule
     }
 
     // Only memory of the system's own: what a program does with its buffer meanwhile is its own affair.
-    static Piece PieceOf(NtKernel nt, DmaUse use)
+    static Piece PieceOf(NtKernel nt, Adapter adapter, DmaUse use)
     {
         uint length = Math.Min(use.Length, MostCompared);
-        bool compares = use.IsCopied && (use.Mdl.MdlFlags & MdlFlags.SourceIsNonpagedPool) != 0
+        bool compares = use.IsCopied && adapter.Mapped.Count + adapter.Lists.Count < MostCopies
+            && (use.Mdl.MdlFlags & MdlFlags.SourceIsNonpagedPool) != 0
             && nt.Memory.CanAccess(use.Current, length, Access.Read);
         return new Piece(use.Registers, use.Mdl.Address, use.Current, use.Length, use.ToDevice,
             compares ? nt.Memory.ReadBytes(use.Current, (int)length) : null);

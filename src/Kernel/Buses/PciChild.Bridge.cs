@@ -45,7 +45,8 @@ sealed partial class PciChild
         {
             (ulong bytes, ulong alignment) = _bridge.Room(kind);
             AddressRange? open = Forwards(kind) ? _bridge.Window(kind) : null;
-            bool isEnough = open is { } now && now.Bytes >= bytes;
+            // A requirement has no more than 32 bits for a length.
+            bool isEnough = open is { } now && now.Bytes >= bytes && now.Bytes <= uint.MaxValue;
             if (isEnough) bytes = open!.Value.Bytes;
             if (bytes == 0) continue;
             AddRanges(list, kind, kind == PciWindow.Prefetchable, TypeOf(kind), FlagsOf(kind), bytes, alignment,
@@ -72,15 +73,17 @@ sealed partial class PciChild
     }
 
     /// <summary>A bridge has numbers for its buses among what it was given.</summary>
-    bool MayForward(IReadOnlyList<Resource> resources) => _bridge is null
-        || resources.Any(r => r.Type == ResourceType.BusNumber && r.Start is > 0 and < 256);
+    bool MayForward(IReadOnlyList<Resource> resources) => _bridge is null || resources.Any(AreNumbers);
+
+    static bool AreNumbers(Resource resource) =>
+        resource.Type == ResourceType.BusNumber && resource.Start is > 0 and < 256;
 
     /// <summary>Opens the windows that were given, and closes the others.</summary>
     /// <returns>What the command register has to pass on.</returns>
     uint Forward(IReadOnlyList<Resource> resources)
     {
         if (_bridge is null) return 0;
-        Resource numbers = resources.First(r => r.Type == ResourceType.BusNumber);
+        Resource numbers = resources.First(AreNumbers);
         ulong last = Math.Min(numbers.Start + numbers.Length - 1, 255);
         _bridge.SetBuses(_bridge.BusNumber, (int)numbers.Start, (int)last);
         uint command = 0;

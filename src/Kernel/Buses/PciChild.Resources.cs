@@ -189,7 +189,7 @@ sealed partial class PciChild
         ulong where = _function.Read(capability + 4, 4);
         PciBar bar = _function.Bars.First(b => b.Index == (int)(where & 7));
         (ulong Address, ulong Data)[] all = [.. messages.SelectMany(m => Enumerable.Range(0, (int)m.Length).Select(
-            i => (MessageAddress(m.Processors), m.Vector + (ulong)i)))];
+            i => (MessageAddress(m.Processors), m.Vector + (ulong)i))).Take(_function.TableEntries)];
         _function.Write(capability + 2, 2, 0x4000);
         for (int i = 0; i < _function.TableEntries; i++)
         {

@@ -54,7 +54,7 @@ sealed class DmaAdapter(NtKernel nt, Va address, DmaReach reach, DmaMemory memor
     public DmaDomain? Domain { get; set; }
 
     /// <summary>Something is mapped for its device, or shared with it.</summary>
-    public bool IsInUse => _sets.Count > 0 || Buffers.Count > 0;
+    public bool IsInUse => _sets.Count > 0 || Grants.AreUsed;
 
     /// <summary>It has the channel now.</summary>
     public bool HasChannel => Queue.Holder is { } holder && ReferenceEquals(holder.Request.Adapter, this);

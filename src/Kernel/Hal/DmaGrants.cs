@@ -12,11 +12,27 @@ sealed class DmaGrants(Iommu iommu, object? chip)
 
     readonly List<Piece> _mapped = [];
 
+    /// <summary>Common buffers: where they begin, and their bytes.</summary>
+    readonly SortedDictionary<ulong, ulong> _shared = [];
+
     public object? Chip => chip;
 
-    public void Share(ulong address, ulong bytes) => iommu.Grant(chip, address, bytes);
+    public bool AreUsed => _shared.Count > 0 || _mapped.Count > 0;
 
-    public void Unshare(ulong address, ulong bytes) => iommu.Revoke(chip, address, bytes);
+    /// <summary>The last address of the highest common buffer; 0: there is none.</summary>
+    public ulong HighestShared => _shared.Count == 0 ? 0 : _shared.Max(s => s.Key + s.Value - 1);
+
+    public void Share(ulong address, ulong bytes)
+    {
+        _shared.Add(address, bytes);
+        iommu.Grant(chip, address, bytes);
+    }
+
+    public void Unshare(ulong address, ulong bytes)
+    {
+        _shared.Remove(address);
+        iommu.Revoke(chip, address, bytes);
+    }
 
     public void Map(Va registers, Va mdl, Va current, ulong address, uint length)
     {

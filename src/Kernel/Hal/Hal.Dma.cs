@@ -17,7 +17,7 @@ public readonly partial struct DmaAdapterObject
 /// routines.</summary>
 sealed partial class Hal
 {
-    const string NoIommu = "Slaves are those of an 8237.";
+    public const string Slaves = "Slaves are those of an 8237.";
     const uint AdapterTag = 0x4161_6D44, LastVersion = 3;       // 'DmaA'
     const ulong UsedAfterPut = 0x18, NullAdapter = 0x19;      // of DRIVER_VERIFIER_DMA_VIOLATION
     const int MostRegisters = 256, RoutinesBefore3 = 15, LastChannel = 7;
@@ -73,7 +73,7 @@ sealed partial class Hal
         return made;
     }
 
-    [Export(Support.Partial, NoIommu), IrqlRequiresMax(PASSIVE_LEVEL)]
+    [Export(Support.Partial, Slaves), IrqlRequiresMax(PASSIVE_LEVEL)]
     public Va HalGetAdapter(Va deviceDescription, Va numberOfMapRegisters) =>
         GetAdapter(DeviceObject.At(nt.Memory, Va.Null), deviceDescription, numberOfMapRegisters);
 

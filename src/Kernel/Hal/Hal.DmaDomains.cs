@@ -52,7 +52,7 @@ sealed partial class Hal
         return status => Later(() =>
         {
             // Whose adapter is gone may be gone himself.
-            if (_adapters.ContainsKey(adapter.Address))
+            if (_adapters.GetValueOrDefault(adapter.Address) == adapter)
                 nt.Routines.Call(routine, adapter.Address.Value, device.Value, context, (ulong)status);
         });
     }
@@ -81,11 +81,15 @@ sealed partial class Hal
         DmaDomain domain = adapter.Domain!;
         domain.Members.Remove(adapter);
         adapter.Domain = null;
-        if (adapter.Grants.Chip is { } chip) nt.Computer.Iommu.Leave(chip);
+        if (adapter.Grants.Chip is { } chip && !IsInUse(adapter)) nt.Computer.Iommu.Leave(chip);
         if (domain.Members.Count > 0) return;
         _domains.Remove(domain.Handle);
         nt.Mm.Pool.Free(domain.Handle);
     }
+
+    /// <summary>The device has something by this adapter, or by another one.</summary>
+    bool IsInUse(DmaAdapter adapter) => adapter.IsInUse || adapter.Grants.Chip is { } chip
+        && _adapters.Values.Any(a => a.Grants.Chip == chip && a.IsInUse);
 
     // Who is alone is in a domain of its own; a slave of an 8237 is in none.
     void GetDmaDomain(GuestCall call) =>
@@ -98,10 +102,10 @@ sealed partial class Hal
         NtStatus status = adapter.Channel is not null ? STATUS_NOT_SUPPORTED
             : domain is null ? STATUS_INVALID_PARAMETER
             : adapter.Domain == domain ? STATUS_SUCCESS
-            : adapter.IsInUse ? STATUS_INVALID_DEVICE_STATE
+            : IsInUse(adapter) ? STATUS_INVALID_DEVICE_STATE
             // What the domain has already must be within its reach.
-            : domain.Members.SelectMany(m => m.Buffers.Values).Any(
-                b => b.Physical + b.Bytes - 1 > adapter.Reach.Highest) ? STATUS_UNSUCCESSFUL : STATUS_SUCCESS;
+            : domain.Members.Any(m => m.Grants.HighestShared > adapter.Reach.Highest) ? STATUS_UNSUCCESSFUL
+            : STATUS_SUCCESS;
         if (status == STATUS_SUCCESS && adapter.Domain != domain)
         {
             if (adapter.Domain is not null) Leave(adapter);
@@ -114,7 +118,7 @@ sealed partial class Hal
     {
         DmaAdapter adapter = AdapterAt(call.Argument(0));
         NtStatus status = adapter.Channel is not null ? STATUS_NOT_SUPPORTED
-            : adapter.Domain is null || adapter.IsInUse ? STATUS_INVALID_DEVICE_STATE : STATUS_SUCCESS;
+            : adapter.Domain is null || IsInUse(adapter) ? STATUS_INVALID_DEVICE_STATE : STATUS_SUCCESS;
         if (status == STATUS_SUCCESS) Leave(adapter);
         call.Return(status.Value);
     }

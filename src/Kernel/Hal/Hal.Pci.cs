@@ -27,9 +27,9 @@ sealed partial class Hal
         for (uint done = 0; done < length;)
         {
             int size = Width(offset + done, length - done);
-            // Past the function itself: it may have been taken out meanwhile.
-            Span<byte> bytes = BitConverter.GetBytes(nt.Computer.Pci.Read(
-                function.BusNumber, function.Slot, (int)(offset + done), size));
+            // It may have been taken out meanwhile, or a bridge before it passes nothing on.
+            Span<byte> bytes = BitConverter.GetBytes(nt.Computer.Pci.Reaches(function)
+                ? (uint)function.Read((int)(offset + done), size) : uint.MaxValue);
             nt.Memory.Write(buffer + done, bytes[..size]);
             done += (uint)size;
         }
@@ -43,8 +43,8 @@ sealed partial class Hal
             int size = Width(offset + done, length - done);
             bytes.Clear();
             nt.Memory.Read(buffer + done, bytes[..size]);
-            nt.Computer.Pci.Write(function.BusNumber, function.Slot, (int)(offset + done), size,
-                BitConverter.ToUInt32(bytes));
+            if (nt.Computer.Pci.Reaches(function))
+                function.Write((int)(offset + done), size, BitConverter.ToUInt32(bytes));
             done += (uint)size;
         }
     }

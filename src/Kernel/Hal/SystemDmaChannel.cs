@@ -14,12 +14,16 @@ sealed class SystemDmaChannel
     static readonly ushort[] s_page = [0x87, 0x83, 0x81, 0x82, 0x8F, 0x8B, 0x89, 0x8A];
 
     readonly Computer _computer;
-    bool _repeats;
+    bool _repeats, _isDone = true;
 
     public SystemDmaChannel(Computer computer, int number, DmaQueue queue)
     {
         (_computer, Number, Queue) = (computer, number, queue);
-        computer.Dma[number].TerminalCount += () => Tell(DmaCompletion.DmaComplete);
+        computer.Dma[number].TerminalCount += () =>
+        {
+            _isDone = true;
+            Tell(DmaCompletion.DmaComplete);
+        };
     }
 
     public int Number { get; }
@@ -47,7 +51,7 @@ sealed class SystemDmaChannel
     /// <summary>Sets the channel up and lets it answer the device's requests.</summary>
     public void Program(ulong address, uint bytes, bool toDevice, bool onDemand, bool autoInitialize)
     {
-        _repeats = autoInitialize;
+        (_repeats, _isDone) = (autoInitialize, false);
         Mask();
         var units = (ushort)(bytes / Width - 1);
         var first = (ushort)(address / Width);
@@ -77,7 +81,9 @@ sealed class SystemDmaChannel
         Write(12, 0);
         ushort port = PortOf(Number % PerController * 2 + 1);
         uint low = _computer.Ports.Read(port, 1) & 0xFF, high = _computer.Ports.Read(port, 1) & 0xFF;
-        return ((high << 8 | low) + 1 & 0xFFFF) * Width;
+        uint units = (high << 8 | low) + 1;
+        // After the last one the counter is where that of the longest transfer begins.
+        return (units > ushort.MaxValue && _isDone ? 0 : units) * Width;
     }
 
     ushort PortOf(int register) => (ushort)(Number < PerController ? register : 0xC0 + register * 2);

@@ -10,7 +10,7 @@ sealed partial class Io
     const uint NotifyTag = 0x794E_6F49;
 
     /// <summary>An adapter for a device as it describes itself, or null.</summary>
-    [Export(Support.Partial, "Slaves are those of an 8237; there is no IOMMU.")]
+    [Export(Support.Partial, Hal.Slaves)]
     [IrqlRequiresMax(PASSIVE_LEVEL)]
     public Va IoGetDmaAdapter(DeviceObject physicalDeviceObject, Va deviceDescription, Va numberOfMapRegisters) =>
         nt.Hal.GetAdapter(physicalDeviceObject, deviceDescription, numberOfMapRegisters);

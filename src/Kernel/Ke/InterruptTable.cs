@@ -14,6 +14,9 @@ sealed class InterruptTable
     public const int Lines = 9 * 16;
     const int FirstVector = 0x30, StormLimit = 1000, PassivePriority = 31;
 
+    /// <summary>Lines from here on have their vectors in the half of an IRQL from which messages get theirs.</summary>
+    const int FirstInMessages = 9 * 8;
+
     readonly NtKernel _nt;
     readonly InterruptController _controller;
     readonly Dictionary<uint, List<KInterrupt>> _chains = [];
@@ -54,8 +57,9 @@ sealed class InterruptTable
         if (!_chains.TryGetValue(interrupt.Vector, out List<KInterrupt>? chain))
             _chains.Add(interrupt.Vector, chain = []);
         bool isLatched = trigger == InterruptTrigger.Edge;
-        // Each processor has vectors of its own.
-        if (chain.FindIndex(i => (i.Processors & processors) != 0) is >= 0 and var at && (!shares
+        // Each processor has vectors of its own, but a line that no message can be is the same for all of them.
+        bool isLine = LineOf(interrupt.Vector) is < FirstInMessages;
+        if (chain.FindIndex(i => isLine || (i.Processors & processors) != 0) is >= 0 and var at && (!shares
             || !chain[at].IsShared || chain[at].IsLatched != isLatched
             || chain[at].IsPassive != interrupt.IsPassive)) return false;
         KInterrupt connected = interrupt;

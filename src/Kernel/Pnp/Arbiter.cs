@@ -132,7 +132,9 @@ sealed class Arbiter(Machine.Computer computer)
         if (wanted.Type == DevicePrivate)
             return new Resource(DevicePrivate, 0, 1, wanted.Share, wanted.Flags) { Private = wanted.Private };
         if (wanted.IsMessage) return PlaceMessages(wanted, message, conflict);
-        if (wanted.Length == 0 || wanted.Maximum < wanted.Minimum) return null;
+        // No line lies beyond the last one, whatever is wanted.
+        ulong maximum = wanted.Type == Interrupt ? Math.Min(wanted.Maximum, InterruptTable.Lines - 1) : wanted.Maximum;
+        if (wanted.Length == 0 || maximum < wanted.Minimum) return null;
         ulong start = wanted.IsFixed ? wanted.Minimum : wanted.Type switch
         {
             ResourceType.Memory or MemoryLarge => Math.Max(wanted.Minimum, MemoryEnd),
@@ -143,7 +145,7 @@ sealed class Arbiter(Machine.Computer computer)
         {
             start = Align(start, wanted.Alignment);
             ulong last = start + (wanted.Length - 1);
-            if (last < start || last > wanted.Maximum) return null;
+            if (last < start || last > maximum) return null;
             var place = new Resource(wanted.Type, start, wanted.Length, wanted.Share, wanted.Flags)
             {
                 Processors = wanted.Type == Interrupt ? wanted.Policy.Lines(computer.Processors.Count) : 0,
@@ -161,8 +163,7 @@ sealed class Arbiter(Machine.Computer computer)
     {
         foreach (Resource reserved in s_reserved)
             if (place.Conflicts(reserved)) return reserved;
-        if (computer.Pci.Known.Count > 0 && place.Conflicts(s_ecam)) return s_ecam;
-        return place.Type == Interrupt && place.Start >= InterruptTable.Lines ? place : null;
+        return computer.Pci.Known.Count > 0 && place.Conflicts(s_ecam) ? s_ecam : null;
     }
 
     static ulong Align(ulong value, ulong alignment)

@@ -132,7 +132,10 @@ sealed partial class Pnp
     void StartDevice(DeviceNode node)
     {
         FilterRequirements(node);
-        if (!AssignResources(node))
+        bool isAssigned = AssignResources(node);
+        // Who moved to make room may have taken it along.
+        if (node.State != DriversAdded) return;
+        if (!isAssigned)
         {
             Fail(node, DeviceProblem.NormalConflict, STATUS_CONFLICTING_ADDRESSES);
             return;

@@ -48,6 +48,8 @@ sealed partial class Pnp
             QueryRequirements(bridge);
             if (Arbiter.Find(bridge, s_nobody)?.SequenceEqual(bridge.Resources) != false) continue;
             Rebalance(bridge);
+            // A bridge that does not start again loses what is behind it.
+            if (node.State != DriversAdded) return false;
             FilterRequirements(node);
             if (Arbiter.Find(node, s_nobody) is not { } found) return false;
             Give(node, found);

@@ -22,9 +22,13 @@ public sealed class DeviceSpace
     public void Overlay(ulong first, ulong bytes, IMmioDevice device, ulong offset = 0) =>
         _ranges.Add((first, bytes, device, offset));
 
-    /// <summary>Nobody has any of the addresses.</summary>
-    public bool IsFree(ulong first, ulong bytes) =>
-        !_ranges.Exists(r => first - r.First < r.Bytes || r.First - first < bytes);
+    /// <summary>A range that some of the addresses belong to; null: nobody has any of them.</summary>
+    public AddressRange? FindTaken(ulong first, ulong bytes)
+    {
+        foreach ((ulong other, ulong size, _, _) in _ranges)
+            if (first - other < size || other - first < bytes) return new AddressRange(other, size);
+        return null;
+    }
 
     /// <summary>Takes one range from a device.</summary>
     public void Remove(ulong first, IMmioDevice device)

@@ -10,6 +10,9 @@ public sealed class Iommu : IChipState
     /// <summary>The domains of the devices, numbered from 1 on.</summary>
     readonly Dictionary<object, int> _domains = [];
 
+    /// <summary>The devices, in the order in which they became known.</summary>
+    readonly List<object> _devices = [];
+
     /// <summary>How often a page was granted to a domain; 0 as domain: to all of them.</summary>
     readonly SortedDictionary<(int Domain, ulong Page), int> _granted = [];
     int _lastDomain;
@@ -33,7 +36,9 @@ public sealed class Iommu : IChipState
     {
         if (length == 0) return;
         int number = DomainOf(device);
-        for (ulong page = address >> PageShift; page <= address + (length - 1) >> PageShift; page++)
+        // Beyond memory there is nothing to grant.
+        ulong last = ulong.Min(address + (length - 1) >> PageShift, PhysicalMemory.EndFrame - 1);
+        for (ulong page = address >> PageShift; page <= last; page++)
         {
             int count = _granted.GetValueOrDefault((number, page)) + by;
             if (count > 0) _granted[(number, page)] = count;
@@ -44,23 +49,30 @@ public sealed class Iommu : IChipState
     int DomainOf(object? device)
     {
         if (device is null) return 0;
-        if (!_domains.TryGetValue(device, out int domain)) _domains.Add(device, domain = ++_lastDomain);
+        if (!_domains.TryGetValue(device, out int domain)) Put(device, domain = ++_lastDomain);
         return domain;
+    }
+
+    void Put(object device, int domain)
+    {
+        if (_domains.TryAdd(device, domain)) _devices.Add(device);
+        else _domains[device] = domain;
     }
 
     /// <summary>What is granted to one device is from now on granted to the other. Nothing is granted to the first
     /// now.</summary>
-    public void Join(object device, object other) => _domains[device] = DomainOf(other);
+    public void Join(object device, object other) => Put(device, DomainOf(other));
 
     /// <summary>The device is by itself again. Nothing is granted to it now.</summary>
-    public void Leave(object device) => _domains[device] = ++_lastDomain;
+    public void Leave(object device) => Put(device, ++_lastDomain);
 
     /// <returns>Whether the device may; else it has been told.</returns>
     internal bool Allows(object device, ulong address, int length, bool isWrite)
     {
         if (!IsOn || length == 0) return true;
         int number = DomainOf(device);
-        for (ulong page = address >> PageShift; page <= address + (ulong)(length - 1) >> PageShift; page++)
+        ulong last = ulong.Min(address + (ulong)(length - 1) >> PageShift, PhysicalMemory.EndFrame - 1);
+        for (ulong page = address >> PageShift; page <= last; page++)
         {
             if (_granted.ContainsKey((number, page)) || _granted.ContainsKey((0, page))) continue;
             Refused?.Invoke(device, ulong.Max(address, page << PageShift), isWrite);
@@ -72,8 +84,14 @@ public sealed class Iommu : IChipState
     public void Exchange(ChipState state)
     {
         List<(int, ulong, int)> granted = [.. _granted.Select(g => (g.Key.Domain, g.Key.Page, g.Value))];
+        List<int> domains = [.. _devices.Select(d => _domains[d])];
         state.Items(granted);
+        state.Items(domains);
+        state.Value(ref _lastDomain);
         if (!state.IsRestoring) return;
+        // Devices that became known since then are by themselves.
+        for (int i = 0; i < _devices.Count; i++)
+            _domains[_devices[i]] = i < domains.Count ? domains[i] : ++_lastDomain;
         _granted.Clear();
         foreach ((int domain, ulong page, int count) in granted) _granted[(domain, page)] = count;
     }

@@ -115,15 +115,16 @@ public sealed class PciBridge : PciFunction
         if (!IsAwake || IsResetting || (Command & (isPort ? PortsEnable : MemoryEnable)) == 0) return [];
         PciWindow[] kinds = isPort ? [PciWindow.Ports] : [PciWindow.Memory, PciWindow.Prefetchable];
         IEnumerable<AddressRange> parts = kinds.Select(k => Window(k)).OfType<AddressRange>()
-            .Select(w => Common(w, range)).Where(r => r.Bytes > 0);
+            .Select(w => Common(w, range)).OfType<AddressRange>();
         return [.. Behind is null ? parts : parts.SelectMany(p => Behind.Passes(p, isPort))];
     }
 
-    static AddressRange Common(AddressRange one, AddressRange other)
+    static AddressRange? Common(AddressRange one, AddressRange other)
     {
         ulong first = ulong.Max(one.First, other.First);
-        ulong end = ulong.Min(one.First + one.Bytes, other.First + other.Bytes);
-        return end > first ? new AddressRange(first, end - first) : default;
+        // Behind the last byte there may be none.
+        ulong last = ulong.Min(one.First + (one.Bytes - 1), other.First + (other.Bytes - 1));
+        return last >= first ? new AddressRange(first, last - first + 1) : null;
     }
 
     public override void Write(int offset, int size, ulong value)

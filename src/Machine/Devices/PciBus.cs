@@ -76,6 +76,10 @@ public sealed class PciBus : IChipState
     /// <summary>The function that answers a configuration cycle.</summary>
     public PciFunction? Find(int bus, PciSlot slot) => SeatsOn(bus)?.GetValueOrDefault(slot.Number);
 
+    /// <summary>Configuration cycles get to a function: it is plugged in, and all bridges before it pass them
+    /// on.</summary>
+    public bool Reaches(PciFunction function) => Find(function.BusNumber, function.Slot) == function;
+
     /// <summary>A bridge has the number, and cycles for it get there.</summary>
     public bool HasBus(int number) => SeatsOn(number) is not null;
 

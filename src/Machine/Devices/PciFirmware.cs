@@ -79,28 +79,34 @@ sealed class PciFirmware(PciBus bus, Computer computer)
 
     ulong? Find(PciFunction function, PciWindow kind, ulong bytes, ulong alignment, AddressRange window)
     {
-        ulong first = window.First + alignment - 1 & ~(alignment - 1), end = window.First + window.Bytes;
-        // A fixed device may be in the way, or what was given before.
-        while (first < end && bytes <= end - first && !IsFree(function, kind == PciWindow.Ports, first, bytes))
-            first += alignment;
-        return first >= end || bytes > end - first ? null : first;
+        ulong first = window.First, last = window.First + (window.Bytes - 1);
+        while (true)
+        {
+            ulong place = first + (alignment - 1) & ~(alignment - 1);
+            if (place < first || place > last || bytes - 1 > last - place) return null;
+            if (InTheWay(function, kind == PciWindow.Ports, place, bytes) is not { } other) return place;
+            first = other.First + other.Bytes;
+            if (first <= place) return null;
+        }
     }
 
-    bool IsFree(PciFunction wanting, bool isPort, ulong first, ulong bytes)
+    // A fixed device, or what was given before.
+    AddressRange? InTheWay(PciFunction wanting, bool isPort, ulong first, ulong bytes)
     {
         DeviceSpace space = isPort ? computer.Ports.Devices : computer.Registers.Devices;
-        if (!space.IsFree(first, bytes)) return false;
+        if (space.FindTaken(first, bytes) is { } taken) return taken;
         foreach (PciFunction function in wanting.Behind?.Functions ?? bus.Functions)
-        {
-            foreach (PciBar bar in function.Bars)
-                if (bar.IsPort == isPort && bar.Address != 0 && Meet(bar.Address, bar.Bytes)) return false;
-            if (function is not PciBridge bridge) continue;
-            foreach (PciWindow kind in Enum.GetValues<PciWindow>())
-                if (kind == PciWindow.Ports == isPort && bridge.Window(kind) is { } other
-                    && Meet(other.First, other.Bytes)) return false;
-        }
-        return true;
+            foreach (AddressRange range in RangesOf(function, isPort))
+                if (first - range.First < range.Bytes || range.First - first < bytes) return range;
+        return null;
+    }
 
-        bool Meet(ulong other, ulong size) => first - other < size || other - first < bytes;
+    static IEnumerable<AddressRange> RangesOf(PciFunction function, bool isPort)
+    {
+        foreach (PciBar bar in function.Bars)
+            if (bar.IsPort == isPort && bar.Address != 0) yield return new AddressRange(bar.Address, bar.Bytes);
+        if (function is not PciBridge bridge) yield break;
+        foreach (PciWindow kind in Enum.GetValues<PciWindow>())
+            if (kind == PciWindow.Ports == isPort && bridge.Window(kind) is { } window) yield return window;
     }
 }

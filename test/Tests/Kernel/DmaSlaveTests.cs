@@ -227,4 +227,21 @@ public sealed class DmaSlaveTests
         Assert.Equal(3, told.Count);
         Assert.Empty(m.Findings);
     }
+
+    [Theory, InlineData(1, 0x1_0000u), InlineData(6, 0x2_0000u)]
+    public void Of_the_longest_transfer_all_is_left_before_it_begins(int channel, uint bytes)
+    {
+        using TestMachine m = Boot(channel, out _);
+        var driver = new AdapterDriver();
+        m.Load(driver);
+        Assert.True(driver.Open((0x10, (uint)channel), (0x18, channel < 4 ? 0u : 1), (0x20, bytes)));
+        (Mdl mdl, Va buffer) = Buffer(m, bytes);
+        Assert.Equal(0u, mdl.ByteOffset);
+        byte[] before = m.Nt.Memory.ReadBytes(buffer, (int)bytes);
+        driver.Status(AllocateChannel, driver.Device.Value, bytes >> 12, driver.Executes.Value, 0);
+        Assert.Equal(bytes, driver.MapTransfer(mdl, driver.Given[0], buffer, bytes, toDevice: false).Length);
+        Assert.Equal(bytes, driver.Operate(ReadCounter));
+        driver.Operate(Flush, mdl.Address.Value, driver.Given[0].Value, buffer.Value, bytes, 0);
+        Assert.Equal(before, m.Nt.Memory.ReadBytes(buffer, (int)bytes));
+    }
 }

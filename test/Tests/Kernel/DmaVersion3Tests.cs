@@ -288,4 +288,51 @@ public sealed class DmaVersion3Tests
         driver.Operate(FreeObject, 2);
         Assert.Single(second.Given);
     }
+
+    [Fact]
+    public void Who_has_a_vector_of_buffers_stays_in_its_domain_and_nobody_comes_who_does_not_reach_it()
+    {
+        using var m = new TestMachine();
+        AdapterDriver wide = Load(m), other = Load(m), narrow = Load(m, bits: 24);
+        Va result = m.Block(8);
+        ulong domain = wide.Operate(Domain);
+        Assert.Equal(STATUS_SUCCESS, wide.Status(Vector, 0x100_0000, ulong.MaxValue, 1, 0, 0, 2, 0x1000, result.Value));
+        Assert.Equal(STATUS_INVALID_DEVICE_STATE, wide.Status(Leave));
+        Assert.Equal(STATUS_INVALID_DEVICE_STATE, wide.Status(Join, other.Operate(Domain)));
+        Assert.Equal(STATUS_UNSUCCESSFUL, narrow.Status(Join, domain));
+        wide.Operate(FreeVector, m.Nt.Memory.Read<ulong>(result));
+        Assert.Equal(STATUS_SUCCESS, narrow.Status(Join, domain));
+        Assert.Equal(STATUS_SUCCESS, wide.Status(Leave));
+    }
+
+    [Fact]
+    public void What_one_adapter_shares_with_a_device_stays_when_another_one_of_it_is_put()
+    {
+        using var m = new TestMachine(new KernelOptions
+        {
+            Board = computer => Board.Parse("""
+                { "iommu": true, "devices": [ { "chip": "edu", "pci": { "slot": 3, "id": "1234:11E8" } } ] }
+                """).Attach(computer),
+        });
+        m.Nt.User.Devices.Start();
+        DeviceObject device = m.Nt.User.Devices.Find(@"PCI\VEN_1234&DEV_11E8")!.PhysicalDevice;
+        PciFunction chip = m.Nt.Computer.Pci.Known[0];
+        chip.Write(PciFunction.CommandOffset, 2, PciFunction.MasterEnable);
+        AdapterDriver one = new(), two = new();
+        foreach (AdapterDriver driver in (AdapterDriver[])[one, two])
+        {
+            m.Load(driver);
+            Assert.True(driver.OpenFor(device, (0, 3), (4, 0x101), (0x20, 0x8000), (0x28, 64)));
+        }
+        Va address = m.Block(8);
+        ulong buffer = two.Operate(0x10, 0x1000, address.Value, 1);
+        ulong physical = m.Nt.Memory.Read<ulong>(address);
+        Assert.True(chip.TryWritePhysical(physical, [1]));
+        Assert.NotEqual(0ul, one.Operate(Domain));
+        Assert.Equal(STATUS_INVALID_DEVICE_STATE, one.Status(Leave));
+        one.Operate(8);
+        Assert.True(chip.TryWritePhysical(physical, [2]));
+        two.Operate(0x18, 0x1000, physical, buffer, 1);
+        Assert.False(chip.TryWritePhysical(physical, [3]));
+    }
 }

@@ -255,4 +255,18 @@ public sealed class InterruptTests
         m.Nt.Ke.Interrupt();
         Assert.Equal(2, count);
     }
+
+    [Fact]
+    public void A_line_that_is_not_shared_is_one_drivers_on_all_processors()
+    {
+        using var m = new TestMachine(new KernelOptions { Processors = 2 });
+        Va made = m.Block(8), routine = m.Routine(_ => 0);
+        uint vector = InterruptTable.VectorOf(5);
+        NtStatus Connect(ulong processors, bool isLatched) => m.Nt.IoConnectInterrupt(made, routine, Va.Null, Va.Null,
+            vector, (Irql)(vector >> 4), (Irql)(vector >> 4), isLatched ? 1u : 0, isLatched, processors, false);
+        Assert.Equal(STATUS_SUCCESS, Connect(1, false));
+        Assert.Equal(STATUS_INVALID_PARAMETER, Connect(2, false));
+        Assert.Equal(STATUS_INVALID_PARAMETER, Connect(2, true));
+        Assert.Equal(InterruptTrigger.Level, m.Nt.Computer.Interrupts.Line(5).Trigger);
+    }
 }

@@ -94,4 +94,15 @@ public sealed class LegacyResourceTests
         Assert.Equal((STATUS_SUCCESS, 1), Report(m, two, device, true, Ports(0x304, 8)));
         Assert.Equal((STATUS_CONFLICTING_ADDRESSES, 1), Report(m, three, m.NoDevice(), false, Ports(0x308, 4)));
     }
+
+    [Fact]
+    public void Lines_are_not_looked_for_beyond_the_last_one()
+    {
+        using var m = new TestMachine();
+        DriverObject driver = m.Driver("one");
+        DeviceObject first = m.Device(driver, "");
+        const string beyond = "line 143-4294967295";
+        Assert.Equal(143ul, Assert.Single(Assign(m, driver, first, beyond).Given).Start);
+        Assert.Equal(STATUS_CONFLICTING_ADDRESSES, Assign(m, driver, m.Device(driver, ""), beyond).Status);
+    }
 }

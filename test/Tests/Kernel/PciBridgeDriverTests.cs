@@ -309,4 +309,76 @@ public sealed class PciBridgeDriverTests
         Assert.Equal(["wdm 05", "wdm 04", "wdm 00"],
             seen.Where(s => s[^2..] is "05" or "04" or "00"));
     }
+
+    [Fact]
+    public void A_device_without_a_bus_number_is_not_taken_for_one_on_the_first_bus()
+    {
+        using TestMachine m = Boot();
+        PciFunction deep = Named(m, "deep"), other = Named(m, "empty");
+        Assert.Equal(deep.Slot, other.Slot);
+        Va buffer = m.Block(4);
+        m.Nt.Hal.ReadConfiguration(deep, buffer, 0, 4);
+        Assert.Equal(0x0003_1234u, m.U32(buffer));
+        // A reset of the bus before the inner bridge takes its numbers.
+        Named(m, "port").Write(PciBridge.ControlOffset, 2, PciBridge.SecondaryReset);
+        Named(m, "port").Write(PciBridge.ControlOffset, 2, 0);
+        Assert.Equal(0, deep.BusNumber);
+        m.Nt.Hal.ReadConfiguration(deep, buffer, 0, 4);
+        Assert.Equal(uint.MaxValue, m.U32(buffer));
+        m.Nt.Memory.Write(buffer, 0x55u);
+        m.Nt.Hal.WriteConfiguration(deep, buffer, 0x3C, 1);
+        Assert.NotEqual(0x55ul, other.Read(0x3C, 1));
+    }
+
+    [Fact]
+    public void A_device_for_which_a_bridge_moves_and_does_not_start_again_is_gone_with_it()
+    {
+        using TestMachine m = Boot();
+        DeviceNode bridge = Find(m, Empty);
+        var filter = new WdmDriver { Name = "filter", IsFilter = true };
+        m.Nt.Loader.Load(filter.Name, filter);
+        m.Nt.Cm.Create($@"\Registry\Machine\System\CurrentControlSet\Enum\{bridge.InstancePath}")
+            .Set("UpperFilters", RegistryValue.MultiString(["filter"]));
+        Assert.Equal(STATUS_SUCCESS, m.Nt.User.Devices.SetDriver(bridge, "pci"));
+        var function = new PciFunction(new PciSlot(4, 0), new PciIdentity(0x1234, 0x7777))
+        {
+            Behind = (PciBridge)Named(m, "empty"),
+        };
+        function.AddBar(0x1000, Named(m, "near").Bars[0].Registers);
+        m.Nt.Computer.Pci.Plug(function);
+        m.Nt.User.RunUntilIdle();
+        DeviceNode node = Find(m, @"PCI\VEN_1234&DEV_7777");
+        var seen = new List<string>();
+        m.Nt.Loader.Load("wdm", new WdmDriver { Seen = seen });
+        filter.Fails = (IRP_MN_START_DEVICE, STATUS_UNSUCCESSFUL);
+        Assert.False(m.Nt.User.Devices.SetDriver(node, "wdm").IsSuccess);
+        Assert.Equal((DeviceProblem.FailedStart, DeviceNodeState.Deleted), (bridge.Problem, node.State));
+        Assert.Equal(["wdm 17", "wdm 02"], seen.TakeLast(2));
+        Assert.Empty(m.Findings);
+    }
+
+    static PciChild ChildOf(PciFunction function) => new(function, _ => default);
+
+    [Fact]
+    public void Of_several_bus_numbers_a_bridge_takes_those_that_can_be()
+    {
+        using TestMachine m = Boot();
+        var bridge = (PciBridge)Named(m, "empty");
+        Assert.Equal(STATUS_SUCCESS, ChildOf(bridge).Start(
+            [new Resource(ResourceType.BusNumber, 300, 1), new Resource(ResourceType.BusNumber, 5, 2)]));
+        Assert.Equal((5, 6), (bridge.Secondary, bridge.Subordinate));
+    }
+
+    [Fact]
+    public void A_window_that_no_requirement_can_name_is_wanted_as_large_as_needed()
+    {
+        using TestMachine m = Boot();
+        var bridge = (PciBridge)Named(m, "port");
+        var function = new PciFunction(new PciSlot(7, 0), new PciIdentity(0x1234, 0x7777)) { Behind = bridge };
+        function.AddBar(0x1000, Named(m, "near").Bars[0].Registers, is64: true, isPrefetchable: true);
+        m.Nt.Computer.Pci.Keep(function);
+        bridge.SetWindow(PciWindow.Prefetchable, new AddressRange(PciBus.HighMemoryWindow.First, 1UL << 32));
+        Assert.Equal([0x10_0000u], ChildOf(bridge).Want(default)[0]
+            .Where(w => w.Type == ResourceType.Memory && (w.Flags & 4) != 0).Select(w => w.First).Distinct());
+    }
 }

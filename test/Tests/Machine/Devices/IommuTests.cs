@@ -120,4 +120,28 @@ public sealed class IommuTests
             Assert.Equal(3ul, Fault());
         }
     }
+
+    [Fact]
+    public void A_snapshot_has_the_domains_of_the_devices()
+    {
+        using var computer = new Computer(1, new CodeCache()) { Clock = new FakeClock() };
+        Iommu iommu = computer.Iommu;
+        iommu.IsOn = true;
+        iommu.Grant(s_one, Frame, Page);
+        ComputerSnapshot before = computer.Snapshot();
+        iommu.Join(s_other, s_one);
+        iommu.Leave(s_one);
+        computer.Restore(before);
+        Assert.Equal((true, false), (May(iommu, s_one, Frame), May(iommu, s_other, Frame)));
+    }
+
+    [Fact]
+    public void What_is_no_memory_it_neither_grants_nor_keeps_anybody_from()
+    {
+        (Iommu iommu, List<string> refused) = New();
+        iommu.Grant(s_one, 1UL << 40, 1UL << 24);
+        Assert.Equal(0, iommu.Granted);
+        Assert.True(May(iommu, s_other, 1UL << 40));
+        Assert.Empty(refused);
+    }
 }

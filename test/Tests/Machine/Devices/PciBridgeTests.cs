@@ -293,4 +293,47 @@ public sealed class PciBridgeTests
         "devices[0].pci.subsystem: a bridge has none")]
     public void A_mistake_is_told_with_its_place(string device, string message) => Assert.StartsWith(message,
         Assert.Throws<BoardException>(() => Board.Parse($$"""{ "devices": [ {{device}} ] }""")).Message);
+
+    static PciFunction Behind(Computer computer, PciBridge? bridge, int slot, ulong bytes)
+    {
+        var function = new PciFunction(new PciSlot(slot, 0), new PciIdentity(1, 3)) { Behind = bridge };
+        function.AddBar(bytes, new Echo(), is64: true, isPrefetchable: true);
+        computer.Pci.Plug(function);
+        return function;
+    }
+
+    static PciBridge Bridge(Computer computer, PciBridge? behind, AddressRange window)
+    {
+        var bridge = new PciBridge(new PciSlot(4, 0), new PciIdentity(1, 2, 0x060400)) { Behind = behind };
+        computer.Pci.Plug(bridge);
+        bridge.SetWindow(PciWindow.Prefetchable, window);
+        bridge.Write(4, 2, 2);
+        return bridge;
+    }
+
+    [Fact]
+    public void The_last_window_of_all_passes_its_last_byte()
+    {
+        using Computer computer = Boot("");
+        PciBridge bridge = Bridge(computer, null, new AddressRange(ulong.MaxValue - 0xF_FFFF, 0x10_0000));
+        PciFunction function = Behind(computer, bridge, 0, 0x1000);
+        function.Write(0x10, 8, ulong.MaxValue - 0xFFF);
+        function.Write(4, 2, 2);
+        Assert.Equal(0xFFCu, (uint)computer.Registers.Read(ulong.MaxValue - 3, 4));
+    }
+
+    [Fact]
+    public void What_is_in_the_way_is_passed_at_one_step_however_large_it_is()
+    {
+        const ulong start = 1UL << 40;
+        using Computer computer = Boot("");
+        PciBridge outer = Bridge(computer, null, new AddressRange(start, 1UL << 62));
+        PciBridge inner = Bridge(computer, outer, new AddressRange(start, 1UL << 61));
+        PciFunction function = Behind(computer, outer, 0, 0x1000);
+        Assert.True(computer.Pci.Configure(function));
+        Assert.Equal(start + (1UL << 61), function.Bars[0].Address);
+        inner.SetWindow(PciWindow.Prefetchable, outer.Window(PciWindow.Prefetchable));
+        function.Write(0x10, 8, 0);
+        Assert.False(computer.Pci.Configure(function));
+    }
 }

@@ -88,6 +88,16 @@ public sealed class DeviceTree
     public NtStatus Send(DeviceNode device, byte minor, uint detail = 0) =>
         Do(() => _nt.Pnp.Step(device, minor, detail));
 
+    /// <summary>A request that no driver knows: the minor function FF. Each passes it down as it came.</summary>
+    /// <param name="major">IRP_MJ_PNP, IRP_MJ_SYSTEM_CONTROL.</param>
+    /// <returns>What came back: STATUS_NOT_SUPPORTED, unless a driver has changed that.</returns>
+    public NtStatus SendUnknown(DeviceNode device, IrpMajor major)
+    {
+        const byte unknown = 0xFF;
+        return Do(() => _nt.Io.SendToStack(device.PhysicalDevice, STATUS_NOT_SUPPORTED, location =>
+            (location.MajorFunction, location.MinorFunction) = (major, unknown)).Status);
+    }
+
     /// <summary>Links of the enabled interfaces of a class, to be opened.</summary>
     public IReadOnlyList<string> Interfaces(Guid interfaceClass) =>
         [.. _nt.Pnp.EnabledInterfaces(interfaceClass).Select(i => i.Link)];

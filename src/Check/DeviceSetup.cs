@@ -51,6 +51,21 @@ static class DeviceSetup
         });
     }
 
+    /// <summary>Says that nothing runs any more and a device still interrupts. Of a line that would be a
+    /// storm.</summary>
+    public static void ReportInterrupt(DriverSession session, DeviceNode device)
+    {
+        if (!session.Nt.User.Devices.KeepsInterrupt(device)) return;
+        session.Reporter.Findings.Add(new Finding("Device", Severity.Warning,
+            $"{device} still asserts its interrupt when its driver has nothing to do any more: it was not acknowledged, "
+            + "so the device sends no other message.")
+        {
+            Driver = session.Driver!.Image.ModuleName,
+            During = session.Reporter.During,
+            Seed = session.Reporter.Seed,
+        });
+    }
+
     static string Why(DeviceNode device) => device.Problem switch
     {
         DeviceProblem.FailedAdd => $"AddDevice for {device} returned {device.ProblemStatus}.",

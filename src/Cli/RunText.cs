@@ -18,7 +18,7 @@ static class RunText
         foreach (MissingImport missing in driver?.MissingImports ?? [])
             console.MarkupLineInterpolated(
                 $"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
-        if (outcome.Irps is { } irps) IrpText.Write(console, irps);
+        if (outcome.Irps is { } irps) IrpText.Write(console, irps, outcome.Session.Nt.SystemDrivers);
         foreach (string line in outcome.Calls?.Lines ?? []) console.WriteLine(line.Clean());
         if (driver is not null && driver.EntryStatus != Status.STATUS_PENDING)
             console.MarkupLineInterpolated($"[bold]DriverEntry[/] {driver.EntryStatus}");

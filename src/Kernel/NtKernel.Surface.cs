@@ -37,6 +37,10 @@ public sealed partial class NtKernel
         [.. Io.Devices(driver.Object).Select(d => new DeviceInfo(
             d.Address, NameOf(d), d.DeviceType, d.Characteristics, d.Flags, d.StackSize)).Reverse()];
 
+    /// <summary>Names of the drivers that are a part of the system: the buses'.</summary>
+    public IReadOnlyCollection<string> SystemDrivers =>
+        [.. Loader.Images.Where(i => i.Managed?.Assembly == typeof(NtKernel).Assembly).Select(i => i.ModuleName)];
+
     /// <summary>A device's path in the namespace; empty if it has none.</summary>
     public string NameOf(DeviceObject device) =>
         Ob.Find(device.Address) is { Parent: not null } named ? named.Path : "";

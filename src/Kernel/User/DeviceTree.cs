@@ -1,3 +1,4 @@
+using Ringdown.Machine;
 using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
@@ -97,6 +98,11 @@ public sealed class DeviceTree
         return Do(() => _nt.Io.SendToStack(device.PhysicalDevice, STATUS_NOT_SUPPORTED, location =>
             (location.MajorFunction, location.MinorFunction) = (major, unknown)).Status);
     }
+
+    /// <summary>Its chip still asserts the interrupt for which it sends messages: no other message comes before it is
+    /// taken back.</summary>
+    public bool KeepsInterrupt(DeviceNode device) =>
+        Buses.FindChip(_nt.Computer, device) is PciFunction { UsesMessages: true, Wire.IsAsserted: true };
 
     /// <summary>Links of the enabled interfaces of a class, to be opened.</summary>
     public IReadOnlyList<string> Interfaces(Guid interfaceClass) =>

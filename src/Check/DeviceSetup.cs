@@ -57,8 +57,8 @@ static class DeviceSetup
     {
         if (!session.Nt.User.Devices.KeepsInterrupt(device)) return;
         session.Reporter.Findings.Add(new Finding("Device", Severity.Warning,
-            $"{device} still asserts its interrupt when its driver has nothing to do any more: it was not acknowledged, "
-            + "so the device sends no other message.")
+            $"{device} still asserts its interrupt when its driver has nothing to do any more: it was not "
+            + "acknowledged, so the device sends no other message.")
         {
             Driver = session.Driver!.Image.ModuleName,
             During = session.Reporter.During,

@@ -66,7 +66,8 @@ static class IrpText
     {
         string head = $" #{life.Number} {life.Request} to {life.Device.Clean()}";
         return life.End is not { } end ? $"{head}, still in flight"
-            : life.Status is { } status ? $"{head}, {Time(end - life.Begin)}, {status}, information {Number(life.Information)}"
+            : life.Status is { } status
+            ? $"{head}, {Time(end - life.Begin)}, {status}, information {Number(life.Information)}"
             : $"{head}, {Time(end - life.Begin)}, freed by its driver";
     }
 

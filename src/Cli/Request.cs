@@ -86,7 +86,8 @@ abstract record Request(string Text)
     {
         public override Request On(string? path) => Path.Length > 0 ? this : this with
         {
-            Path = path ?? throw new UsageException("The driver has no device that \"open\" could find: write its name."),
+            Path = path ?? throw new UsageException(
+                "The driver has no device that \"open\" could find: write its name."),
         };
 
         public override UserRequest? Send(NtKernel nt, ref UserFile? file, out NtStatus status)

@@ -85,8 +85,12 @@ sealed class RunOutcome(DriverSession session, FindingList findings)
         ?? Devices.FirstOrDefault(d => d.Name.Length > 0)?.Name;
 
     // What a bus driver has put between its resources for itself says nothing to anybody else.
-    static string Describe(DeviceNode node) => node.IsStarted
-        ? $"{node}  {string.Join(", ", node.Resources.Where(r => r.Type != ResourceType.DevicePrivate))}".TrimEnd() : $"{node}  {node.Problem}, {node.ProblemStatus}";
+    static string Describe(DeviceNode node)
+    {
+        if (!node.IsStarted) return $"{node}  {node.Problem}, {node.ProblemStatus}";
+        IEnumerable<Resource> resources = node.Resources.Where(r => r.Type != ResourceType.DevicePrivate);
+        return $"{node}  {string.Join(", ", resources)}".TrimEnd();
+    }
 
     void Say(string during)
     {

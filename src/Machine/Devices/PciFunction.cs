@@ -268,9 +268,9 @@ public partial class PciFunction : IDeviceMemory
             && (Command & (bar.IsPort ? PortsEnable : MemoryEnable)) != 0;
         AddressRange? wanted = isAsleep ? new AddressRange(bar.Address, bar.Bytes) : null;
         if (_computer is null || wanted == bar.Asleep) return;
-        DeviceSpace space = bar.IsPort ? _computer.Ports.Devices : _computer.Registers.Devices;
+        DeviceSpace space = bar.IsPort ? _computer.Ports.Asleep : _computer.Registers.Asleep;
         if (bar.Asleep is { } old) space.Remove(old.First, bar.Silence);
-        if (wanted is { } now) space.Overlay(now.First, now.Bytes, bar.Silence, 0);
+        if (wanted is { } now) space.Overlay(now.First, now.Bytes, bar.Silence);
         bar.Asleep = wanted;
     }
 

@@ -43,6 +43,8 @@ sealed class ControlPhase : IPhase
                 if (!runs && ++stops >= MaximumStops) return;
             }
         }
+        if (!Underway.Exercise(
+            run, path, $"ioctl {name}", file => file.DeviceIoControl(code, new byte[64], 64))) return;
         // The same function by the other ways of passing buffers: a driver that handles it must not trust them.
         for (uint method = 0; method < 4; method++)
         {

@@ -35,14 +35,36 @@ static class DeviceSetup
     }
 
     /// <summary>Says that something never ends, because a driver keeps an IRP.</summary>
-    public static void ReportKept(DriverSession session, DeviceNode device, string what) =>
-        session.Reporter.Findings.Add(new Finding("Device", Severity.Error,
-            $"{what} of {device} never ends: a driver keeps the IRP that it is waiting for.")
+    public static void ReportKept(DriverSession session, DeviceNode device, string what)
+    {
+        IReadOnlyList<StackFrame> stack = session.Nt.StackOfWaiting();
+        string why = stack.Any(f => f.Text.Contains("IoReleaseRemoveLockAndWait", StringComparison.Ordinal))
+            ? "IoReleaseRemoveLockAndWait waits for somebody who has acquired the lock and does not release it."
+            : stack.Count > 0 ? "a driver waits for what nobody will tell it."
+            : "a driver keeps the IRP that it is waiting for.";
+        session.Reporter.Findings.Add(new Finding("Device", Severity.Error, $"{what} of {device} never ends: {why}")
+        {
+            Driver = session.Driver!.Image.ModuleName,
+            During = session.Reporter.During,
+            Stack = stack,
+            Seed = session.Reporter.Seed,
+        });
+    }
+
+    /// <summary>Says that nothing runs any more and a device still interrupts. Of a line that would be a
+    /// storm.</summary>
+    public static void ReportInterrupt(DriverSession session, DeviceNode device)
+    {
+        if (!session.Nt.User.Devices.KeepsInterrupt(device)) return;
+        session.Reporter.Findings.Add(new Finding("Device", Severity.Warning,
+            $"{device} still asserts its interrupt when its driver has nothing to do any more: it was not "
+            + "acknowledged, so the device sends no other message.")
         {
             Driver = session.Driver!.Image.ModuleName,
             During = session.Reporter.During,
             Seed = session.Reporter.Seed,
         });
+    }
 
     static string Why(DeviceNode device) => device.Problem switch
     {

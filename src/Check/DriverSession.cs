@@ -120,6 +120,8 @@ public sealed class DriverSession : IDisposable
     {
         bool unloaded = false;
         Do("the end of the program", Nt.User.CancelPending);
+        foreach (DeviceNode device in Devices.Where(d => d.IsStarted))
+            Do("the end of the program", () => DeviceSetup.ReportInterrupt(this, device));
         foreach (DeviceNode device in Devices)
             if (device.State is not (DeviceNodeState.Removed or DeviceNodeState.Deleted))
                 Do($"the removal of {device}", () =>

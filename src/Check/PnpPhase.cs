@@ -1,4 +1,5 @@
 using Ringdown.Kernel;
+using Ringdown.Verifier;
 
 namespace Ringdown.Check;
 
@@ -8,6 +9,10 @@ sealed class PnpPhase : IPhase
 {
     const uint ReadBytes = 64;
     const long SleepTicks = 10_000_000;
+
+    /// <summary>What is under way when it happens: nothing, requests that wait for something, or such as a device is
+    /// just working on.</summary>
+    enum Use { None, Waiting, JustBegun }
 
     public string Name => "plug and play";
 
@@ -21,25 +26,25 @@ sealed class PnpPhase : IPhase
         ("stop and restart with other resources", (session, device, files) =>
         {
             NtStatus status = session.Nt.User.Devices.Rebalance(device);
-            Use(files);
+            Touch(files);
             return status;
         }),
         ("a query to remove", (session, device, files) =>
         {
             NtStatus status = session.Nt.User.Devices.Disable(device);
-            Use(files);
+            Touch(files);
             return status;
         }),
         ("sleep and wake", (session, _, files) =>
         {
             NtStatus status = session.Nt.SetSystemState(SystemState.Sleeping3, SleepTicks);
-            Use(files);
+            Touch(files);
             return status;
         }),
         ("surprise removal", (session, device, files) =>
         {
             NtStatus status = session.Nt.User.Devices.PullOut(device);
-            Use(files);
+            Touch(files);
             return status;
         }),
     ];
@@ -47,24 +52,57 @@ sealed class PnpPhase : IPhase
     public void Run(CheckRun run)
     {
         if (!run.HasDevices) return;
+        Unknown(run);
         foreach ((string what, var happens) in s_events)
-            foreach (bool inUse in (bool[])[false, true]) Once(run, what, happens, inUse);
+            foreach (Use use in Enum.GetValues<Use>()) Once(run, what, happens, use);
     }
 
-    static void Once(CheckRun run, string what,
-        Func<DriverSession, DeviceNode, IReadOnlyList<UserFile>, NtStatus> happens, bool inUse)
+    // As Driver Verifier does: who answers what he does not know answers for the drivers below.
+    static void Unknown(CheckRun run)
     {
         using DriverSession session = run.NewSession();
         if (!session.Load()) return;
-        IReadOnlyList<UserFile> files = [];
-        if (inUse) session.Do($"requests before {what}", () => files = Open(session, run.Surface!));
+        foreach (DeviceNode device in session.Devices.Where(d => d.IsStarted))
+            foreach (IrpMajor major in (IrpMajor[])[IrpMajor.IRP_MJ_PNP, IrpMajor.IRP_MJ_SYSTEM_CONTROL])
+            {
+                run.Count();
+                session.Do($"{major} with an unknown minor function", () => Unknown(session, device, major));
+            }
+        if (session.IsRunning) session.Unload();
+    }
+
+    static void Unknown(DriverSession session, DeviceNode device, IrpMajor major)
+    {
+        NtStatus status = session.Nt.User.Devices.SendUnknown(device, major);
+        if (status == Status.STATUS_PENDING) DeviceSetup.ReportKept(session, device, $"An unknown {major}");
+        else if (status != Status.STATUS_NOT_SUPPORTED)
+            session.Reporter.Findings.Add(new Finding("Device", Severity.Error,
+                $"{major} with the minor function FF comes back with {status}, not STATUS_NOT_SUPPORTED: what a driver "
+                + "does not know it passes down, and its status stays as it came.")
+            {
+                Driver = session.Driver!.Image.ModuleName,
+                During = session.Reporter.During,
+                Seed = session.Reporter.Seed,
+            });
+    }
+
+    static void Once(CheckRun run, string what,
+        Func<DriverSession, DeviceNode, IReadOnlyList<UserFile>, NtStatus> happens, Use use)
+    {
+        using DriverSession session = run.NewSession();
+        if (!session.Load()) return;
+        var requests = new Requests(run.Surface!);
+        IReadOnlyList<UserFile> files = requests.Files;
+        if (use != Use.None)
+            session.Do($"requests before {what}", () => requests.Begin(session.Nt, atOnce: use == Use.JustBegun));
         foreach (DeviceNode device in session.Devices.Where(d => d.IsStarted))
         {
             run.Count();
-            session.Do($"{what}{(inUse ? ", in use" : "")}", () =>
+            session.Do(what + In(use), () =>
             {
                 if (happens(session, device, files) == Status.STATUS_PENDING)
                     DeviceSetup.ReportKept(session, device, what);
+                else if (device.State == DeviceNodeState.SurpriseRemoved) requests.ReportLeft(session, device);
             });
         }
         session.Do($"the end of use after {what}", () =>
@@ -75,32 +113,19 @@ sealed class PnpPhase : IPhase
         if (session.IsRunning) session.Unload();
     }
 
-    /// <summary>Opens everything, and begins a request of each kind.</summary>
-    static IReadOnlyList<UserFile> Open(DriverSession session, Surface surface)
+    static string In(Use use) => use switch
     {
-        List<UserFile> files = [];
-        foreach (string path in surface.Paths)
-        {
-            if (!session.Nt.User.CreateFile(path, out UserFile? file).IsSuccess) continue;
-            files.Add(file!);
-            Begin(file!, surface);
-        }
-        return files;
-    }
-
-    static void Begin(UserFile file, Surface surface)
-    {
-        const int someCodes = 8;
-        if (surface.Majors.Contains(IrpMajor.IRP_MJ_READ)) file.Read(ReadBytes);
-        if (surface.Majors.Contains(IrpMajor.IRP_MJ_WRITE)) file.Write(new byte[ReadBytes]);
-        foreach (uint code in surface.ControlCodes.Take(someCodes)) file.DeviceIoControl(code, new byte[64], 64);
-    }
+        Use.None => "",
+        Use.Waiting => ", in use",
+        _ => ", with requests just begun",
+    };
 
     /// <summary>A program that does not know yet that its device has gone.</summary>
-    static void Use(IReadOnlyList<UserFile> files)
+    static void Touch(IReadOnlyList<UserFile> files)
     {
         foreach (UserFile file in files)
         {
+            file.ReturnsAtOnce = false;
             file.Read(ReadBytes);
             file.Write(new byte[ReadBytes]);
         }

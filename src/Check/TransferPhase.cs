@@ -27,6 +27,8 @@ sealed class TransferPhase : IPhase
                 if (writes)
                     run.WithFile(path, $"write of {size} bytes at the end", (_, file) => file.Write(Bytes(size), -1));
             }
+            if (writes) Underway.Exercise(run, path, "write of 64 bytes", file => file.Write(Bytes(64)));
+            if (reads) Underway.Exercise(run, path, "read of 64 bytes", file => file.Read(64));
             foreach ((string what, Va buffer) in BadBuffers.All)
             {
                 if (writes)

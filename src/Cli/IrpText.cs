@@ -17,15 +17,20 @@ static class IrpText
     const string Legend = "├──┤ a routine, from call to return   ··· a driver has it   "
         + "│ completed by who was not called for it   (not to scale)";
 
-    public static void Write(IAnsiConsole console, IrpLives lives)
+    /// <param name="systems">Drivers of the system's own: what they have among themselves is left out.</param>
+    public static void Write(IAnsiConsole console, IrpLives lives, IReadOnlyCollection<string> systems)
     {
         string? during = null;
-        foreach (IrpLife life in lives.All)
+        IrpLife[] shown = [.. lives.All.Where(
+            l => l.Stays.Any(s => s.Driver is { } driver && !systems.Contains(driver)))];
+        foreach (IrpLife life in shown)
         {
             if (life.During is { } now && now != during) console.MarkupLineInterpolated($"[bold]{now.Clean()}[/]");
             during = life.During;
             foreach (string line in Picture(life)) console.WriteLine(line);
         }
+        if (lives.All.Count - shown.Length is > 0 and var hidden)
+            console.MarkupLineInterpolated($"[grey]{hidden} more among the system's own drivers: --json has them.[/]");
         if (lives.HasMore) console.WriteLine($"These are the first {lives.All.Count} requests; there were more.");
         if (lives.All.Count > 0) console.MarkupLineInterpolated($"[grey]{Legend}[/]");
         console.WriteLine();
@@ -61,9 +66,14 @@ static class IrpText
     {
         string head = $" #{life.Number} {life.Request} to {life.Device.Clean()}";
         return life.End is not { } end ? $"{head}, still in flight"
-            : life.Status is { } status ? $"{head}, {Time(end - life.Begin)}, {status}, information {life.Information}"
+            : life.Status is { } status
+            ? $"{head}, {Time(end - life.Begin)}, {status}, information {Number(life.Information)}"
             : $"{head}, {Time(end - life.Begin)}, freed by its driver";
     }
+
+    // Of plug and play it is an address.
+    static string Number(ulong information) =>
+        information > uint.MaxValue ? $"0x{information:x}" : $"{information}";
 
     static string IrqlOf(IrpStay stay) => stay.Kind == StayKind.Held ? "" : stay.Irql.ToString();
 

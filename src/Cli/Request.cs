@@ -13,6 +13,9 @@ abstract record Request(string Text)
     /// name="status"/>.</summary>
     public abstract UserRequest? Send(NtKernel nt, ref UserFile? file, out NtStatus status);
 
+    /// <summary>The same for a driver's device that is opened by <paramref name="path"/>; null: it has none.</summary>
+    public virtual Request On(string? path) => this;
+
     public static Request Parse(string text)
     {
         string[] words = text.Split(' ', StringSplitOptions.RemoveEmptyEntries);
@@ -20,7 +23,7 @@ abstract record Request(string Text)
         string[] rest = words[1..];
         return words[0].ToLowerInvariant() switch
         {
-            "open" => new Open(text, One(text, rest)),
+            "open" => new Open(text, rest.Length == 0 ? "" : One(text, rest)),
             "read" => new Read(text, (uint)Number(One(text, rest))),
             "write" => new Write(text, Hex(One(text, rest))),
             "ioctl" => ParseIoctl(text, rest),
@@ -28,7 +31,7 @@ abstract record Request(string Text)
             "cancel" when rest.Length == 0 => new Cancel(text),
             "serve" when rest.Length == 0 => new Serve(text),
             "close" when rest.Length == 0 => new Close(text),
-            _ => throw new UsageException($"\"{text}\" is no request. There are: open PATH, read LENGTH, write HEX, "
+            _ => throw new UsageException($"\"{text}\" is no request. There are: open [PATH], read LENGTH, write HEX, "
                 + "ioctl CODE [in=HEX] [out=LENGTH], flush, cancel, serve, close."),
         };
     }
@@ -81,6 +84,12 @@ abstract record Request(string Text)
 
     sealed record Open(string Text, string Path) : Request(Text)
     {
+        public override Request On(string? path) => Path.Length > 0 ? this : this with
+        {
+            Path = path ?? throw new UsageException(
+                "The driver has no device that \"open\" could find: write its name."),
+        };
+
         public override UserRequest? Send(NtKernel nt, ref UserFile? file, out NtStatus status)
         {
             file?.Close();

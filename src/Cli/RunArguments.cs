@@ -15,7 +15,7 @@ sealed class RunArguments
     {
         Description = "In order, each one quoted word: \"open \\\\.\\Echo\", \"read 64\", \"write 48656c6c6f\", "
             + "\"ioctl 0x222004 in=cafe out=64\", \"flush\", \"cancel\", "
-            + "\"serve\", \"close\".",
+            + "\"serve\", \"close\". \"open\" alone opens the driver's own device, by its interface or link.",
         Arity = ArgumentArity.ZeroOrMore,
     };
     readonly Option<bool> _json = Arguments.Json();

@@ -45,14 +45,8 @@ sealed class RunOutcome(DriverSession session, FindingList findings)
         UserFile? open = null;
         foreach (Request request in script)
         {
-            RequestResult? result = null;
             Say(request.Text);
-            Session.Do(request.Text, () =>
-            {
-                UserRequest? io = request.Send(Session.Nt, ref open, out NtStatus status);
-                result = new RequestResult(request, status, io);
-            });
-            if (result is null) break;
+            if (Send(request, ref open) is not { } result) break;
             Results.Add(result);
         }
         Say("close at the end");
@@ -63,8 +57,40 @@ sealed class RunOutcome(DriverSession session, FindingList findings)
         if (Session.IsRunning) Unloaded = unloaded;
     }
 
-    static string Describe(DeviceNode node) => node.IsStarted
-        ? $"{node}  {string.Join(", ", node.Resources)}".TrimEnd() : $"{node}  {node.Problem}, {node.ProblemStatus}";
+    /// <returns>Null if the machine has stopped.</returns>
+    RequestResult? Send(Request request, ref UserFile? open)
+    {
+        RequestResult? result = null;
+        UserFile? file = open;
+        try
+        {
+            Session.Do(request.Text, () =>
+            {
+                UserRequest? io = request.On(OwnPath()).Send(Session.Nt, ref file, out NtStatus status);
+                result = new RequestResult(request, status, io);
+            });
+        }
+        // That a file could not be opened is a result; that nobody tried is a mistake.
+        catch (UsageException) when (Results.Exists(r => r.Io is null && !r.Status.IsSuccess))
+        {
+            result = new RequestResult(request, Kernel.Status.STATUS_INVALID_HANDLE, null);
+        }
+        open = file;
+        return result;
+    }
+
+    // The first interface of the devices that it drives, or the first link to one of its devices.
+    string? OwnPath() => Session.Devices.SelectMany(d => d.Interfaces).FirstOrDefault()
+        ?? Links.FirstOrDefault(l => Devices.Any(d => d.Name == l.Target)).Link
+        ?? Devices.FirstOrDefault(d => d.Name.Length > 0)?.Name;
+
+    // What a bus driver has put between its resources for itself says nothing to anybody else.
+    static string Describe(DeviceNode node)
+    {
+        if (!node.IsStarted) return $"{node}  {node.Problem}, {node.ProblemStatus}";
+        IEnumerable<Resource> resources = node.Resources.Where(r => r.Type != ResourceType.DevicePrivate);
+        return $"{node}  {string.Join(", ", resources)}".TrimEnd();
+    }
 
     void Say(string during)
     {

@@ -18,7 +18,7 @@ static class RunText
         foreach (MissingImport missing in driver?.MissingImports ?? [])
             console.MarkupLineInterpolated(
                 $"[yellow]missing import[/] {missing.Module.Clean()}!{missing.Name.Clean()}");
-        if (outcome.Irps is { } irps) IrpText.Write(console, irps);
+        if (outcome.Irps is { } irps) IrpText.Write(console, irps, outcome.Session.Nt.SystemDrivers);
         foreach (string line in outcome.Calls?.Lines ?? []) console.WriteLine(line.Clean());
         if (driver is not null && driver.EntryStatus != Status.STATUS_PENDING)
             console.MarkupLineInterpolated($"[bold]DriverEntry[/] {driver.EntryStatus}");
@@ -82,12 +82,12 @@ static class RunText
         console.WriteLine();
         console.MarkupInterpolated($"[bold]#{number}[/] ");
         console.Markup($"[{color}]{finding.Rule}[/] ");
-        console.WriteLine(finding.Driver is null ? "" : $"in {finding.Driver}");
+        console.WriteLine(finding.Driver is null ? "in the system" : $"in {finding.Driver}");
         console.WriteLine("  " + finding.Message.Clean());
         if (finding.Crash?.Note is { } note) console.WriteLine("  " + note.Clean());
         if (finding.During is not null)
             console.MarkupLineInterpolated(
-                $"  [grey]during {finding.During.Clean()}, {Times(finding.Count)}, seed {finding.Seed}[/]");
+                $"  [grey]{When(finding.During).Clean()}, {Times(finding.Count)}, seed {finding.Seed}[/]");
         foreach (string line in finding.Crash?.Disassembly ?? [])
             console.MarkupLineInterpolated($"    [grey]{line}[/]");
         if (registers && finding.Crash is { } crash) WriteRegisters(console, crash);
@@ -113,6 +113,9 @@ static class RunText
             console.MarkupLineInterpolated($"    [grey]{string.Join(" ", row.Select(r => $"{r.Name,3}={r.Value:x16}"))}[/]");
         console.MarkupLineInterpolated($"    [grey]IRQL {crash.Irql}, thread {crash.Thread}[/]");
     }
+
+    static string When(string during) =>
+        during.StartsWith("after ", StringComparison.Ordinal) ? during : $"during {during}";
 
     static string Times(int count) => count == 1 ? "once" : $"{count} times";
 }

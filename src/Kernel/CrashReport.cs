@@ -44,21 +44,30 @@ public sealed record CrashReport
         else nt.Cpu.CopyTo(context);
         IReadOnlyList<StackFrame> stack = ManagedStack.Expand(nt, Walk(nt, context, thread.Calls), stop.Thrown);
         var bugCheck = stop as BugCheck;
+        StackFrame? named = NamedBy(nt, bugCheck);
         return new CrashReport
         {
             Title = stop.Message,
             Code = (uint)(bugCheck?.Code ?? 0),
             Parameters = bugCheck?.Parameters ?? [],
-            Driver = stop.Blamed ?? stack.FirstOrDefault(f => nt.Loader.IsDriver(f.Module))?.Module,
+            Driver = stop.Blamed ?? stack.FirstOrDefault(f => nt.Loader.IsDriver(f.Module))?.Module
+                ?? named?.Module,
             Stack = stack,
             Registers = Read(context),
             Disassembly = Disassemble(nt, DriverAddress(nt, context, stack)),
             Irql = nt.Ke.Irql,
             Thread = thread.Name,
             Note = stop.Thrown is { } thrown ? $"{thrown.GetType().FullName}: {thrown.Message}"
-                : stop.Known is { } known ? known : bugCheck is null ? null : NoteOn(nt, bugCheck),
+                : stop.Known is { } known ? known : bugCheck is null ? null
+                : named is not null && !stack.Any(f => nt.Loader.IsDriver(f.Module)) ? $"{named.Address} is {named}."
+                : NoteOn(nt, bugCheck),
         };
     }
+
+    // A cancel routine, a service routine: of a stop that comes when it has returned.
+    static StackFrame? NamedBy(NtKernel nt, BugCheck? stop) => (stop?.Parameters ?? [])
+        .Select(p => nt.Loader.FrameAt(new Va(p), isReturnAddress: false))
+        .FirstOrDefault(f => nt.Loader.IsDriver(f.Module));
 
     /// <summary>A thread's stack, from a context outwards.</summary>
     internal static IReadOnlyList<StackFrame> Walk(NtKernel nt, CpuContext from, IReadOnlyList<NestedCall> calls)

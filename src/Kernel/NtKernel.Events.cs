@@ -151,6 +151,11 @@ public sealed partial class NtKernel
         foreach (IObserver observer in _observers) observer.DmaUsed(this, use);
     }
 
+    internal void OnTouchedAsleep(TouchedAsleep touched)
+    {
+        foreach (IObserver observer in _observers) observer.RegisterTouchedAsleep(this, touched);
+    }
+
     internal void OnRemoveLockUsed(RemoveLockUse use, Va removeLock, Va tag)
     {
         foreach (IObserver observer in _observers) observer.RemoveLockUsed(this, use, removeLock, tag);

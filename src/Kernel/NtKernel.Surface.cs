@@ -22,7 +22,10 @@ public sealed record Leftovers(
     IReadOnlyList<string> Handles, IReadOnlyList<string> Threads, IReadOnlyList<string> Timers,
         IReadOnlyList<string> Irps)
 {
-    /// <summary>Contiguous memory, mappings of physical memory, and DMA adapters.</summary>
+    /// <summary>What stands for a device without a name.</summary>
+    public const string Unnamed = "unnamed device";
+
+    /// <summary>Contiguous memory, mappings of physical memory, DMA adapters, and interrupts.</summary>
     public IReadOnlyList<string> Memory { get; init; } = [];
 }
 
@@ -33,6 +36,10 @@ public sealed partial class NtKernel
     public IReadOnlyList<DeviceInfo> DevicesOf(Driver driver) =>
         [.. Io.Devices(driver.Object).Select(d => new DeviceInfo(
             d.Address, NameOf(d), d.DeviceType, d.Characteristics, d.Flags, d.StackSize)).Reverse()];
+
+    /// <summary>Names of the drivers that are a part of the system: the buses'.</summary>
+    public IReadOnlyCollection<string> SystemDrivers =>
+        [.. Loader.Images.Where(i => i.Managed?.Assembly == typeof(NtKernel).Assembly).Select(i => i.ModuleName)];
 
     /// <summary>A device's path in the namespace; empty if it has none.</summary>
     public string NameOf(DeviceObject device) =>
@@ -74,6 +81,9 @@ public sealed partial class NtKernel
             ? Loader.Drivers.FirstOrDefault(d => d.Object.Address.Value == driver)?.Name : null;
     }
 
+    /// <summary>Where a thread stands that waits in a driver, and for ever; empty if none does.</summary>
+    public IReadOnlyList<StackFrame> StackOfWaiting() => Ke.Scheduler.StackOfWaiting();
+
     /// <summary>Pool by tags, as poolmon lists it: what was allocated and freed since the machine booted.</summary>
     public IReadOnlyList<PoolTagUsage> PoolTags() => Mm.Pool.Statistics.All;
 
@@ -100,7 +110,7 @@ public sealed partial class NtKernel
             [.. Mm.Pool.Blocks.Where(b => !b.Owner.IsNull && image.Contains(b.Owner)).Select(
                 b => (b.TagText, b.Bytes, Loader.Describe(b.Owner)))],
             [.. Io.Devices(driver.Object).Select(
-                d => NameOf(d) is { Length: > 0 } name ? name : $"unnamed device {d.Address}")],
+                d => NameOf(d) is { Length: > 0 } name ? name : Leftovers.Unnamed)],
             [.. Links(image.Contains).Select(l => $"{l.Link} -> {l.Target}")],
             [.. Ps.All.SelectMany(p => p.Handles.Entries).Select(h => h.Entry).Where(h => image.Contains(h.Owner))
                 .Select(h => $"{h.Object.Type.Name} {h.Object.Path}, opened by {Loader.Describe(h.Owner)}")],
@@ -111,7 +121,8 @@ public sealed partial class NtKernel
                         $"KTIMER {t}")],
             [.. Io.LiveIrps.Where(r => r.Origin != IrpOrigin.Raw && !r.IsInPort).Select(r => $"IRP {r.Address}")])
         {
-            Memory = [.. Mm.LeftBy(image.Contains), .. Hal.AdaptersLeftBy(image.Contains)],
+            Memory = [.. Mm.LeftBy(image.Contains), .. Hal.AdaptersLeftBy(image.Contains),
+                .. Ke.Interrupts.LeftBy(image.Contains)],
         };
     }
 

@@ -13,7 +13,9 @@ public static class LeftoverRule
             Report($"pool {group.Key}", $"{group.Count()} pool block(s) with tag '{group.Key.Tag}', "
                 + $"{group.Sum(p => (long)p.Bytes)} bytes, allocated by {group.Key.By}, are not freed.");
         foreach (string memory in left.Memory) Report(memory, $"Not given back: {memory}.");
-        foreach (string device in left.Devices) Report(device, $"The device {device} is not deleted.");
+        foreach (string device in left.Devices.Distinct())
+            Report(device, device == Leftovers.Unnamed ? "A device without a name is not deleted."
+                : $"The device {device} is not deleted.");
         foreach (string link in left.Links) Report(link, $"The symbolic link {link} is not deleted.");
         foreach (string handle in left.Handles) Report(handle, $"A handle is not closed: {handle}.");
         foreach (string thread in left.Threads) Report(thread, $"The {thread} still runs: its code is gone.");

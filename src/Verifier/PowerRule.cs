@@ -38,6 +38,18 @@ public sealed class PowerRule(Reporter reporter) : IObserver
         && irp.Location(location).MajorFunction != IRP_MJ_POWER
         && irp.Location(location).DeviceObject == irp.CurrentStackLocation.DeviceObject;
 
+    // Who reads ones in a service routine takes an interrupt that is another device's.
+    public void RegisterTouchedAsleep(NtKernel nt, TouchedAsleep touched)
+    {
+        PciFunction function = touched.Bar.Function;
+        IReadOnlyList<StackFrame> stack = nt.Stack();
+        if (!stack.Any(f => nt.Loader.IsDriver(f.Module))) return;
+        reporter.Report(nt, "Power", Severity.Error, $"A register (base address {touched.Bar.Index}, offset "
+            + $"{touched.Offset:X}) of PCI {function.Identity.Vendor:X4}:{function.Identity.Device:X4} is "
+            + $"{(touched.IsWrite ? "written" : "read")} while the device is in D{function.PowerState}: it does not "
+            + "answer. Touch it before the power goes, and after IRP_MN_SET_POWER to D0 has come back from below.");
+    }
+
     public void IrpUsed(NtKernel nt, IrpUse use, Irp irp)
     {
         if (use is IrpUse.Free or IrpUse.CompleteToTop) Forget(irp);

@@ -32,6 +32,17 @@ public sealed class RemoveLockRule(Reporter reporter) : IObserver
             0xD6);
     }
 
+    // Whoever has it goes on with an extension that is gone.
+    public void DeviceUsed(NtKernel nt, DeviceUse use, DeviceObject device)
+    {
+        if (use != DeviceUse.Delete || _held.Count == 0) return;
+        foreach ((Va at, List<Va> tags) in _held.OrderBy(h => h.Key))
+            if (tags.Count > 0 && at > device.Address && at - device.Address < device.ObjectSize)
+                reporter.Report(nt, "RemoveLock", Severity.Error, $"The remove lock in the extension of the device ("
+                    + $"{nt.DescribeDevice(device.Address)}) is still held when the device is deleted: "
+                    + "IoReleaseRemoveLockAndWait comes first.");
+    }
+
     public void Enter(NtKernel nt, Export export, ReadOnlySpan<ulong> arguments)
     {
         if (_held.Count == 0) return;

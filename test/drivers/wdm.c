@@ -76,6 +76,19 @@ static NTSTATUS NTAPI Read(PDEVICE_OBJECT device, PIRP irp)
     return STATUS_PENDING;
 }
 
+static void EndWaiting(PEXTENSION x)
+{
+    KIRQL irql;
+    PIRP waiting = NULL;
+    KeAcquireSpinLock(&x->Lock, &irql);
+    if (x->Waiting != NULL && IoSetCancelRoutine(x->Waiting, NULL) != NULL) {
+        waiting = x->Waiting;
+        x->Waiting = NULL;
+    }
+    KeReleaseSpinLock(&x->Lock, irql);
+    if (waiting != NULL) Complete(waiting, STATUS_CANCELLED, 0);
+}
+
 static void Awake(PEXTENSION x)
 {
     KIRQL irql;
@@ -185,8 +198,12 @@ static NTSTATUS NTAPI Pnp(PDEVICE_OBJECT device, PIRP irp)
         return Complete(irp, status, 0);
     case IRP_MN_REMOVE_DEVICE:
         return Remove(x, irp);
+    case IRP_MN_SURPRISE_REMOVAL:
+        EndWaiting(x);
+        irp->IoStatus.Status = STATUS_SUCCESS;
+        return Skip(x, irp);
     case IRP_MN_QUERY_REMOVE_DEVICE: case IRP_MN_CANCEL_REMOVE_DEVICE: case IRP_MN_QUERY_STOP_DEVICE:
-    case IRP_MN_CANCEL_STOP_DEVICE: case IRP_MN_STOP_DEVICE: case IRP_MN_SURPRISE_REMOVAL:
+    case IRP_MN_CANCEL_STOP_DEVICE: case IRP_MN_STOP_DEVICE:
         irp->IoStatus.Status = STATUS_SUCCESS;
         return Skip(x, irp);
     default:
@@ -206,16 +223,7 @@ static NTSTATUS NTAPI CreateClose(PDEVICE_OBJECT device, PIRP irp)
 
 static NTSTATUS NTAPI Cleanup(PDEVICE_OBJECT device, PIRP irp)
 {
-    PEXTENSION x = device->DeviceExtension;
-    KIRQL irql;
-    PIRP waiting = NULL;
-    KeAcquireSpinLock(&x->Lock, &irql);
-    if (x->Waiting != NULL && IoSetCancelRoutine(x->Waiting, NULL) != NULL) {
-        waiting = x->Waiting;
-        x->Waiting = NULL;
-    }
-    KeReleaseSpinLock(&x->Lock, irql);
-    if (waiting != NULL) Complete(waiting, STATUS_CANCELLED, 0);
+    EndWaiting(device->DeviceExtension);
     return Complete(irp, STATUS_SUCCESS, 0);
 }
 

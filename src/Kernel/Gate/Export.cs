@@ -171,6 +171,11 @@ public interface IObserver
     {
     }
 
+    /// <summary>A device's registers were touched while it has no power.</summary>
+    void RegisterTouchedAsleep(NtKernel nt, TouchedAsleep touched)
+    {
+    }
+
     /// <summary>Something is about to be done with a remove lock.</summary>
     void RemoveLockUsed(NtKernel nt, RemoveLockUse use, Va removeLock, Va tag)
     {

@@ -2,6 +2,9 @@ using Ringdown.Machine;
 
 namespace Ringdown.Kernel;
 
+/// <summary>A register of a PCI function was touched that is in D1, D2 or D3.</summary>
+public readonly record struct TouchedAsleep(PciBar Bar, ulong Offset, bool IsWrite);
+
 /// <summary>What the HAL does with a DMA adapter.</summary>
 public enum DmaStep
 {

@@ -5,13 +5,18 @@ namespace Ringdown.Kernel;
 // What observers hear of transfers.
 sealed partial class Hal
 {
-    public void Boot() => nt.Computer.Iommu.Refused = (chip, address, isWrite) => nt.OnDmaUsed(
-        new DmaUse(DmaStep.Refused, Va.Null)
-        {
-            Node = nt.Pnp.Nodes.FirstOrDefault(n => Buses.FindChip(nt.Computer, n) == chip),
-            Physical = address,
-            ToDevice = !isWrite,
-        });
+    public void Boot()
+    {
+        nt.Computer.Iommu.Refused = (chip, address, isWrite) => nt.OnDmaUsed(
+            new DmaUse(DmaStep.Refused, Va.Null)
+            {
+                Node = nt.Pnp.Nodes.FirstOrDefault(n => Buses.FindChip(nt.Computer, n) == chip),
+                Physical = address,
+                ToDevice = !isWrite,
+            });
+        nt.Computer.Pci.TouchedAsleep = (bar, offset, isWrite) => nt.OnTouchedAsleep(
+            new TouchedAsleep(bar, offset, isWrite));
+    }
 
     void TellMapping(
         DmaStep step, DmaAdapter adapter, MapRegisters? set, Mdl mdl, Va current, uint length, bool toDevice)

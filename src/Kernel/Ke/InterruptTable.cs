@@ -83,6 +83,11 @@ sealed class InterruptTable
         return true;
     }
 
+    /// <summary>Routines that a driver has not disconnected, a line each.</summary>
+    public IReadOnlyList<string> LeftBy(Func<Va, bool> isOwner) =>
+        [.. _chains.OrderBy(c => c.Key).SelectMany(c => c.Value).Where(i => isOwner(i.ServiceRoutine)).Select(i =>
+            $"the interrupt of vector {i.Vector:X2}, connected to {_nt.Loader.Describe(i.ServiceRoutine)}")];
+
     /// <summary>Whether a connected routine is to be called.</summary>
     public void SetActive(KInterrupt interrupt, bool active)
     {

@@ -361,4 +361,10 @@ sealed partial class Scheduler
 
     bool StandsInDriver(NtThread thread) =>
         CrashReport.Walk(_nt, thread.Context, thread.Calls).Any(f => _nt.Loader.IsDriver(f.Module));
+
+    /// <summary>The stack of the oldest thread that waits in a driver without a time limit; empty if none
+    /// does.</summary>
+    public IReadOnlyList<StackFrame> StackOfWaiting() =>
+        _threads.Find(t => t != Owner && t.Wait is { Deadline: Wait.Forever, Objects.Length: > 0 } && StandsInDriver(t))
+            is { } thread ? CrashReport.Walk(_nt, thread.Context, thread.Calls) : [];
 }

@@ -39,9 +39,18 @@ static class ManagedStack
                 if (call.Count > 0) yield return call;
                 call = [];
             }
-            else if (method.DeclaringType is { } type && drivers.Contains(type.Assembly)) call.Add(frame);
+            else if (method.DeclaringType is { } type && drivers.Contains(type.Assembly) && !IsKernels(type))
+                call.Add(frame);
         }
         if (call.Count > 0) yield return call;
+    }
+
+    // The system's own drivers in C# are in the kernel's assembly.
+    static bool IsKernels(Type type)
+    {
+        if (type.Assembly != typeof(NtDriver).Assembly) return false;
+        while (type.DeclaringType is { } outer) type = outer;
+        return type == typeof(NtDriver) || !typeof(NtDriver).IsAssignableFrom(type);
     }
 
     static StackFrame Describe(StackFrame routine, System.Diagnostics.StackFrame frame)

@@ -23,6 +23,7 @@ sealed class RootBus : NtDriver
         _driver = driverObject;
         driverObject.SetMajorFunction(IRP_MJ_PNP, Routine(Plug));
         driverObject.SetMajorFunction(IRP_MJ_POWER, Routine(Power));
+        driverObject.SetMajorFunction(IRP_MJ_SYSTEM_CONTROL, Routine(CompleteAsItCame));
         NtStatus status = IoCreateDevice(
             driverObject, 0, "", FILE_DEVICE_BUS_EXTENDER, 0, exclusive: false, out DeviceObject device);
         Device = device;
@@ -66,13 +67,16 @@ sealed class RootBus : NtDriver
         return Complete(irp, STATUS_SUCCESS);
     }
 
+    NtStatus CompleteAsItCame(DeviceObject device, Irp irp) =>
+        Complete(irp, irp.IoStatus.Status, irp.IoStatus.Information);
+
     NtStatus Plug(DeviceObject device, Irp irp)
     {
         IoStackLocation location = irp.CurrentStackLocation;
         (NtStatus Status, ulong Information)? answer = device == Device ? AnswerForBus(location)
             : AnswerForChild(device, _children.Find(c => c.Device == device), location);
         return answer is { } given ? Complete(irp, given.Status, given.Information)
-            : Complete(irp, irp.IoStatus.Status, irp.IoStatus.Information);
+            : CompleteAsItCame(device, irp);
     }
 
     (NtStatus, ulong)? AnswerForBus(IoStackLocation location) => location.MinorFunction switch

@@ -1,3 +1,4 @@
+using Ringdown.Machine;
 using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
@@ -87,6 +88,21 @@ public sealed class DeviceTree
     /// state.</returns>
     public NtStatus Send(DeviceNode device, byte minor, uint detail = 0) =>
         Do(() => _nt.Pnp.Step(device, minor, detail));
+
+    /// <summary>A request that no driver knows: the minor function FF. Each passes it down as it came.</summary>
+    /// <param name="major">IRP_MJ_PNP, IRP_MJ_SYSTEM_CONTROL.</param>
+    /// <returns>What came back: STATUS_NOT_SUPPORTED, unless a driver has changed that.</returns>
+    public NtStatus SendUnknown(DeviceNode device, IrpMajor major)
+    {
+        const byte unknown = 0xFF;
+        return Do(() => _nt.Io.SendToStack(device.PhysicalDevice, STATUS_NOT_SUPPORTED, location =>
+            (location.MajorFunction, location.MinorFunction) = (major, unknown)).Status);
+    }
+
+    /// <summary>Its chip still asserts the interrupt for which it sends messages: no other message comes before it is
+    /// taken back.</summary>
+    public bool KeepsInterrupt(DeviceNode device) =>
+        Buses.FindChip(_nt.Computer, device) is PciFunction { UsesMessages: true, Wire.IsAsserted: true };
 
     /// <summary>Links of the enabled interfaces of a class, to be opened.</summary>
     public IReadOnlyList<string> Interfaces(Guid interfaceClass) =>

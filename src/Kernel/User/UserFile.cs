@@ -19,6 +19,10 @@ public sealed class UserFile
     public Handle Handle { get; }
     public FileObject Object { get; }
 
+    /// <summary>A request that its driver keeps is pending at once, before the machine runs on: what a program can do
+    /// in that moment finds it under way.</summary>
+    public bool ReturnsAtOnce { get; set; }
+
     public UserRequest Read(uint length, long offset = 0) =>
         Send([], length, (input, output) => new IoRequest(IRP_MJ_READ, Object)
         {
@@ -203,7 +207,7 @@ public sealed class UserFile
         {
             NtStatus sent = _nt.Io.Carry(request, waits: request.Major is IRP_MJ_FLUSH_BUFFERS
                 or IRP_MJ_QUERY_INFORMATION or IRP_MJ_SET_INFORMATION, givesUp: true);
-            return sent == STATUS_PENDING ? _nt.Io.Await(request, givesUp: true) : sent;
+            return sent == STATUS_PENDING && !ReturnsAtOnce ? _nt.Io.Await(request, givesUp: true) : sent;
         });
         if (!request.IsComplete && status != STATUS_PENDING) request.Complete(status, 0);
         return done;

@@ -99,6 +99,7 @@ public sealed class Board
     {
         var place = new ChipPlace(one.Description, _folder, behind);
         object chip = one.Maker(computer, place);
+        if (place.Function is null) place.Device.Chip = chip;
         if (chip is IChipState state)
         {
             computer.Chips.Add(state);

@@ -58,11 +58,16 @@ public sealed class PortSpace : IPortSpace
 {
     public DeviceSpace Devices { get; } = new();
 
-    public uint Read(ushort port, int size) => Devices.Find(port, out ulong offset) is { } device
-        ? (uint)device.Read(offset, size) : uint.MaxValue;
+    /// <summary>Where devices would be that have no power: asked where no other one is.</summary>
+    internal DeviceSpace Asleep { get; } = new();
 
-    public void Write(ushort port, int size, uint value) =>
-        Devices.Find(port, out ulong offset)?.Write(offset, size, value);
+    IMmioDevice? Find(ushort port, out ulong offset) =>
+        Devices.Find(port, out offset) ?? Asleep.Find(port, out offset);
+
+    public uint Read(ushort port, int size) =>
+        Find(port, out ulong offset) is { } device ? (uint)device.Read(offset, size) : uint.MaxValue;
+
+    public void Write(ushort port, int size, uint value) => Find(port, out ulong offset)?.Write(offset, size, value);
 }
 
 /// <summary>Physical memory as devices' registers see it: one page of it in an address space.</summary>
@@ -70,10 +75,15 @@ public sealed class PhysicalDevices : IMmioDevice
 {
     public DeviceSpace Devices { get; } = new();
 
+    /// <summary>Where devices would be that have no power: asked where no other one is.</summary>
+    internal DeviceSpace Asleep { get; } = new();
+
+    IMmioDevice? Find(ulong address, out ulong offset) =>
+        Devices.Find(address, out offset) ?? Asleep.Find(address, out offset);
+
     /// <param name="offset">A physical address.</param>
     public ulong Read(ulong offset, int size) =>
-        Devices.Find(offset, out ulong at) is { } device ? device.Read(at, size) : ulong.MaxValue;
+        Find(offset, out ulong at) is { } device ? device.Read(at, size) : ulong.MaxValue;
 
-    public void Write(ulong offset, int size, ulong value) =>
-        Devices.Find(offset, out ulong at)?.Write(at, size, value);
+    public void Write(ulong offset, int size, ulong value) => Find(offset, out ulong at)?.Write(at, size, value);
 }

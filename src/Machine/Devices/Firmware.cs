@@ -66,8 +66,13 @@ public sealed class FirmwareDevice(string id, string name)
     /// <c>_HID</c>, <c>_UID</c>, <c>_CRS</c>) need not be here.</summary>
     public SortedDictionary<string, AcpiMethod> Methods { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>It is plugged in. Of one that is not the registers are gone: reads are ones, writes are
-    /// lost.</summary>
+    readonly List<InterruptLine> _wires = [];
+
+    /// <summary>Who asserts its lines; null: nobody that is known.</summary>
+    internal object? Chip { get; set; }
+
+    /// <summary>It is plugged in. Of one that is not the registers are gone: reads are ones, writes are lost, its lines
+    /// are not asserted.</summary>
     public bool IsPresent
     {
         get;
@@ -80,6 +85,8 @@ public sealed class FirmwareDevice(string id, string name)
                 if (value) space.Add(range.First, range.Bytes, device);
                 else space.Remove(device);
             }
+            foreach (InterruptLine wire in _wires)
+                if (Chip is { } chip) wire.Connect(chip, value);
             Firmware?.Tell(this);
         }
     } = true;
@@ -98,6 +105,7 @@ public sealed class FirmwareDevice(string id, string name)
     public InterruptLine AddLine(Computer computer, int number)
     {
         InterruptLine line = computer.Interrupts.Line(number);
+        if (!_wires.Contains(line)) _wires.Add(line);
         if (!Lines.Exists(l => l.Number == number))
             Lines.Add(new FirmwareLine(number, line.Trigger, line.Trigger == InterruptTrigger.Level));
         return line;

@@ -14,7 +14,7 @@ public enum InterruptTrigger
 /// one of them asserts it.</summary>
 public sealed class InterruptLine
 {
-    readonly HashSet<object> _asserting = [];
+    readonly HashSet<object> _asserting = [], _unplugged = [];
     readonly Action _changed;
 
     internal InterruptLine(Action changed, int number) => (_changed, Number) = (changed, number);
@@ -45,7 +45,8 @@ public sealed class InterruptLine
     /// <summary>An edge that was not serviced yet.</summary>
     public bool IsLatched { get; private set; }
 
-    public bool IsAsserted => _asserting.Count > 0;
+    public bool IsAsserted => _asserting.Count > 0
+        && (_unplugged.Count == 0 || _asserting.Any(device => !_unplugged.Contains(device)));
 
     public bool IsPending => !IsMasked && (Trigger == InterruptTrigger.Edge ? IsLatched : IsAsserted);
 
@@ -55,6 +56,16 @@ public sealed class InterruptLine
         bool was = IsAsserted;
         if (asserted) _asserting.Add(device);
         else _asserting.Remove(device);
+        if (!was && IsAsserted) IsLatched = true;
+        if (was != IsAsserted) _changed();
+    }
+
+    /// <summary>A device is pulled out: what it asserts does not count until it is back.</summary>
+    internal void Connect(object device, bool isThere)
+    {
+        bool was = IsAsserted;
+        if (isThere) _unplugged.Remove(device);
+        else _unplugged.Add(device);
         if (!was && IsAsserted) IsLatched = true;
         if (was != IsAsserted) _changed();
     }

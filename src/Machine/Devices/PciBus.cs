@@ -49,6 +49,10 @@ public sealed class PciBus : IChipState
     /// <summary>Ports that the bus passes on.</summary>
     public static AddressRange PortWindow { get; } = new(0xC000, 0x4000);
 
+    /// <summary>Told when somebody touches registers of a function that has no power: which, the offset, whether it is
+    /// a write.</summary>
+    public Action<PciBar, ulong, bool>? TouchedAsleep { get; set; }
+
     /// <summary>The functions that are plugged in on bus 0, by their slots.</summary>
     public IReadOnlyCollection<PciFunction> Functions => _functions.Values;
 

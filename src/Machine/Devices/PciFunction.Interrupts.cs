@@ -20,6 +20,9 @@ public partial class PciFunction
     /// <summary>How many messages it has by MSI-X; 0: that it has not.</summary>
     public int TableEntries { get; private set; }
 
+    /// <summary>It interrupts by messages now.</summary>
+    public bool UsesMessages => IsMsi || IsMsix;
+
     bool IsMsi => _msi != NowhereOffset && (_space[_msi + 2, 2] & 1) != 0;
     bool IsMsix => _msix != NowhereOffset && (_space[_msix + 2, 2] & 0x8000) != 0;
 

@@ -38,6 +38,25 @@ public sealed class PciBar
 
     /// <summary>Where the registers are decoded now; bridges may pass on only parts of them.</summary>
     internal IReadOnlyList<AddressRange> Decoded { get; set; } = [];
+
+    /// <summary>Where they would be if the function had power; null while it has.</summary>
+    internal AddressRange? Asleep { get; set; }
+
+    internal IMmioDevice Silence => _silence ??= new SilentRegisters(this);
+    SilentRegisters? _silence;
+
+    /// <summary>The registers of a function without power: reads are ones, writes are lost.</summary>
+    sealed class SilentRegisters(PciBar bar) : IMmioDevice
+    {
+        public ulong Read(ulong offset, int size)
+        {
+            bar.Function.Bus?.TouchedAsleep?.Invoke(bar, offset, false);
+            return ulong.MaxValue;
+        }
+
+        public void Write(ulong offset, int size, ulong value) =>
+            bar.Function.Bus?.TouchedAsleep?.Invoke(bar, offset, true);
+    }
 }
 
 /// <summary>A function of a PCI Express device: configuration space of 4 KiB, registers that it decodes where it is
@@ -229,6 +248,7 @@ public partial class PciFunction : IDeviceMemory
 
     void Decode(PciBar bar)
     {
+        DecodeAsleep(bar);
         bool isEnabled = IsAwake && (Command & (bar.IsPort ? PortsEnable : MemoryEnable)) != 0 && bar.Address != 0;
         IReadOnlyList<AddressRange> wanted = !isEnabled ? []
             : Behind is null ? [new AddressRange(bar.Address, bar.Bytes)]
@@ -239,6 +259,19 @@ public partial class PciFunction : IDeviceMemory
         foreach (AddressRange part in wanted)
             space.Overlay(part.First, part.Bytes, bar.Registers, part.First - bar.Address);
         bar.Decoded = wanted;
+    }
+
+    // Without power nobody answers; that somebody asked is told.
+    void DecodeAsleep(PciBar bar)
+    {
+        bool isAsleep = Bus is not null && PowerState != 0 && bar.Address != 0
+            && (Command & (bar.IsPort ? PortsEnable : MemoryEnable)) != 0;
+        AddressRange? wanted = isAsleep ? new AddressRange(bar.Address, bar.Bytes) : null;
+        if (_computer is null || wanted == bar.Asleep) return;
+        DeviceSpace space = bar.IsPort ? _computer.Ports.Asleep : _computer.Registers.Asleep;
+        if (bar.Asleep is { } old) space.Remove(old.First, bar.Silence);
+        if (wanted is { } now) space.Overlay(now.First, now.Bytes, bar.Silence);
+        bar.Asleep = wanted;
     }
 
     /// <summary>How often it was kept from memory.</summary>

@@ -77,6 +77,9 @@ public sealed class Routines
 
     ulong CallFrom(ulong rsp, KernelStack stack, bool barrier, Va routine, ReadOnlySpan<ulong> arguments)
     {
+        // A driver that has put its stack elsewhere can call deeper than its own stack, and so the host's, would let it.
+        if (!System.Runtime.CompilerServices.RuntimeHelpers.TryEnsureSufficientExecutionStack())
+            throw new BugCheck(BugCheckCode.UNEXPECTED_KERNEL_MODE_TRAP, 8, rsp);
         Processor cpu = _nt.Cpu;
         (ulong outerRip, ulong outerRsp) = (cpu.Rip, cpu.Rsp);
         ulong top = PushCall(rsp, arguments);

@@ -39,9 +39,19 @@ static class ManagedStack
                 if (call.Count > 0) yield return call;
                 call = [];
             }
-            else if (method.DeclaringType is { } type && drivers.Contains(type.Assembly)) call.Add(frame);
+            else if (method.DeclaringType is { } type && drivers.Contains(type.Assembly) && IsDrivers(type))
+                call.Add(frame);
         }
         if (call.Count > 0) yield return call;
+    }
+
+    // The system's own bus drivers are in one assembly with the kernel.
+    static bool IsDrivers(Type type)
+    {
+        if (type.Assembly != typeof(NtDriver).Assembly) return true;
+        Type outer = type;
+        while (outer.DeclaringType is { } around) outer = around;
+        return typeof(NtDriver).IsAssignableFrom(outer);
     }
 
     static StackFrame Describe(StackFrame routine, System.Diagnostics.StackFrame frame)

@@ -15,7 +15,8 @@ sealed class HostileBus(Chance chance, int badness) : NtDriver
 {
     const int MostChildren = 6;
 
-    static readonly uint[] s_counts = [0, 1, 2, 3, 8, 63, 64, 255, 1024, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFE, uint.MaxValue];
+    static readonly uint[] s_counts =
+        [0, 1, 2, 3, 8, 63, 64, 255, 1024, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFE, uint.MaxValue];
 
     static readonly NtStatus[] s_statuses =
         [STATUS_SUCCESS, STATUS_SUCCESS, STATUS_SUCCESS, STATUS_NOT_SUPPORTED, STATUS_UNSUCCESSFUL, STATUS_PENDING,
@@ -278,7 +279,8 @@ sealed class HostileBus(Chance chance, int badness) : NtDriver
 
     byte[] Requirement(bool isWrong)
     {
-        byte[] one = isWrong && chance.OneIn(2) ? Bytes(IoResourceDescriptor.Size) : new byte[IoResourceDescriptor.Size];
+        const int size = IoResourceDescriptor.Size;
+        byte[] one = isWrong && chance.OneIn(2) ? Bytes(size) : new byte[size];
         one[0] = (byte)(chance.OneIn(3) ? 8 : 0);
         one[1] = AnyType();
         one[2] = (byte)(1 + chance.Next(3));

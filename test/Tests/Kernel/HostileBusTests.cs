@@ -10,7 +10,7 @@ namespace Ringdown.Tests;
 /// with a report.</summary>
 public sealed class HostileBusTests(ITestOutputHelper output)
 {
-    const int Runs = 400, Steps = 12;
+    const int Runs = 120, Steps = 12;
 
     [Theory, InlineData(3), InlineData(30)]
     public void A_bus_that_answers_anything_ends_in_problems_or_a_stop(int badness)
@@ -32,6 +32,44 @@ public sealed class HostileBusTests(ITestOutputHelper output)
         output.WriteLine($"{ends.Values.Sum()} runs: {string.Join(", ", ends.Select(e => $"{e.Key} {e.Value}"))}");
         Assert.True(failures.Count == 0, string.Join("\n", failures));
         Assert.True(ends.Count > 2);
+    }
+
+    /// <summary>A driver whose list of devices leads nowhere.</summary>
+    sealed class Listless : NtDriver
+    {
+        public override NtStatus DriverEntry(DriverObject driverObject, UnicodeString registryPath)
+        {
+            driverObject.DriverUnload = Routine((DriverObject _) => { });
+            driverObject.DeviceObject = At<DeviceObject>(new Va(0x10));
+            return Status.STATUS_SUCCESS;
+        }
+    }
+
+    [Fact]
+    public void A_list_of_devices_that_leads_nowhere_stops_the_machine_with_a_report()
+    {
+        using var m = new TestMachine();
+        BugCheck stop = Assert.Throws<BugCheck>(() => m.Load(new Listless()));
+        Assert.Equal(BugCheckCode.SYSTEM_SERVICE_EXCEPTION, stop.Code);
+        Assert.NotNull(stop.Report);
+        // Who looks at it from outside sees no devices.
+        Driver driver = m.Nt.Loader.Drivers[^1];
+        Assert.Empty(m.Nt.DevicesOf(driver));
+        Assert.Empty(m.Nt.LeftBy(driver).Devices);
+        Assert.False(m.Nt.HasAddDevice(driver));
+    }
+
+    /// <summary>All lines that there are to choose from are more than there are lines.</summary>
+    [Fact]
+    public void A_line_from_a_range_without_end_is_not_found()
+    {
+        using var m = new TestMachine();
+        DeviceNode node = m.Nt.User.Devices.AddRootDevice(
+            @"Root\Lines", "hostile", RequirementText.Parse("line 4096-4294967295"));
+        Assert.Equal(DeviceProblem.DriverFailedLoad, node.Problem);
+        m.Nt.Loader.Load("hostile", new HostileBus(new Chance(1), int.MaxValue));
+        m.Nt.User.Devices.SetDriver(node, "hostile");
+        Assert.Equal(DeviceProblem.NormalConflict, node.Problem);
     }
 
     /// <returns>How it ended, and what was found.</returns>

@@ -102,7 +102,8 @@ sealed class CodeMutator
 
     void TurnRound(byte[] bytes, Chance chance)
     {
-        (int Offset, Instruction Code, ConstantOffsets Constants)[] jumps = [.. _code.Where(c => c.Code.IsJccShortOrNear)];
+        (int Offset, Instruction Code, ConstantOffsets Constants)[] jumps =
+            [.. _code.Where(c => c.Code.IsJccShortOrNear)];
         if (jumps.Length == 0) return;
         (int offset, Instruction code, _) = jumps[chance.Next(jumps.Length)];
         bytes[offset + (code.IsJccShort ? code.Length - 2 : code.Length - 5)] ^= 1;

@@ -25,6 +25,9 @@ sealed class DriverTrial(DriverFile file, Action<Computer>? board, ulong seed, p
     /// <summary>Whether the driver came so far that requests were sent to it.</summary>
     public bool WasLoaded { get; private set; }
 
+    /// <summary>Whether one of its devices could be opened.</summary>
+    public bool WasOpened { get; private set; }
+
     /// <returns>What was found and when it ended: the same for the same seed.</returns>
     public string Run()
     {
@@ -41,6 +44,7 @@ sealed class DriverTrial(DriverFile file, Action<Computer>? board, ulong seed, p
         if (WasLoaded)
         {
             session.Do("opening", () => OpenAll(session));
+            WasOpened = _files.Count > 0;
             for (int i = 0; i < Steps && session.IsRunning; i++) session.Do($"step {i}", () => Step(session));
             session.Do("closing", () => _files.ForEach(f => f.Close()));
             if (session.IsRunning) session.Unload();

@@ -3,7 +3,7 @@ namespace Ringdown.Tests;
 /// <summary>Runs what may go wrong in the host: in a thread of its own, so that a loop without end is seen.</summary>
 static class HostTrial
 {
-    const int MostSeconds = 60;
+    const int MostSeconds = 30;
     const long MostBytes = 3L << 30;
 
     /// <summary>How many times as long tests of chance take: RINGDOWN_FUZZ.</summary>

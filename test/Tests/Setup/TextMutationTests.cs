@@ -11,7 +11,7 @@ namespace Ringdown.Tests;
 /// done.</summary>
 public sealed class TextMutationTests(ITestOutputHelper output)
 {
-    const int Runs = 250;
+    const int Runs = 100;
 
     static readonly string[] s_pieces =
     [

@@ -77,7 +77,7 @@ public sealed class Routines
 
     ulong CallFrom(ulong rsp, KernelStack stack, bool barrier, Va routine, ReadOnlySpan<ulong> arguments)
     {
-        // A driver that has put its stack elsewhere can call deeper than its own stack, and so the host's, would let it.
+        // Frames of the host's are larger than those of a driver whose calls nest: its stack may last longer.
         if (!System.Runtime.CompilerServices.RuntimeHelpers.TryEnsureSufficientExecutionStack())
             throw new BugCheck(BugCheckCode.UNEXPECTED_KERNEL_MODE_TRAP, 8, rsp);
         Processor cpu = _nt.Cpu;

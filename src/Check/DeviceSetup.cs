@@ -12,7 +12,7 @@ static class DeviceSetup
     /// <returns>The devices, started or not; none for a driver without AddDevice.</returns>
     public static IReadOnlyList<DeviceNode> Attach(NtKernel nt, Driver driver, string? wanted)
     {
-        if (driver.Object.DriverExtension.AddDevice.IsNull) return [];
+        if (!nt.HasAddDevice(driver)) return [];
         DeviceTree devices = nt.User.Devices;
         devices.Start();
         if (wanted is not null && devices.Find(wanted) is null) return [devices.AddRootDevice(wanted, driver.Name)];

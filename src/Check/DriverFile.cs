@@ -51,10 +51,19 @@ public sealed class DriverFile
             var found = DriverClass.Find(file, wanted);
             return new DriverFile(path, wanted is null ? NameOf(file) : found.Name) { Class = found, Device = device };
         }
-        PeImage image = PeImage.Parse(bytes);
         string pdb = System.IO.Path.ChangeExtension(file, ".pdb");
-        var symbols = new Symbols(image, File.Exists(pdb) ? File.ReadAllBytes(pdb) : null);
-        return new DriverFile(path, NameOf(file)) { Image = image, Symbols = symbols, Device = device };
+        return Parse(path, bytes, device, File.Exists(pdb) ? File.ReadAllBytes(pdb) : null);
+    }
+
+    /// <summary>A .sys file that is in memory.</summary>
+    /// <param name="path">Where it would lie: the service has its name.</param>
+    /// <param name="pdb">Its symbols; null for none.</param>
+    /// <exception cref="BadImageException">The bytes are no driver.</exception>
+    public static DriverFile Parse(string path, ReadOnlyMemory<byte> bytes, string? device = null, byte[]? pdb = null)
+    {
+        PeImage image = PeImage.Parse(bytes);
+        var symbols = new Symbols(image, pdb);
+        return new DriverFile(path, NameOf(path)) { Image = image, Symbols = symbols, Device = device };
     }
 
     // The driver is that of the first service whose image the package brings.

@@ -58,6 +58,10 @@ public sealed partial class Loader
     }
 
     Driver Start(string name, LoadedImage mapped, Va entry, IReadOnlyList<MissingImport> missing,
+        IReadOnlyList<(string Name, RegistryValue Value)>? registry) =>
+        _nt.AtEdge(() => StartWithin(name, mapped, entry, missing, registry));
+
+    Driver StartWithin(string name, LoadedImage mapped, Va entry, IReadOnlyList<MissingImport> missing,
         IReadOnlyList<(string Name, RegistryValue Value)>? registry)
     {
         DriverObject driverObject = _nt.Io.CreateDriver(name, mapped.Base, mapped.Size, entry, Va.Null);
@@ -90,7 +94,10 @@ public sealed partial class Loader
 
     /// <summary>Calls DriverUnload, if the driver has one.</summary>
     /// <returns>False if the driver cannot be unloaded.</returns>
-    public bool Unload(Driver driver)
+    /// <exception cref="MachineStop">It stopped the machine.</exception>
+    public bool Unload(Driver driver) => _nt.AtEdge(() => UnloadWithin(driver));
+
+    bool UnloadWithin(Driver driver)
     {
         Va unload = driver.Object.DriverUnload;
         if (!driver.IsLoaded || unload.IsNull) return false;

@@ -34,12 +34,25 @@ public sealed partial class NtKernel
 {
     /// <summary>The devices of a driver, oldest first.</summary>
     public IReadOnlyList<DeviceInfo> DevicesOf(Driver driver) =>
-        [.. Io.Devices(driver.Object).Select(d => new DeviceInfo(
+        [.. KnownDevices(driver).Select(d => new DeviceInfo(
             d.Address, NameOf(d), d.DeviceType, d.Characteristics, d.Flags, d.StackSize)).Reverse()];
 
     /// <summary>Names of the drivers that are a part of the system: the buses'.</summary>
     public IReadOnlyCollection<string> SystemDrivers =>
         [.. Loader.Images.Where(i => i.Managed?.Assembly == typeof(NtKernel).Assembly).Select(i => i.ModuleName)];
+    /// <summary>The driver has AddDevice: plug and play gives it devices.</summary>
+    public bool HasAddDevice(Driver driver)
+    {
+        const int driverExtension = 0x30, addDevice = 8;
+        return IsDriverObject(driver) && Memory.TryPeek(driver.Object.Address + driverExtension, out Va extension)
+            && Memory.TryPeek(extension + addDevice, out Va routine) && !routine.IsNull;
+    }
+
+    // A driver may have broken the list, or deleted its object.
+    IEnumerable<DeviceObject> KnownDevices(Driver driver) =>
+        IsDriverObject(driver) ? Io.Devices(driver.Object).TakeWhile(IsDevice) : [];
+
+    bool IsDriverObject(Driver driver) => Ob.Find(driver.Object.Address)?.Type == Ob.DriverType;
 
     /// <summary>A device's path in the namespace; empty if it has none.</summary>
     public string NameOf(DeviceObject device) =>
@@ -100,7 +113,7 @@ public sealed partial class NtKernel
 
     /// <summary>The major functions for which a driver has routines, and where they are.</summary>
     public IReadOnlyList<(IrpMajor Major, Va Routine)> HandledBy(Driver driver) =>
-        [.. Io.Handled(driver.Object).Select(m => (m, driver.Object.MajorFunction(m)))];
+        IsDriverObject(driver) ? [.. Io.Handled(driver.Object).Select(m => (m, driver.Object.MajorFunction(m)))] : [];
 
     /// <summary>What of a driver is still there after it was unloaded.</summary>
     public Leftovers LeftBy(Driver driver)
@@ -109,7 +122,7 @@ public sealed partial class NtKernel
         return new Leftovers(
             [.. Mm.Pool.Blocks.Where(b => !b.Owner.IsNull && image.Contains(b.Owner)).Select(
                 b => (b.TagText, b.Bytes, Loader.Describe(b.Owner)))],
-            [.. Io.Devices(driver.Object).Select(
+            [.. KnownDevices(driver).Select(
                 d => NameOf(d) is { Length: > 0 } name ? name : Leftovers.Unnamed)],
             [.. Links(image.Contains).Select(l => $"{l.Link} -> {l.Target}")],
             [.. Ps.All.SelectMany(p => p.Handles.Entries).Select(h => h.Entry).Where(h => image.Contains(h.Owner))

@@ -100,8 +100,8 @@ public sealed partial class DmaRule(Reporter reporter) : IObserver
     }
 
     void OnRefused(NtKernel nt, DmaUse use) => reporter.Report(nt, "Dma", Severity.Error,
-        $"{use.Node?.InstancePath ?? "A device"} wants to {(use.ToDevice ? "read" : "write")} memory at physical address "
-            + $"{use.Physical:X}, which no adapter has mapped for it. (Driver Verifier: 0xE6/0x26)",
+        $"{use.Node?.InstancePath ?? "A device"} wants to {(use.ToDevice ? "read" : "write")} memory at physical "
+            + $"address {use.Physical:X}, which no adapter has mapped for it. (Driver Verifier: 0xE6/0x26)",
         driver: use.Node?.Service);
 
     void CheckIrql(NtKernel nt, string routine)

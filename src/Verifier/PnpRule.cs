@@ -86,7 +86,8 @@ public sealed class PnpRule(Reporter reporter) : IObserver
         if (!removed.IsSurprise)
             foreach (Va owner in removed.BusReferences)
                 Report(nt, nt.Loader.ImageAt(owner)?.ModuleName, "The bus interface that was got at "
-                    + $"{nt.Loader.Describe(owner)} is not given back by its InterfaceDereference: the device stays", null);
+                    + $"{nt.Loader.Describe(owner)} is not given back by its InterfaceDereference: the device stays",
+                    null);
         foreach ((DeviceObject device, string? driver) in removed.Stack.Skip(1))
         {
             bool exists = nt.IsDevice(device), isAttached = exists && !device.DeviceObjectExtension.AttachedTo.IsNull,

@@ -77,6 +77,9 @@ public sealed class Routines
 
     ulong CallFrom(ulong rsp, KernelStack stack, bool barrier, Va routine, ReadOnlySpan<ulong> arguments)
     {
+        // Frames of the host's are larger than those of a driver whose calls nest: its stack may last longer.
+        if (!System.Runtime.CompilerServices.RuntimeHelpers.TryEnsureSufficientExecutionStack())
+            throw new BugCheck(BugCheckCode.UNEXPECTED_KERNEL_MODE_TRAP, 8, rsp);
         Processor cpu = _nt.Cpu;
         (ulong outerRip, ulong outerRsp) = (cpu.Rip, cpu.Rsp);
         ulong top = PushCall(rsp, arguments);

@@ -303,7 +303,8 @@ sealed partial class Scheduler
     {
         bool any = false;
         foreach (KProcessor processor in _processors)
-            if (processor.Irql < Irql.DISPATCH_LEVEL) any |= processor.Dpcs.Request();
+            // One that does not heed the request, its interrupts being masked, will not heed another.
+            if (processor is { Irql: < Irql.DISPATCH_LEVEL, Dpcs.IsRequested: false }) any |= processor.Dpcs.Request();
         return any;
     }
 

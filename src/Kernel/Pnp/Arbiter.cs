@@ -14,8 +14,9 @@ sealed class Arbiter(Machine.Computer computer)
 {
     const ulong FirstFreePort = 0x1000;
 
-    /// <summary>A list may have so many combinations that nobody waits for the last one.</summary>
-    const int MostTries = 10_000;
+    /// <summary>A list may have so many combinations that nobody waits for the last one. Of one list, and of
+    /// all.</summary>
+    const int MostTries = 10_000, MostTriesOfAll = 4 * MostTries;
 
     static readonly Resource[] s_reserved =
     [
@@ -84,11 +85,13 @@ sealed class Arbiter(Machine.Computer computer)
     IReadOnlyList<Resource>? Find(
         IReadOnlyList<IReadOnlyList<IReadOnlyList<Requirement>>> lists, List<Resource> others)
     {
+        int left = MostTriesOfAll;
         foreach (IReadOnlyList<IReadOnlyList<Requirement>> list in lists)
         {
             var found = new List<Resource>();
-            int tries = MostTries;
+            int most = Math.Min(left, MostTries), tries = most;
             if (Find(list, 0, others, found, ref tries)) return found;
+            left -= most - Math.Max(tries, 0);
         }
         return null;
     }
@@ -110,8 +113,8 @@ sealed class Arbiter(Machine.Computer computer)
         foreach (Requirement requirement in list[at])
         {
             if (--tries < 0) return false;
-            if (Place(requirement, found.Count(f => f.IsMessage), r => Conflict(r, others) ?? Conflict(r, found))
-                is not { } place) continue;
+            if (Place(requirement, found.Count(f => f.IsMessage), r => Conflict(r, others) ?? Conflict(r, found),
+                ref tries) is not { } place) continue;
             found.Add(place);
             if (Find(list, at + 1, others, found, ref tries)) return true;
             found.RemoveAt(found.Count - 1);
@@ -127,7 +130,8 @@ sealed class Arbiter(Machine.Computer computer)
     }
 
     /// <param name="message">How many messages the device has already.</param>
-    Resource? Place(Requirement wanted, int message, Func<Resource, Resource?> conflict)
+    /// <param name="tries">Each place that is looked at takes one of them.</param>
+    Resource? Place(Requirement wanted, int message, Func<Resource, Resource?> conflict, ref int tries)
     {
         if (wanted.Type == DevicePrivate)
             return new Resource(DevicePrivate, 0, 1, wanted.Share, wanted.Flags) { Private = wanted.Private };
@@ -141,7 +145,7 @@ sealed class Arbiter(Machine.Computer computer)
             Port when wanted.Maximum > FirstFreePort => Math.Max(wanted.Minimum, FirstFreePort),
             _ => wanted.Minimum,
         };
-        while (true)
+        while (--tries >= 0)
         {
             start = Align(start, wanted.Alignment);
             ulong last = start + (wanted.Length - 1);
@@ -157,6 +161,7 @@ sealed class Arbiter(Machine.Computer computer)
             if (next <= start) return null;
             start = next;
         }
+        return null;
     }
 
     Resource? Reserved(Resource place)

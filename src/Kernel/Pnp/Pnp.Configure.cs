@@ -180,16 +180,18 @@ sealed partial class Pnp
     }
 
     /// <summary>A device does not come to run. One that ran before is gone for those who have it open, and all below it
-    /// with it.</summary>
+    /// with it; its drivers go when nobody has it open.</summary>
     void Lose(DeviceNode node, DeviceProblem problem, NtStatus status)
     {
         (node.Problem, node.ProblemStatus) = (problem, status);
-        if (node.State == Stopped)
+        if (node.State != Stopped)
         {
-            foreach (DeviceNode child in node.ChildList.ToArray()) SurpriseRemove(child);
-            SendSurprise(node);
+            RemoveStack(node);
+            return;
         }
-        RemoveStack(node);
+        foreach (DeviceNode child in node.ChildList.ToArray()) SurpriseRemove(child);
+        SendSurprise(node);
+        EndIfClosed(node);
     }
 
     void Started(DeviceNode node)

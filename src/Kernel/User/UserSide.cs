@@ -1,5 +1,4 @@
 using Ringdown.Machine;
-using static Ringdown.Kernel.Status;
 
 namespace Ringdown.Kernel;
 
@@ -121,14 +120,7 @@ public sealed partial class UserSide
         }
         catch (PageFault fault)
         {
-            // The caller's buffers were probed: a structure of the kernel's, which a driver can write, led here.
-            ulong write = fault.Access == Access.Write ? 1UL : 0;
-            BugCheck stop = fault.Address.Value < _nt.Mm.MmUserProbeAddress
-                ? new BugCheck(BugCheckCode.SYSTEM_SERVICE_EXCEPTION, STATUS_ACCESS_VIOLATION.Value, _nt.Cpu.Rip, write,
-                    fault.Address.Value)
-                : new BugCheck(BugCheckCode.PAGE_FAULT_IN_NONPAGED_AREA, fault.Address.Value, write);
-            _nt.Ke.Report(stop);
-            throw stop;
+            throw _nt.Reported(_nt.StopFor(fault));
         }
         catch (GuestException exception)
         {

@@ -65,6 +65,11 @@ public sealed class Board
         {
             throw new BoardException($"line {e.LineNumber + 1}, column {e.BytePositionInLine + 1}: this is no JSON.");
         }
+        catch (ArgumentException)
+        {
+            throw new BoardException("line 1: there is half of a character in it.");
+        }
+        CheckTexts(document.RootElement, "");
         if (document.RootElement.ValueKind != JsonValueKind.Object)
             throw new BoardException("line 1: an object with \"devices\" is expected.");
         var root = new BoardElement(document.RootElement, "");
@@ -74,6 +79,25 @@ public sealed class Board
         using var computer = new Computer(1, new CodeCache()) { Clock = new StoppedClock() };
         board.Attach(computer);
         return board;
+    }
+
+    // An escape may name half of a character, which only shows when the text is asked for.
+    static void CheckTexts(JsonElement element, string place)
+    {
+        try
+        {
+            if (element.ValueKind == JsonValueKind.String) element.GetString();
+            if (element.ValueKind == JsonValueKind.Object)
+                foreach (JsonProperty property in element.EnumerateObject())
+                    CheckTexts(property.Value, place.Length == 0 ? property.Name : $"{place}.{property.Name}");
+        }
+        catch (InvalidOperationException)
+        {
+            throw new BoardException($"{place}: there is half of a character in it.");
+        }
+        if (element.ValueKind != JsonValueKind.Array) return;
+        int i = 0;
+        foreach (JsonElement one in element.EnumerateArray()) CheckTexts(one, $"{place}[{i++}]");
     }
 
     static IReadOnlyList<Chip> Read(BoardElement within, Func<string, ChipMaker?>? find, string folder) =>

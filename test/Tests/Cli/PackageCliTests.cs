@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Xunit;
 
 namespace Ringdown.Tests;
@@ -47,14 +48,14 @@ public sealed class PackageCliTests
     [InlineData("mapmem", "PCI#VEN_1234", "0x22E000"), InlineData("edu", "PCI#VEN_1234", "0x22600A")]
     [InlineData("virtualbus", "ROOT#VirtualBus", "0x222000")]
     [InlineData("function", "ROOT#Mailbox", null)]
-    public void Packages_of_samples_are_installed_on_a_small_computer_and_clean(string name, string device, string? code)
+    public void Packages_of_samples_are_clean_on_a_small_computer(string name, string device, string? code)
     {
         CommandLine check = CommandLine.Run("check", Sample($"{name}.inf"), "--board", Sample("pc.json"), "--json");
         Assert.True(check.ExitCode == 0, check.Output + check.Errors);
         Assert.Contains(device, check.Output);
         if (code is not null) Assert.Contains(code, check.Output);
-        Assert.True((int)check.Json["phases"]!.AsArray().Single(p => (string?)p!["name"] == "plug and play")!["requests"]!
-            >= 10);
+        JsonNode phase = check.Json["phases"]!.AsArray().Single(p => (string?)p!["name"] == "plug and play")!;
+        Assert.True((int)phase["requests"]! >= 10);
     }
 
     [Fact]

@@ -38,7 +38,8 @@ public sealed class PnpStateTests
         Assert.Empty(steps.Except(seen));
         // So was each question of power, with both answers; and a wait for a wake signal has ended in each way.
         Assert.Empty(from state in (DeviceNodeState[])[Started, QueryStopped, QueryRemoved]
-                     from answer in (string[])["query agreed", "query refused", "sequence asked", $"wait {STATUS_DEVICE_BUSY}",
+                     from answer in (string[])["query agreed", "query refused", "sequence asked",
+                         $"wait {STATUS_DEVICE_BUSY}",
                          $"wait {STATUS_SUCCESS}", $"wait {STATUS_CANCELLED}", $"wait {STATUS_NO_SUCH_DEVICE}"]
                      where !seen.Contains($"{state} {answer}")
                      select $"{state} {answer}");

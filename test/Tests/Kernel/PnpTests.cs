@@ -114,6 +114,23 @@ public sealed class PnpTests
         Assert.Empty(driver.Devices);
     }
 
+    /// <summary>One that ran is first gone by surprise: whoever has it open can still close it.</summary>
+    [Fact, Rule("7.T1")]
+    public void A_failed_restart_keeps_the_stack_until_the_device_is_closed()
+    {
+        using var m = new TestMachine();
+        (DeviceNode node, WdmDriver driver) = Device(m, new WdmDriver { Interface = s_class });
+        UserFile file = m.Open(m.Nt.User.Devices.Interfaces(s_class)[0]);
+        driver.Fails = (IRP_MN_START_DEVICE, STATUS_INSUFFICIENT_RESOURCES);
+        m.Nt.User.Devices.Rebalance(node);
+        Assert.Equal((SurpriseRemoved, DeviceProblem.FailedStart), (node.State, node.Problem));
+        Assert.Equal("wdm 17", driver.Seen[^1]);
+        file.Close();
+        m.Nt.User.RunUntilIdle();
+        Assert.Equal((Removed, DeviceProblem.FailedStart), (node.State, node.Problem));
+        Assert.Equal("wdm 02", driver.Seen[^1]);
+    }
+
     [Fact, Rule("7.1")]
     public void Filters_stand_where_the_registry_says()
     {

@@ -15,7 +15,8 @@ sealed class EduRig : IDisposable
     const ulong JobStep = 0x28, DmaBits = 0x68;
 
     public const string Board = """
-        { "iommu": true, "devices": [ { "chip": "edu", "pci": { "slot": 3, "id": "1234:11E8", "msi": 1, "removable": true } } ] }
+        { "iommu": true, "devices": [
+          { "chip": "edu", "pci": { "slot": 3, "id": "1234:11E8", "msi": 1, "removable": true } } ] }
         """;
 
     public const string BoardWithout = """

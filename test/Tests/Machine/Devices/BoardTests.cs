@@ -92,6 +92,9 @@ public sealed class BoardTests
     [InlineData("{\n  \"devices\": [ } ]", "line 2, column 16: this is no JSON.")]
     [InlineData("[]", "line 1: an object with \"devices\" is expected.")]
     [InlineData("{ \"parts\": 1 }", "parts: there is no such property here, but devices, iommu.")]
+    [InlineData("{ \"devices\": [ { \"chip\": \"\\ud800\" } ] }",
+        "devices[0].chip: there is half of a character")]
+    [InlineData("{ \"devices\": [ { \"\\ud800\": 1 } ] }", "devices[0]: there is half of a character")]
     [InlineData("{ \"devices\": [ 3 ] }", "devices[0]: an object is expected.")]
     [InlineData("{ \"devices\": [ { \"chip\": \"edu\" } ] }", "devices[0].registers: it is missing, and so is")]
     [InlineData("{ \"devices\": [ { \"chip\": \"8259\" } ] }",
@@ -124,6 +127,11 @@ public sealed class BoardTests
         "devices[0].map[0].onWrite.set.register: there is no register B.")]
     public void A_mistake_is_told_with_its_place(string json, string message) =>
         Assert.StartsWith(message, Assert.Throws<BoardException>(() => Board.Parse(json)).Message);
+
+    // An attribute cannot carry it.
+    [Fact]
+    public void Half_of_a_character_is_a_mistake() => A_mistake_is_told_with_its_place(
+        "{ \"devices\": [ { \"chip\": \"" + (char)0xD800 + "\" } ] }", "line 1: there is half of a character in it.");
 
     [Fact]
     public void The_command_line_takes_a_board()

@@ -107,6 +107,8 @@ sealed class Clock(NtKernel nt, Schedule schedule)
             // What is further away than any slice must not be counted in instructions: there are not enough numbers.
             if (nt.Ke.Timers.NextDue is { } due && due - Now < Schedule.LongestSlice)
                 slice = Math.Min(slice, Math.Max(ShortestToTimer, (due - _idleTicks) * InstructionsPerTick - _retired));
+            // Threads that only wake each other never come to the end of a slice: the request's limit is seen here.
+            if (_retired >= _limit) slice = 1;
             nt.Cpu.State->Budget = _granted = slice;
         }
         Publish();

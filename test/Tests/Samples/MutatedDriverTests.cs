@@ -70,9 +70,11 @@ public sealed class MutatedDriverTests(ITestOutputHelper output)
     }
 
     /// <summary>What once ended in an exception of the host's, or in no end: a broken list of devices, at load, at
-    /// unload and while it is looked at; a driver object that is gone; interrupts that are masked for ever.</summary>
+    /// unload and while it is looked at; a driver object that is gone; interrupts that are masked for ever; threads that
+    /// wake each other for ever.</summary>
     [Theory, InlineData("monolithic", 1055), InlineData("reinit", 1103), InlineData("reinit", 1238)]
     [InlineData("mapmem", 1272), InlineData("reinit", 2093), InlineData("reinit", 1815), InlineData("stress", 1945)]
+    [InlineData("measure", 5075)]
     public void What_went_wrong_once_does_not_again(string name, int seed)
     {
         Subject subject = Subjects().Single(s => Path.GetFileNameWithoutExtension(s.Path) == name);

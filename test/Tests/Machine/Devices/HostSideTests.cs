@@ -98,7 +98,7 @@ public sealed class HostSideTests
         var end = new End();
         using var host = new HostSide();
         host.Connect("tcp:0", end);
-        Assert.Null(host.Wait(10, 1_000_000_000));
+        Assert.Null(host.Wait(10, 9_000_000));
         using TcpClient client = Connect(host);
         Until(host, () => end.Connections.Count == 1);
         end.Waiting = 256;

@@ -93,7 +93,8 @@ sealed partial class PciChild
         if (now is { } at && (_function.Behind is null || windows.Any(w => at.Start - w.First < w.Bytes)))
         {
             list.Add(WantedResource.Range(type, flags, bytes, at.Start, at.Start + bytes - 1,
-                ResourceOption.Preferred) with { Second = (uint)alignment });
+                ResourceOption.Preferred) with
+            { Second = (uint)alignment });
             option = ResourceOption.Alternative;
         }
         foreach (AddressRange window in windows)

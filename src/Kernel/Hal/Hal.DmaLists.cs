@@ -116,7 +116,8 @@ sealed partial class Hal
             || routine.IsNull && (!isNow || result.IsNull)) return STATUS_INVALID_PARAMETER;
         return List(adapter, new ListWish(DeviceObject.At(nt.Memory, new Va(call.Argument(1))), mdl,
             mdl.VirtualAddress + offset, (uint)call.Argument(5), (byte)call.Argument(9) != 0, routine,
-            call.Argument(8), buffer, room, isNow ? result : Va.Null, context, !isNow) { Completion = completion });
+            call.Argument(8), buffer, room, isNow ? result : Va.Null, context, !isNow)
+        { Completion = completion });
     }
 
     NtStatus List(DmaAdapter adapter, ListWish wish)
@@ -144,7 +145,7 @@ sealed partial class Hal
             return needsChannel && _lists.ContainsKey(list);
         }
         if (adapter.Queue.Request(new DmaRequest(adapter, registers, needsChannel, wish.Context, Start, Drop)
-            { Device = wish.Device }, wish.MayWait)) return STATUS_SUCCESS;
+        { Device = wish.Device }, wish.MayWait)) return STATUS_SUCCESS;
         Drop();
         return STATUS_INSUFFICIENT_RESOURCES;
     }

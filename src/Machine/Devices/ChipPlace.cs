@@ -96,7 +96,7 @@ public sealed class ChipPlace
     public PciFunction? Function => _pci?.Function;
 
     /// <summary>Memory as the chip reaches it: by its PCI function, or directly.</summary>
-    public IDeviceMemory FindMemory(Computer computer) => 
+    public IDeviceMemory FindMemory(Computer computer) =>
         Function is { } function ? function : new DeviceMemory(computer, () => Device);
 
     /// <summary>Puts registers where the description says: into memory, at ports, or both. Those of a PCI device go

@@ -51,7 +51,10 @@ sealed class PciPlace
         if (isBridge)
             return new PciBridge(slot, identity, pin)
             {
-                Name = name, Line = line, IsRemovable = isRemovable, Behind = behind,
+                Name = name,
+                Line = line,
+                IsRemovable = isRemovable,
+                Behind = behind,
             };
         return new PciFunction(slot, identity, pin)
         {

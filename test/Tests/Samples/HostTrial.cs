@@ -29,7 +29,8 @@ static class HostTrial
             {
                 thrown = e;
             }
-        }, 16 << 20) { IsBackground = true };
+        }, 16 << 20)
+        { IsBackground = true };
         thread.Start();
         if (!thread.Join(TimeSpan.FromSeconds(MostSeconds))) return $"{what}: no end within {MostSeconds} s";
         if (thrown is not null) return $"{what}: {thrown}";

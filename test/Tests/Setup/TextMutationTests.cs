@@ -170,7 +170,7 @@ public sealed class TextMutationTests(ITestOutputHelper output)
                     chip.Attach(computer, place);
                     return chip;
                 }
-                : null);
+            : null);
             using var m = new TestMachine(new KernelOptions { Board = c => board.Attach(c) });
             m.Nt.User.Devices.Start();
         }, e => e is BoardException);

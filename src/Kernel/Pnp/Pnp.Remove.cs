@@ -55,10 +55,15 @@ sealed partial class Pnp
     NtStatus TakeOut(DeviceNode node, DeviceProblem problem, bool isEjected = false)
     {
         List<DeviceNode> going = Going(node, isEjected);
-        NtStatus status = node.State is DeviceNodeState.Started or DriversAdded ? QueryRemove(going) : STATUS_SUCCESS;
+        NtStatus status = MayGo(node, going);
         if (status.IsSuccess) Remove(node, going, problem);
         return status;
     }
+
+    // Nobody is asked about what is gone already; but who has it open has it until he closes it.
+    NtStatus MayGo(DeviceNode node, List<DeviceNode> going) =>
+        node.State is DeviceNodeState.Started or DriversAdded ? QueryRemove(going)
+        : going.Exists(HasOpenFiles) ? STATUS_PLUGPLAY_QUERY_VETOED : STATUS_SUCCESS;
 
     /// <summary>Asks everybody whether they may go. If somebody says no, all who were asked are told.</summary>
     NtStatus QueryRemove(List<DeviceNode> going)
@@ -255,7 +260,7 @@ sealed partial class Pnp
         const CapabilityFlags ejectable = CapabilityFlags.EjectSupported | CapabilityFlags.Removable;
         if ((node.Capabilities & ejectable) == 0) return STATUS_INVALID_DEVICE_REQUEST;
         List<DeviceNode> going = Going(node, isEjected: true);
-        NtStatus status = node.State is DeviceNodeState.Started or DriversAdded ? QueryRemove(going) : STATUS_SUCCESS;
+        NtStatus status = MayGo(node, going);
         if (!status.IsSuccess) return status;
         DeviceNode[] buses = [.. going.Where(n => n == node || !IsBusIn(n, going)).Select(n => n.Parent!).Distinct()];
         Remove(node, going, DeviceProblem.HeldForEject);

@@ -220,4 +220,24 @@ public sealed class PnpTests
         (DeviceNode node, _) = Device(m, null, "memory 1000/1000 E0000000-F01FFFFF");
         Assert.Equal(hasPci ? 0xF000_0000UL : 0xE000_0000, node.Resources[0].Start);
     }
+
+    [Fact]
+    public void A_device_that_is_gone_and_open_is_neither_disabled_nor_uninstalled()
+    {
+        using var m = new TestMachine();
+        m.Nt.Loader.Load("function", new Ringdown.Samples.Function());
+        DeviceTree devices = m.Nt.User.Devices;
+        DeviceNode node = devices.AddRootDevice(@"Root\Mailbox", "function");
+        UserFile file = m.Open(node.Interfaces.Single());
+        Assert.Equal(STATUS_SUCCESS, devices.Send(node, IRP_MN_SURPRISE_REMOVAL, 0));
+        Assert.Equal(STATUS_PLUGPLAY_QUERY_VETOED, devices.Disable(node));
+        Assert.Equal(STATUS_PLUGPLAY_QUERY_VETOED, devices.Uninstall(node));
+        // The driver is still there to say so.
+        Assert.False(file.Read(1).Status.IsSuccess);
+        Assert.Equal(DeviceNodeState.SurpriseRemoved, node.State);
+        file.Close();
+        m.Nt.User.RunUntilIdle();
+        Assert.NotEqual(DeviceNodeState.SurpriseRemoved, node.State);
+        Assert.Empty(m.Findings);
+    }
 }
